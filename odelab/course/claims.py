@@ -1,0 +1,233 @@
+"""Claims that can fail, and the numbered equations they stand behind.
+
+A claim compares two independent routes to one value. It prints what was measured, and it stops the
+cell when it does not hold, so that a lesson that ran to its end is a lesson whose numbers are true.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+NUMBER = re.compile(r"\d+\.\d+[a-z]?")
+SOURCE = re.compile(
+    r"(notes|slides|intro slides|seminar|poster)( \S.*)?|\S.*\(\d{4}\).*"
+)
+
+
+class ClaimFailed(AssertionError):
+    """A statement of the lesson is not what was measured."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement that held: its text, the formatted measured value, and its equation if any."""
+
+    text: str
+    measured: str
+    number: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A numbered equation of a lesson; its claims are the ones that check it.
+
+    Args:
+        number: lesson and counter, as in ``\\tag{3.4}``: ``"3.4"``.
+        source: where it comes from, with the source's own number: ``"notes 24.6"``.
+    """
+
+    number: str
+    source: str
+
+    def claim(self, text: str, measured: Any, holds: Any) -> None:
+        """A :func:`claim` that counts as the check of this equation."""
+        _state(
+            Claim(text, format_value(measured), self.number, self.source),
+            measured,
+            holds,
+        )
+
+    def __str__(self) -> str:
+        return f"({self.number} · {self.source})"
+
+
+@dataclass
+class Record:
+    """What the running notebook has registered so far; one per kernel."""
+
+    equations: dict[str, Equation] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
+
+    def reset(self) -> None:
+        """Forget everything, as a new kernel would."""
+        self.equations.clear()
+        self.claims.clear()
+
+
+record = Record()
+
+
+def claim(text: str, measured: Any, holds: Any) -> None:
+    """State something, print the measured value, and fail the cell when it does not hold.
+
+    Args:
+        text: the statement, readable on its own.
+        measured: a number, tensor, string, or a tuple, list or dict of these.
+        holds: a truth value: ``bool``, ``numpy.bool_`` or a boolean tensor without dimensions.
+
+    Raises:
+        ClaimFailed: when ``holds`` is false or a measured number is NaN.
+        TypeError: when ``holds`` is not a single truth value, or nothing was measured.
+    """
+    _state(Claim(text, format_value(measured)), measured, holds)
+
+
+def equation(number: str, source: str) -> Equation:
+    """Register equation ``number`` of this lesson, which ``source`` prints under its own number.
+
+    Raises:
+        ValueError: when the number or the source is malformed, or the number is taken by another source.
+    """
+    if not NUMBER.fullmatch(number):
+        raise ValueError(
+            f"equation number {number!r}: write lesson.counter, for example '3.4'"
+        )
+    if not SOURCE.fullmatch(source):
+        raise ValueError(
+            f"source {source!r}: name it like 'notes 24.6', 'slides 4b' or 'Pontryagin (1962)'"
+        )
+    known = record.equations.get(number)
+    if known is not None and known.source != source:
+        raise ValueError(
+            f"equation {number} is already registered with source {known.source!r}, not {source!r}"
+        )
+    return record.equations.setdefault(number, Equation(number, source))
+
+
+def _state(entry: Claim, measured: Any, holds: Any) -> None:
+    if measured is None:
+        raise TypeError(
+            f"claim {entry.text!r}: nothing was measured; pass the value the claim rests on"
+        )
+    where = f"({entry.number}) " if entry.number else ""
+    line = f"{where}{entry.text} — measured {entry.measured}"
+    if not _truth(holds) or any(math.isnan(value) for value in _numbers(measured)):
+        raise ClaimFailed(f"✗ {line}")
+    record.claims[f"{entry.number} {entry.text}"] = (
+        entry  # a re-run cell replaces its claim
+    )
+    print(f"✓ {line}")
+
+
+def _truth(holds: Any) -> bool:
+    if isinstance(holds, bool):
+        return holds
+    boolean = "bool" in str(
+        getattr(holds, "dtype", "")
+    )  # numpy and torch alike, neither imported here
+    if not boolean or getattr(holds, "ndim", 0) != 0:
+        shape = tuple(getattr(holds, "shape", ()))
+        kind = (
+            f"{type(holds).__name__} of shape {shape}"
+            if shape
+            else type(holds).__name__
+        )
+        raise TypeError(
+            f"holds must be one truth value, got {kind}; compare first, then use .all() or .any()"
+        )
+    return bool(holds)
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Every number inside a measured value."""
+    if isinstance(value, str):
+        return
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Sequence):
+        for item in value:
+            yield from _numbers(item)
+    elif isinstance(value, complex):
+        yield from (value.real, value.imag)
+    else:
+        yield float(value)
+
+
+def format_value(value: Any) -> str:
+    """A measured value as a reader wants it: three digits, powers of ten where they help."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {format_value(item)}" for key, item in value.items())
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Sequence):
+        return "(" + ", ".join(format_value(item) for item in value) + ")"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return _format_float(value)
+    return str(value)
+
+
+def _format_float(value: float) -> str:
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    size = abs(value)
+    if size < 1e-3 or size >= 1e6:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:.0f}" if size >= 1000 else f"{value:.3g}"
+
+
+class Verified:
+    """The table of all claims that held in this notebook, as HTML and as plain text."""
+
+    header = ("equation", "source", "claim", "measured")
+
+    def __init__(self, claims: Sequence[Claim]) -> None:
+        self.claims = tuple(claims)
+        self.rows = [
+            (entry.number, entry.source, entry.text, entry.measured) for entry in claims
+        ]
+
+    def __len__(self) -> int:
+        return len(self.claims)
+
+    def _repr_html_(self) -> str:
+        def cells(row: Sequence[str], tag: str) -> str:
+            style = ' style="text-align:left"'
+            return (
+                "<tr>"
+                + "".join(f"<{tag}{style}>{html.escape(cell)}</{tag}>" for cell in row)
+                + "</tr>"
+            )
+
+        body = "".join(cells(row, "td") for row in self.rows)
+        return f"<table><thead>{cells(self.header, 'th')}</thead><tbody>{body}</tbody></table>"
+
+    def __repr__(self) -> str:
+        lines = [f"{len(self)} claims verified"]
+        lines += [
+            f"✓ {number:>5} {source:<18} {text} — {measured}"
+            for number, source, text, measured in self.rows
+        ]
+        return "\n".join(lines)
+
+
+def verified() -> Verified:
+    """All claims of this notebook so far, numbered equations first, for the closing section."""
+    claims = list(record.claims.values())
+
+    def order(entry: Claim) -> tuple[int, ...]:
+        return tuple(int(part) for part in re.findall(r"\d+", entry.number)) or (10**6,)
+
+    return Verified(sorted(claims, key=order))
