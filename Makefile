@@ -1,0 +1,64 @@
+# Two commands: `make lab` to read the course, `make test` to check that everything in it holds.
+# Each makes its own .venv on the first call (a few minutes); `make help` lists the rest.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+# The first of these that really runs and is new enough (a name on the PATH may be a shim that does not run).
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+ROOTFLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
+LABFLAGS ?=
+JOBS ?= 2
+NOTEBOOKS = $(sort $(wildcard notebooks/*.ipynb))
+
+# One thread per process: small tensors gain nothing from more, and two test workers would fight over the cores.
+run test test-browser bench: export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install lab test test-browser run bench lint format student clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## make .venv with the pinned set (every target below does this first)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "odelab needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "No venv module here; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PY) -m pip install --disable-pip-version-check --quiet --progress-bar=off -e '.[dev]' -c constraints.txt
+	@# A newcomer should meet lesson 00 first, not a question about Jupyter news. Affects this .venv only.
+	$(VENV)/bin/jupyter labextension disable --level=sys_prefix '@jupyterlab/apputils-extension:announcements'
+	@touch $@
+
+lab: $(STAMP)  ## open the course in JupyterLab (LABFLAGS=… are passed on)
+	$(VENV)/bin/jupyter lab $(ROOTFLAG) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LABFLAGS)
+
+test: $(STAMP) lint  ## everything that must hold, except what needs a browser
+	$(VENV)/bin/pytest tests notebooks --nbval-lax --nbval-cell-timeout=300 -n $(JOBS) --dist loadfile
+
+test-browser: $(STAMP)  ## the lessons in JupyterLab in a real Chromium (ALL=1: every cell of every lesson)
+	ALL=$(ALL) $(VENV)/bin/pytest tests/browser
+
+run: $(STAMP)  ## execute every notebook without a browser; HTML under build/html
+	$(VENV)/bin/jupyter nbconvert --to html --execute --output-dir build/html $(NOTEBOOKS)
+
+bench: $(STAMP)  ## time the solvers and the widgets, side by side with other libraries
+	$(PY) -m benchmarks.run
+
+lint: $(STAMP)  ## ruff and mypy
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+format: $(STAMP)  ## let ruff mend what it can
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+student: $(STAMP)  ## copies of the lessons without solutions and outputs, under build/student
+	$(VENV)/bin/jupyter nbconvert --to notebook --clear-output --output-dir build/student $(NOTEBOOKS) \
+		--TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=solution
+
+clean:  ## remove .venv, build/ and caches
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
