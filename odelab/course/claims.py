@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NUMBER = re.compile(r"\d+\.\d+[a-z]?")
-SOURCE = re.compile(
-    r"(notes|slides|intro slides|seminar|poster)( \S.*)?|\S.*\(\d{4}\).*"
-)
+SOURCE = re.compile(r"(notes|slides|intro slides|seminar|poster)( \S.*)?|\S.*\(\d{4}\).*")
 
 
 class ClaimFailed(AssertionError):
@@ -95,52 +93,34 @@ def equation(number: str, source: str) -> Equation:
         ValueError: when the number or the source is malformed, or the number is taken by another source.
     """
     if not NUMBER.fullmatch(number):
-        raise ValueError(
-            f"equation number {number!r}: write lesson.counter, for example '3.4'"
-        )
+        raise ValueError(f"equation number {number!r}: write lesson.counter, for example '3.4'")
     if not SOURCE.fullmatch(source):
-        raise ValueError(
-            f"source {source!r}: name it like 'notes 24.6', 'slides 4b' or 'Pontryagin (1962)'"
-        )
+        raise ValueError(f"source {source!r}: name it like 'notes 24.6', 'slides 4b' or 'Pontryagin (1962)'")
     known = record.equations.get(number)
     if known is not None and known.source != source:
-        raise ValueError(
-            f"equation {number} is already registered with source {known.source!r}, not {source!r}"
-        )
+        raise ValueError(f"equation {number} is already registered with source {known.source!r}, not {source!r}")
     return record.equations.setdefault(number, Equation(number, source))
 
 
 def _state(entry: Claim, measured: Any, holds: Any) -> None:
     if measured is None:
-        raise TypeError(
-            f"claim {entry.text!r}: nothing was measured; pass the value the claim rests on"
-        )
+        raise TypeError(f"claim {entry.text!r}: nothing was measured; pass the value the claim rests on")
     where = f"({entry.number}) " if entry.number else ""
     line = f"{where}{entry.text} — measured {entry.measured}"
     if not _truth(holds) or any(math.isnan(value) for value in _numbers(measured)):
         raise ClaimFailed(f"✗ {line}")
-    record.claims[f"{entry.number} {entry.text}"] = (
-        entry  # a re-run cell replaces its claim
-    )
+    record.claims[f"{entry.number} {entry.text}"] = entry  # a re-run cell replaces its claim
     print(f"✓ {line}")
 
 
 def _truth(holds: Any) -> bool:
     if isinstance(holds, bool):
         return holds
-    boolean = "bool" in str(
-        getattr(holds, "dtype", "")
-    )  # numpy and torch alike, neither imported here
+    boolean = "bool" in str(getattr(holds, "dtype", ""))  # numpy and torch alike, neither imported here
     if not boolean or getattr(holds, "ndim", 0) != 0:
         shape = tuple(getattr(holds, "shape", ()))
-        kind = (
-            f"{type(holds).__name__} of shape {shape}"
-            if shape
-            else type(holds).__name__
-        )
-        raise TypeError(
-            f"holds must be one truth value, got {kind}; compare first, then use .all() or .any()"
-        )
+        kind = f"{type(holds).__name__} of shape {shape}" if shape else type(holds).__name__
+        raise TypeError(f"holds must be one truth value, got {kind}; compare first, then use .all() or .any()")
     return bool(holds)
 
 
@@ -195,9 +175,7 @@ class Verified:
 
     def __init__(self, claims: Sequence[Claim]) -> None:
         self.claims = tuple(claims)
-        self.rows = [
-            (entry.number, entry.source, entry.text, entry.measured) for entry in claims
-        ]
+        self.rows = [(entry.number, entry.source, entry.text, entry.measured) for entry in claims]
 
     def __len__(self) -> int:
         return len(self.claims)
@@ -205,21 +183,14 @@ class Verified:
     def _repr_html_(self) -> str:
         def cells(row: Sequence[str], tag: str) -> str:
             style = ' style="text-align:left"'
-            return (
-                "<tr>"
-                + "".join(f"<{tag}{style}>{html.escape(cell)}</{tag}>" for cell in row)
-                + "</tr>"
-            )
+            return "<tr>" + "".join(f"<{tag}{style}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
 
         body = "".join(cells(row, "td") for row in self.rows)
         return f"<table><thead>{cells(self.header, 'th')}</thead><tbody>{body}</tbody></table>"
 
     def __repr__(self) -> str:
         lines = [f"{len(self)} claims verified"]
-        lines += [
-            f"✓ {number:>5} {source:<18} {text} — {measured}"
-            for number, source, text, measured in self.rows
-        ]
+        lines += [f"✓ {number:>5} {source:<18} {text} — {measured}" for number, source, text, measured in self.rows]
         return "\n".join(lines)
 
 

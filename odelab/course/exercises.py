@@ -64,11 +64,7 @@ class Check:
             self._load_topics()
         if name not in self._checks:
             near = difflib.get_close_matches(name, self._checks, n=1, cutoff=0.5)
-            advice = (
-                f"did you mean check.{near[0]}?"
-                if near
-                else f"there are: {', '.join(sorted(self._checks))}"
-            )
+            advice = f"did you mean check.{near[0]}?" if near else f"there are: {', '.join(sorted(self._checks))}"
             raise AttributeError(f"no exercise is called {name!r}; {advice}")
         return functools.partial(_judge, name, self._checks[name])
 
@@ -108,9 +104,7 @@ def exercise(target: CheckFunction | str) -> Any:
 def _register(name: str, function: CheckFunction) -> CheckFunction:
     known = check._checks.get(name)
     if known is not None and known.__module__ != function.__module__:
-        raise ValueError(
-            f"exercise {name!r} is already registered by {known.__module__}"
-        )
+        raise ValueError(f"exercise {name!r} is already registered by {known.__module__}")
     check._checks[name] = function
     return function
 
@@ -122,7 +116,7 @@ def _judge(name: str, function: CheckFunction, *answers: Any) -> Verdict:
         return _say(False, f"… {name}: not attempted yet")
     except Hint as hint:
         return _say(False, f"✗ not yet: {hint}")
-    except Exception as error:  # noqa: BLE001  whatever the answer did to the check, the reader gets a sentence
+    except Exception as error:  # whatever the answer did to the check, the reader gets a sentence
         if "ellipsis" in str(error).lower():  # the ... of a stub reached an operator
             return _say(False, f"… {name}: not attempted yet")
         return _say(
@@ -146,10 +140,7 @@ def _prepare(answer: Any) -> Any:
 def _holds_ellipsis(value: Any) -> bool:
     if isinstance(value, dict):
         value = tuple(value.values())
-    return value is ... or (
-        isinstance(value, (tuple, list))
-        and any(_holds_ellipsis(item) for item in value)
-    )
+    return value is ... or (isinstance(value, (tuple, list)) and any(_holds_ellipsis(item) for item in value))
 
 
 def _guard(answer: types.FunctionType) -> Callable[..., Any]:
@@ -180,15 +171,7 @@ def _has_empty_body(function: types.FunctionType) -> bool:
 
 
 def _explain(answer: types.FunctionType, error: Exception) -> str:
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.name == answer.__name__
-    ]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.name == answer.__name__]
     start = inspect.unwrap(answer).__code__.co_firstlineno
-    where = (
-        f" in line {lines[-1] - start + 1} of {answer.__name__}"
-        if lines and lines[-1]
-        else ""
-    )
+    where = f" in line {lines[-1] - start + 1} of {answer.__name__}" if lines and lines[-1] else ""
     return f"{type(error).__name__}{where}: {error}"

@@ -38,9 +38,7 @@ class Ledger(tuple[Entry, ...]):
         lines = ["| equation | source | lesson | checked by |", "|---|---|---|---|"]
         for entry in self:
             claims = "; ".join(entry.claims).replace("|", "\\|")
-            lines.append(
-                f"| {entry.number} | {entry.source} | {entry.lesson} | {claims} |"
-            )
+            lines.append(f"| {entry.number} | {entry.source} | {entry.lesson} | {claims} |")
         return "\n".join(lines)
 
     _repr_markdown_ = __str__
@@ -65,34 +63,22 @@ def code_cells(path: Path) -> Iterator[str]:
 
 def cell_entries(lesson: str, source: str) -> list[Entry]:
     """Entries of one code cell. Each ``equation(...)`` needs a ``.claim`` in the same cell."""
-    plain = re.sub(
-        r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE
-    )  # magics are no Python
+    plain = re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)  # magics are no Python
     tree = ast.parse(plain)
     calls = {id(node): node for node in ast.walk(tree) if _is_call_of(node, "equation")}
     names = {
         node.targets[0].id: node.value
         for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Name)
-        and id(node.value) in calls
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and id(node.value) in calls
     }
     claims: dict[int, list[str]] = {key: [] for key in calls}
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "claim"
-        ):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "claim":
             owner = node.func.value
             target = names.get(owner.id) if isinstance(owner, ast.Name) else owner
             if id(target) in claims:
                 claims[id(target)].append(_text(_argument(node, 0, "text")))
-    return [
-        _entry(lesson, call, claims[key])
-        for key, call in calls.items()
-        if isinstance(call, ast.Call)
-    ]
+    return [_entry(lesson, call, claims[key]) for key, call in calls.items() if isinstance(call, ast.Call)]
 
 
 def _entry(lesson: str, call: ast.Call, claims: Sequence[str]) -> Entry:
@@ -113,11 +99,7 @@ def _refuse_contradictions(entries: Sequence[Entry]) -> None:
 
 
 def _is_call_of(node: ast.AST, name: str) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == name
-    )
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
 def _argument(call: ast.Call, position: int, name: str) -> ast.expr:
@@ -134,11 +116,6 @@ def _text(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
-        parts = (
-            v.value if isinstance(v, ast.Constant) else "{" + ast.unparse(v.value) + "}"
-            for v in node.values
-        )  # type: ignore[attr-defined]
+        parts = (v.value if isinstance(v, ast.Constant) else "{" + ast.unparse(v.value) + "}" for v in node.values)  # type: ignore[attr-defined]
         return "".join(parts)
-    raise LedgerError(
-        f"line {node.lineno}: write {ast.unparse(node)!r} as a literal string, so that it can be read"
-    )
+    raise LedgerError(f"line {node.lineno}: write {ast.unparse(node)!r} as a literal string, so that it can be read")

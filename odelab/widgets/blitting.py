@@ -1,0 +1,76 @@
+"""Redraw only what moved: the rest of the figure is kept as pixels."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.spines import Spine
+from PIL import Image
+
+
+class Blitter:
+    """Draws a figure whole once, and afterwards only the artists that changed since.
+
+    matplotlib marks an artist as ``stale`` when it is given new data. An artist that was stale once
+    is moving: it is taken out of the kept background and drawn on top of it from then on. A new
+    artist, or an axis with other limits or ticks, makes the whole figure be drawn again.
+    """
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+        self.canvas = FigureCanvasAgg(figure)
+        self._moving: list[Artist] = []
+        self._background: Any = None
+        self._frame: tuple[Any, ...] = ()
+
+    def draw_all(self) -> None:
+        """Lay out and draw everything; nothing counts as moving."""
+        self._moving, self._background = [], None
+        self.figure.set_layout_engine("constrained")
+        self.canvas.draw()
+        self.figure.set_layout_engine("none")  # the layout stands; computing it again would double the time
+
+    def draw_changes(self) -> None:
+        """Draw the artists that changed since the last call on top of the kept background."""
+        changed = [artist for artist in self._artists() if artist.stale and artist not in self._moving]
+        axes_changed = any(axis.stale for axes in self.figure.axes for axis in (axes.xaxis, axes.yaxis))
+        frame = self._measure()
+        if self._background is None or changed or axes_changed or frame != self._frame:
+            self._moving = sorted([*self._moving, *changed], key=Artist.get_zorder)
+            self._keep_background()
+            self._frame = frame
+        self.canvas.restore_region(self._background)
+        renderer = self.canvas.get_renderer()
+        for artist in self._moving:
+            artist.draw(renderer)
+
+    def png(self) -> bytes:
+        """What was drawn last. The palette of :func:`odelab.figures.style.shrink` would take longer than the frame."""
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3]).save(buffer, "png", compress_level=1)
+        return buffer.getvalue()
+
+    def _keep_background(self) -> None:
+        for artist in self._moving:
+            artist.set_animated(True)  # a whole drawing leaves these out
+        self.canvas.draw()
+        self._background = self.canvas.copy_from_bbox(self.figure.bbox)
+
+    def _artists(self) -> Iterator[Artist]:
+        """Everything that can move: neither axes nor their frames."""
+        for parent in (self.figure, *self.figure.axes):
+            for artist in parent.get_children():
+                if not isinstance(artist, (Axis, Spine)) and artist not in (parent.patch, *self.figure.axes):
+                    yield artist
+
+    def _measure(self) -> tuple[Any, ...]:
+        """What the background depends on: which artists there are, and the limits of every axes."""
+        limits = tuple(tuple(axes.viewLim.bounds) for axes in self.figure.axes)
+        return (*(id(artist) for artist in self._artists()), *limits)
