@@ -1,0 +1,66 @@
+"""Short time series that the course ships as text, each with where its numbers come from."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+PACKAGE = Path(__file__).resolve().parents[1]
+FOLDERS = (
+    PACKAGE / "data",
+    PACKAGE.parent / "data",
+)  # an installed wheel carries its data; a checkout has data/ beside
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Observations of several quantities at increasing times.
+
+    Attributes:
+        t: times, (n,), float64.
+        y: observations, (n, columns), float64.
+        columns: what each column of `y` counts.
+        unit: unit of `y`.
+        source: who published the numbers.
+    """
+
+    t: Tensor
+    y: Tensor
+    columns: tuple[str, ...]
+    unit: str
+    source: str
+
+
+def data_file(name: str) -> Path:
+    """Path of a file the course ships.
+
+    Raises:
+        FileNotFoundError: when it is in none of the places looked at, which the message lists.
+    """
+    for folder in FOLDERS:
+        if (folder / name).is_file():
+            return folder / name
+    places = " nor in ".join(str(folder) for folder in FOLDERS)
+    raise FileNotFoundError(f"{name} is neither in {places}; it comes with a checkout and with the wheel")
+
+
+def lynx_hare() -> Series:
+    """Pelts of snowshoe hare and Canada lynx bought by the Hudson's Bay Company, 1900–1920: y (21, 2), thousands.
+
+    The Company's records were first analysed by Hewitt (1921), the lynx in depth by Elton and Nicholson (1942). These
+    21 rows are the ones printed by Howard (2009), who has them from Mahaffy's lectures, and those from Purves et al.,
+    *Life: The Science of Biology* (the chain as Carpenter, 2018, gives it). Pelts sold, not animals counted.
+    """
+    return _read("lynx_hare_1900_1920.csv", "thousand pelts", "Hudson's Bay Company, in Howard (2009) after Mahaffy")
+
+
+def _read(name: str, unit: str, source: str) -> Series:
+    """The first column of a comma-separated file as time, the others as observations."""
+    with data_file(name).open(newline="", encoding="utf-8") as lines:
+        header, *rows = csv.reader(lines)
+    table = torch.tensor([[float(cell) for cell in row] for row in rows], dtype=torch.float64)
+    return Series(table[:, 0], table[:, 1:], tuple(header[1:]), unit, source)
