@@ -25,10 +25,11 @@ install: $(STAMP)  ## make .venv with the pinned set (every target below does th
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "odelab needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { echo "No venv module here; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	$(PY) -m pip install --disable-pip-version-check --quiet --progress-bar=off -e '.[dev]' -c constraints.txt
+	@echo "Making $(VENV) with the pinned set: once, some minutes"
+	@$(PYTHON) -m venv $(VENV) || { echo "No venv module here; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(PY) -m pip install --disable-pip-version-check --quiet --progress-bar=off -e '.[dev]' -c constraints.txt
 	@# A newcomer should meet lesson 00 first, not a question about Jupyter news. Affects this .venv only.
-	$(VENV)/bin/jupyter labextension disable --level=sys_prefix '@jupyterlab/apputils-extension:announcements'
+	@$(VENV)/bin/jupyter labextension disable --level=sys_prefix '@jupyterlab/apputils-extension:announcements' >/dev/null 2>&1
 	@touch $@
 
 lab: $(STAMP)  ## open the course in JupyterLab (LABFLAGS=… are passed on)

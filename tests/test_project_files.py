@@ -1,0 +1,129 @@
+"""The files around the package agree with one another, and the commands they promise exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+PROSE = [path for name in ("README.md", "CONTRIBUTING.md", "Makefile", ".ci/run") if (path := ROOT / name).is_file()]
+
+
+@cache
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def constraint_lines() -> list[str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def constraints() -> dict[str, str]:
+    pairs = (line.split("==") for line in constraint_lines())
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def requirements() -> list[Requirement]:
+    extras = project()["optional-dependencies"].values()
+    named = [Requirement(text) for group in (project()["dependencies"], *extras) for text in group]
+    return [requirement for requirement in named if requirement.name != project()["name"]]
+
+
+def environment() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "environment.yml").read_text())
+
+
+def test_constraints_are_exact_and_portable() -> None:
+    """Exact versions only: no paths, no addresses, no builds that one machine alone has."""
+    for line in constraint_lines():
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line), line
+    assert len(constraints()) == len(constraint_lines()), "a package is pinned twice"
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_every_direct_dependency_is_pinned_within_its_range(requirement: Requirement) -> None:
+    pinned = constraints().get(canonicalize_name(requirement.name))
+    assert pinned, f"{requirement.name} is not in constraints.txt"
+    assert requirement.specifier.contains(pinned), f"{requirement} does not allow the pinned {pinned}"
+
+
+def test_conda_environment_installs_the_same_set() -> None:
+    assert environment()["name"] == project()["name"]
+    conda = [item for item in environment()["dependencies"] if isinstance(item, str)]
+    (pip,) = (item["pip"] for item in environment()["dependencies"] if isinstance(item, dict))
+    assert pip == ["-c constraints.txt", "-e .[dev]"]
+    names = {re.split("[=<>]", item)[0] for item in conda}
+    assert names == {"python", "pip"}, "everything else comes from constraints.txt"
+
+
+def test_python_versions_agree() -> None:
+    """environment.yml, the classifiers, ruff, mypy, requires-python and the Makefile name one oldest Python."""
+    (conda,) = (item for item in environment()["dependencies"] if str(item).startswith("python="))
+    version = conda.removeprefix("python=")
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    classified = [c.rsplit(" ", 1)[1] for c in project()["classifiers"] if re.search(r"Python :: 3\.\d+$", c)]
+    assert version in classified
+    assert all(SpecifierSet(project()["requires-python"]).contains(each) for each in classified)
+    assert project()["requires-python"] == f">={version}" == f">={tools['mypy']['python_version']}"
+    assert tools["ruff"]["target-version"] == "py" + version.replace(".", "")
+    assert f"sys.version_info < ({version.replace('.', ', ')})" in MAKEFILE
+
+
+def test_citation_and_license_match_the_package() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    for key in ("version", "license"):
+        assert str(citation[key]) == project()[key]
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert (ROOT / "LICENSE").read_text().startswith("MIT License")
+
+
+def test_issue_targets_exist() -> None:
+    assert {"lab", "test", "test-browser", "run", "bench", "lint", "clean", "student"} <= TARGETS
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_target_can_be_made(target: str) -> None:
+    """A dry run finds every prerequisite, and every target is phony so that a file of its name does not hide it."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, env=clean, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"^\.PHONY:.*\b{target}\b", MAKEFILE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.name)
+def test_promised_commands_exist(path: Path) -> None:
+    """Every `make …`, `python -m …`, extra, file and link named in the prose is there."""
+    text = path.read_text()
+    code = "\n".join(re.findall(r"```.*?```|`[^`]+`|^    .*$", text, re.DOTALL | re.MULTILINE))
+    code = code if path.suffix == ".md" else text
+    for target in re.findall(r"\bmake ((?!-)[a-z-]+)", code):
+        assert target in TARGETS, f"{path.name} promises `make {target}`"
+    for module in re.findall(r"-m ((?:odelab|benchmarks)[\w.]*)", code):
+        stem = ROOT / module.replace(".", "/")
+        assert stem.with_suffix(".py").is_file() or (stem / "__main__.py").is_file(), f"{path.name}: -m {module}"
+    for extra in re.findall(r"(?:odelab|\.)\[(\w+)\]", code):
+        assert extra in project()["optional-dependencies"], f"{path.name}: [{extra}]"
+    for link in re.findall(r"""(?:\]\(|src=")(?!https?:|#|mailto:)([^)"#\s]+)""", text):
+        assert (path.parent / link).exists(), f"{path.name} links to {link}"
+
+
+def test_ci_script_is_executable() -> None:
+    script = ROOT / ".ci/run"
+    assert os.access(script, os.X_OK)
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
