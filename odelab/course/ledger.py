@@ -116,6 +116,7 @@ def _text(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
-        parts = (v.value if isinstance(v, ast.Constant) else "{" + ast.unparse(v.value) + "}" for v in node.values)  # type: ignore[attr-defined]
-        return "".join(parts)
+        return "".join(
+            "{" + ast.unparse(p.value) + "}" if isinstance(p, ast.FormattedValue) else _text(p) for p in node.values
+        )
     raise LedgerError(f"line {node.lineno}: write {ast.unparse(node)!r} as a literal string, so that it can be read")

@@ -7,6 +7,7 @@ channel (dash or marker) repeats what the colour says.
 from __future__ import annotations
 
 import base64
+import html
 import io
 from typing import Any
 
@@ -29,7 +30,7 @@ COLORS = {
 CYCLE = ("blue", "vermillion", "green", "purple", "orange", "sky", "black")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (7, 2)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "figure.dpi": 110,
     "figure.figsize": (8.0, 3.6),
     "figure.constrained_layout.use": True,
@@ -131,6 +132,25 @@ def shrink(image: bytes) -> bytes:
 
 
 def image_bundle(image: bytes, alt: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """A PNG and its alternative text as (data, metadata) of a notebook output."""
-    data = {"image/png": base64.b64encode(image).decode(), "text/plain": alt}
+    """A PNG and its alternative text as (data, metadata) of a notebook output.
+
+    JupyterLab and nbconvert show ``image/png`` without the alternative text in its metadata, so while the notebook
+    runs they get HTML, which they prefer. GitHub and PDF want the PNG: the file keeps that alone, see
+    :mod:`odelab.course.refresh`.
+    """
+    data = {
+        "image/png": base64.b64encode(image).decode(),
+        "text/html": image_html(image, alt),
+        "text/plain": alt,
+    }
     return data, {"image/png": {"alt": alt}}
+
+
+def image_html(image: bytes, alt: str) -> str:
+    """A PNG as an HTML element that shrinks to the width of a phone and keeps its place while it changes."""
+    width, height = Image.open(io.BytesIO(image)).size
+    return (
+        f'<img class="odelab-figure" alt="{html.escape(alt, quote=True)}" width="{width}" height="{height}" '
+        f'style="max-width:100%;height:auto" decoding="sync" '
+        f'src="data:image/png;base64,{base64.b64encode(image).decode()}">'
+    )

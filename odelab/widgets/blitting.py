@@ -12,6 +12,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.spines import Spine
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 
@@ -29,12 +30,19 @@ class Blitter:
         self._moving: list[Artist] = []
         self._background: Any = None
         self._frame: tuple[Any, ...] = ()
+        self._places: list[Bbox] = []
 
     def draw_all(self) -> None:
-        """Lay out and draw everything; nothing counts as moving."""
+        """Draw everything; nothing counts as moving. Panels keep the places that the first drawing gave them."""
         self._moving, self._background = [], None
+        if len(self._places) == len(self.figure.axes):
+            for axes, place in zip(self.figure.axes, self._places, strict=True):
+                axes.set_position(place)
+            self.canvas.draw()
+            return
         self.figure.set_layout_engine("constrained")
         self.canvas.draw()
+        self._places = [axes.get_position(original=True) for axes in self.figure.axes]
         self.figure.set_layout_engine("none")  # the layout stands; computing it again would double the time
 
     def draw_changes(self) -> None:
@@ -65,9 +73,10 @@ class Blitter:
 
     def _artists(self) -> Iterator[Artist]:
         """Everything that can move: neither axes nor their frames."""
+        fixed = {self.figure.patch, *self.figure.axes, *(axes.patch for axes in self.figure.axes)}
         for parent in (self.figure, *self.figure.axes):
             for artist in parent.get_children():
-                if not isinstance(artist, (Axis, Spine)) and artist not in (parent.patch, *self.figure.axes):
+                if artist not in fixed and not isinstance(artist, (Axis, Spine)):
                     yield artist
 
     def _measure(self) -> tuple[Any, ...]:

@@ -57,11 +57,12 @@ class Explorable(widgets.VBox):
         self._drawn: tuple[Any, ...] | None = None
         self._frames: OrderedDict[tuple[Any, ...], tuple[bytes, str]] = OrderedDict()
         self._held = False
-        self._image = widgets.Image(format="png", tooltip=alt, layout={"max_width": "100%", "object_fit": "contain"})
-        self._image.add_class("odelab-figure")
+        self._image = widgets.HTML()  # widgets.Image knows no alternative text
         self._line = widgets.HTML()
         self._line.add_class("odelab-readout")
-        panel = widgets.Box(self._arranged(play), layout={"display": "flex", "flex_flow": "row wrap"})
+        panel = widgets.Box(
+            self._arranged(play), layout={"display": "flex", "flex_flow": "row wrap", "grid_gap": "0 24px"}
+        )
         super().__init__([panel, self._image, self._line], layout={"max_width": "100%", "overflow": "hidden"})
         self.add_class("odelab-explorable")
         for control in self.controls.values():
@@ -109,7 +110,7 @@ class Explorable(widgets.VBox):
             self._held = False
 
     def _key(self) -> tuple[Any, ...]:
-        return tuple(self.settings.values())
+        return tuple(getattr(control, "index", control.value) for control in self.controls.values())
 
     def _refresh(self, _change: Any = None) -> None:
         if self._held:
@@ -121,7 +122,7 @@ class Explorable(widgets.VBox):
             # Raised again: a cell that drives the widget must fail, and a browser shows only the readout.
             self._say(f"This setting could not be drawn: {type(error).__name__}: {error}")
             raise
-        self._image.value = image
+        self._image.value = style.image_html(image, str(self._figure.get_label()))
         self._say(self.text)
         self.frame_ms = 1e3 * (time.perf_counter() - start)
 
@@ -166,8 +167,10 @@ class Explorable(widgets.VBox):
                 control.continuous_update = self._update is not None  # whole figures take longer than 50 ms
             row.append(control)
             if name == play:
-                button = widgets.Play(min=control.min, max=control.max, step=control.step, interval=250)
-                widgets.jslink((button, "value"), (control, "value"))
+                button = widgets.Play(
+                    value=control.value, min=control.min, max=control.max, step=control.step, interval=250
+                )
+                widgets.jslink((control, "value"), (button, "value"))
                 row.insert(len(row) - 1, button)
         return row
 
