@@ -1,0 +1,95 @@
+"""Every lesson in JupyterLab, as a reader meets it. Screenshots are kept under build/browser/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import LESSONS
+from excerpt import Notebook, excerpt, needed_cells, source, tags
+from laboratory import Laboratory
+from reader import Reader
+
+MINUTES = 10  # for one lesson on two slow cores; it should take two
+NARROW = 390  # pixels: a phone
+
+Prepare = Callable[[Path], Notebook]
+OpenReader = Callable[..., Reader]
+
+
+def check_cells(notebook: Notebook, reader: Reader) -> None:
+    """Every code cell ran, and none shows an error or a warning unless it is there to show one."""
+    shown = reader.cells()
+    assert len(shown) == len(notebook["cells"])
+    for cell, state in zip(notebook["cells"], shown, strict=True):
+        if cell["cell_type"] != "code" or not source(cell).strip():
+            continue
+        if "raises-exception" not in tags(cell):
+            assert not state.errors, state.errors[0]
+            assert not state.stderr, state.stderr[0]
+        assert state.ran, f"not run: {source(cell)}"
+        if "widget" in tags(cell):
+            assert state.explorables, f"shows no widget: {source(cell)}"
+    assert not reader.complaints
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_lesson(path: Path, lesson: Prepare, open_reader: OpenReader, laboratory: Laboratory) -> None:
+    notebook = lesson(path)
+    reader = open_reader(path.stem)
+    reader.open(laboratory.url(path.name))
+    reader.run_all(60 * MINUTES)
+    reader.photograph_pages()
+    check_cells(notebook, reader)
+    for number, explorable in enumerate(reader.explorables(), start=1):
+        explorable.scroll_into_view_if_needed()
+        assert explorable.locator(".noUi-handle").count(), f"widget {number} has no slider"
+        reader.photograph(f"widget_{number}_before", explorable)
+        moved = reader.slide(explorable)
+        reader.photograph(f"widget_{number}_after", explorable)
+        assert moved, f"widget {number}: no slider changes both the figure and the readout"
+        assert "could not be drawn" not in reader.look(explorable)[1]
+    assert not reader.overflows()
+    assert not reader.complaints
+
+
+@pytest.mark.parametrize("path", LESSONS[:1], ids=lambda path: path.stem)
+@pytest.mark.parametrize(("name", "theme", "width"), [("phone", "Light", NARROW), ("dark", "Dark", 1280)])
+def test_other_readers(
+    path: Path, name: str, theme: str, width: int, lesson: Prepare, open_reader: OpenReader, laboratory: Laboratory
+) -> None:
+    """On a phone and in the dark theme nothing sticks out sideways."""
+    notebook = lesson(path)
+    laboratory.theme(theme)
+    try:
+        reader = open_reader(f"{path.stem}_{name}", width=width)
+        reader.open(laboratory.url(path.name, single=True))
+        reader.run_all(60 * MINUTES)
+    finally:
+        laboratory.theme("Light")
+    reader.photograph_pages()
+    check_cells(notebook, reader)
+    assert reader.page.evaluate("document.body.dataset.jpThemeLight") == str(theme == "Light").lower()
+    assert not reader.overflows()
+    assert not reader.complaints
+
+
+def test_there_are_lessons() -> None:
+    assert LESSONS
+
+
+def test_excerpt_follows_names_back_to_the_cells_that_bind_them() -> None:
+    code = ["import math", "unused = 1", "n = 3", "def f(x):\n    return math.sin(n * x)", "%time\nf(2)", "show(f)"]
+    kinds = [[], [], [], [], [], ["widget"]]
+    cells = [
+        {"cell_type": "code", "source": text, "metadata": {"tags": kind}, "outputs": [1], "execution_count": 1}
+        for text, kind in zip(code, kinds, strict=True)
+    ]
+    notebook = {"cells": [{"cell_type": "markdown", "source": "# Title", "metadata": {}}, *cells]}
+    assert needed_cells(notebook) == {1, 3, 4, 6}
+    short = excerpt(notebook, whole=False)
+    assert [source(cell) for cell in short["cells"]] == ["# Title", code[0], code[2], code[3], code[5]]
+    assert all(cell.get("outputs", []) == [] for cell in short["cells"])
+    assert len(excerpt(notebook, whole=True)["cells"]) == 7
+    assert cells[0]["outputs"] == [1], "the notebook itself stays as it was"
