@@ -18,7 +18,9 @@ SOURCE = re.compile(r"(notes|slides|intro slides|seminar|poster)( \S.*)?|\S.*\(\
 
 
 class ClaimFailed(AssertionError):
-    """A statement of the lesson is not what was measured."""
+    """A statement of the lesson is not what was measured; ``number`` is its equation's, if it has one."""
+
+    number: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,9 @@ def _state(entry: Claim, measured: Any, holds: Any) -> None:
     where = f"({entry.number}) " if entry.number else ""
     line = f"{where}{entry.text} — measured {entry.measured}"
     if not _truth(holds) or any(math.isnan(value) for value in _numbers(measured)):
-        raise ClaimFailed(f"✗ {line}")
+        failure = ClaimFailed(f"✗ {line}")
+        failure.number = entry.number
+        raise failure
     record.claims[f"{entry.number} {entry.text}"] = entry  # a re-run cell replaces its claim
     print(f"✓ {line}")
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Self, overload
 
 CheckFunction = Callable[..., None]
-FRAME_MODULES = {"claims", "exercises", "ledger", "refresh"}
+FRAME_MODULES = {"claims", "exercises", "ledger", "refresh", "rehearsal"}
 EMPTY_BODY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
 
 
