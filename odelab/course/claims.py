@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-NUMBER = re.compile(r"\d+\.\d+[a-z]?")
+NUMBER = re.compile(r"\d+\.\d+")
 SOURCE = re.compile(r"(notes|slides|intro slides|seminar|poster)( \S.*)?|\S.*\(\d{4}\).*")
 
 

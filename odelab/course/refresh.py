@@ -8,6 +8,7 @@ image twice. The hash of the code is stored beside the outputs, so that a test c
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,7 +46,8 @@ def refresh(path: Path) -> None:
 def settle(notebook: Any) -> None:
     """Reduce an executed notebook to what belongs in the repository."""
     for cell in notebook["cells"]:
-        cell["metadata"].pop("execution", None)
+        for noise in ("execution", "lines_to_next_cell"):
+            cell["metadata"].pop(noise, None)
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             data.pop(LIVE, None)
@@ -56,6 +58,11 @@ def settle(notebook: Any) -> None:
         "language_info": {"name": "python", "pygments_lexer": "ipython3"},
         "odelab": {"code": code_hash(notebook)},
     }
+
+
+def load(path: Path) -> Any:
+    """The notebook at ``path`` as it is stored."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def code_hash(notebook: Any) -> str:
