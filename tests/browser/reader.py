@@ -94,7 +94,10 @@ class Reader:
         """The pixels of a widget's figure, and its readout."""
         figure = explorable.locator(".odelab-figure").first
         figure = figure if figure.evaluate("e => e.tagName") == "IMG" else figure.locator("img")
-        return figure.evaluate(PIXELS), explorable.locator(".odelab-readout").first.inner_text()
+        readout = explorable.locator(".odelab-readout").first.inner_text()
+        if "could not be drawn" in readout:
+            self.complaints.append(readout)
+        return figure.evaluate(PIXELS), readout
 
     def slide(self, explorable: Locator) -> bool:
         """Move sliders by keyboard, one after the other, until figure and readout both have changed."""
