@@ -57,7 +57,8 @@ format: $(STAMP)  ## let ruff mend what it can
 	$(VENV)/bin/ruff format
 
 student: $(STAMP)  ## copies of the lessons without solutions and outputs, under build/student
-	$(VENV)/bin/jupyter nbconvert --to notebook --clear-output --output-dir build/student $(NOTEBOOKS) \
+	$(VENV)/bin/jupyter nbconvert --to notebook --output-dir build/student $(NOTEBOOKS) \
+		--ClearOutputPreprocessor.enabled=True \
 		--TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=solution
 
 clean:  ## remove .venv, build/ and caches
