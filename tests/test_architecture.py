@@ -83,7 +83,9 @@ def test_third_party_packages_are_declared(path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = project["dependencies"]
     if room_of(path) in NEED_JUPYTER:
-        declared = declared + project["optional-dependencies"]["lab"] + ["IPython", "cycler"]  # which those bring
+        declared = (
+            declared + project["optional-dependencies"]["lab"] + ["IPython", "cycler", "nbclient", "nbformat"]
+        )  # brought
     names = [requirement.split(">")[0].split("=")[0] for requirement in declared]
     allowed = {MODULES.get(name, name) for name in names} | sys.stdlib_module_names | {"odelab"}
     for line, module in imported(path):

@@ -100,12 +100,17 @@ def show(fig: Figure, alt: str | None = None) -> None:
     Raises:
         ValueError: when there is no alternative text, or too little of it.
     """
+    describe(fig, alt if alt is not None else str(fig.get_label()))
+    display_image(png(fig, small=True), str(fig.get_label()))
+    close(fig)
+
+
+def display_image(image: bytes, alt: str) -> None:
+    """Make a PNG with alternative text an output of the running cell."""
     from IPython.display import display  # figures can be drawn where there is no notebook
 
-    describe(fig, alt if alt is not None else str(fig.get_label()))
-    data, metadata = image_bundle(png(fig, small=True), str(fig.get_label()))
+    data, metadata = image_bundle(image, alt)
     display(data, metadata=metadata, raw=True)
-    close(fig)
 
 
 def close(fig: Figure) -> None:

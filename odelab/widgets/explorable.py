@@ -14,7 +14,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from odelab.figures import style
-from odelab.widgets.blitting import Blitter
+from odelab.figures.blitting import Blitter
 
 FRAMES = 64
 

@@ -59,10 +59,14 @@ class Blitter:
         for artist in self._moving:
             artist.draw(renderer)
 
+    def picture(self) -> Image.Image:
+        """What was drawn last."""
+        return Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3].copy())
+
     def png(self) -> bytes:
         """What was drawn last. The palette of :func:`odelab.figures.style.shrink` would take longer than the frame."""
         buffer = io.BytesIO()
-        Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3]).save(buffer, "png", compress_level=1)
+        self.picture().save(buffer, "png", compress_level=1)
         return buffer.getvalue()
 
     def _keep_background(self) -> None:
