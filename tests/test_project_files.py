@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+import odelab
+
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
@@ -88,6 +90,7 @@ def test_citation_and_license_match_the_package() -> None:
     for key in ("version", "license"):
         assert str(citation[key]) == project()[key]
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert odelab.__version__ == project()["version"]
     assert (ROOT / "LICENSE").read_text().startswith("MIT License")
 
 
