@@ -1,0 +1,85 @@
+"""How large a step may be: error norm, first step, step-size controller.
+
+A step is accepted when ``error_ratio <= 1``: its estimated error, measured in units of
+``atol + rtol * max(|y0|, |y1|)``, has root-mean-square at most one (Hairer, Nørsett & Wanner I, Sec. II.4).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from odelab.solvers.stepping import Field
+
+Norm = Callable[[Tensor], Tensor]
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    """Root mean square of |x|, a 0-d tensor; x of any shape, real or complex."""
+    return torch.linalg.vector_norm(x) / math.sqrt(x.numel())
+
+
+def scaled_norm(x: Tensor, size: Tensor, rtol: float | Tensor, atol: float | Tensor, norm: Norm) -> float:
+    """norm(x / (atol + rtol * size)), for size = |y| of the shape of x."""
+    return float(norm(x / (atol + rtol * size)))
+
+
+@dataclass(frozen=True)
+class Controller:
+    """The elementary controller: dt ← dt · clip(safety · error_ratio^(−1/order), dfactor, ifactor).
+
+    A rejected step never grows and an accepted one never shrinks.
+    """
+
+    order: int
+    rtol: float | Tensor
+    atol: float | Tensor
+    norm: Norm = rms_norm
+    safety: float = 0.9
+    ifactor: float = 10.0
+    dfactor: float = 0.2
+    min_step: float = 0.0
+    max_step: float = math.inf
+
+    @torch.no_grad()
+    def error_ratio(self, error: Tensor, y0: Tensor, y1: Tensor) -> float:
+        """The step's error in units of the tolerance; the one value per step that leaves the device."""
+        return scaled_norm(error, torch.maximum(y0.abs(), y1.abs()), self.rtol, self.atol, self.norm)
+
+    def next_dt(self, dt: float, error_ratio: float) -> float:
+        """The size of the next step (signed as dt)."""
+        if error_ratio == 0:
+            factor = self.ifactor
+        elif not math.isfinite(error_ratio):
+            factor = self.dfactor
+        else:
+            smallest = 1.0 if error_ratio < 1 else self.dfactor
+            factor = min(self.ifactor, max(self.safety * error_ratio ** (-1.0 / self.order), smallest))
+        return self.clip(dt * factor)
+
+    def clip(self, dt: float) -> float:
+        return math.copysign(min(max(abs(dt), self.min_step), self.max_step), dt)
+
+    @torch.no_grad()
+    def first_step(self, f: Field, t0: float, y0: Tensor, slope0: Tensor, direction: float) -> float:
+        """A first dt from the sizes of y, f and one Euler step's change of f (Hairer, Nørsett & Wanner I, II.4).
+
+        Costs one evaluation of f. Returns NaN where f(t0, y0) is not finite.
+        """
+        size = y0.abs()
+        d0 = scaled_norm(y0, size, self.rtol, self.atol, self.norm)
+        d1 = scaled_norm(slope0, size, self.rtol, self.atol, self.norm)
+        if not math.isfinite(d0 + d1):
+            return math.nan
+        h0 = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
+        slope1 = f(t0 + direction * h0, torch.add(y0, slope0, alpha=direction * h0))
+        d2 = scaled_norm(slope1 - slope0, size, self.rtol, self.atol, self.norm) / h0
+        if max(d1, d2) <= 1e-15:
+            h1 = max(1e-6, h0 * 1e-3)
+        else:  # an infinite d2 means that even h0 was too far
+            h1 = (0.01 / max(d1, d2)) ** (1.0 / self.order) if math.isfinite(d2) else h0 * 1e-3
+        return self.clip(direction * min(100 * h0, h1))

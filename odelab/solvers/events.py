@@ -1,0 +1,97 @@
+"""Stopping where a function of the state crosses zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from odelab.solvers.interpolation import Interpolant
+from odelab.solvers.problem import VectorField
+from odelab.solvers.stepping import Step
+
+EventFn = Callable[[float, Tensor], float]
+
+
+def first_of(event_fn: Callable[[Tensor, Tensor], Tensor], field: VectorField, t0: float, y0: Tensor) -> EventFn:
+    """A scalar event function that starts positive and turns negative when any component of event_fn changes sign.
+
+    Raises:
+        ValueError: when event_fn does not return a real tensor.
+    """
+
+    @torch.no_grad()
+    def evaluate(t: float, y: Tensor) -> Tensor:
+        time = torch.scalar_tensor(t, dtype=field.time_dtype, device=field.device)
+        value = event_fn(time, y)
+        if not isinstance(value, Tensor) or value.is_complex() or value.numel() == 0:
+            raise ValueError(f"event_fn must return a real tensor, got {value!r}")
+        return value.detach()  # a view taken under no_grad still carries its base's graph
+
+    signs = torch.sign(evaluate(t0, y0))
+    return lambda t, y: float((evaluate(t, y) * signs).min())
+
+
+def until_event(
+    steps: Iterator[Step], event: EventFn, interpolate: Callable[[Step], Interpolant]
+) -> Iterator[tuple[Step, float | None]]:
+    """The steps up to the event, each with None, the last one with the fraction of it at which the event happens.
+
+    Two crossings within one step are not seen; a smaller max_step finds them.
+    """
+    for step in steps:
+        if event(float(step.t1), step.y1) > 0:
+            yield step, None
+        else:
+            yield step, bisect(step, event, interpolate)
+            return
+
+
+@torch.no_grad()
+def bisect(step: Step, event: EventFn, interpolate: Callable[[Step], Interpolant], iterations: int = 52) -> float:
+    """Fraction of the step at which the event turns non-positive, to rounding."""
+    solution = interpolate(step)
+    t0, dt = float(step.t0), float(step.dt)
+    before, after = 0.0, 1.0
+    for _ in range(iterations):
+        middle = 0.5 * (before + after)
+        if t0 + middle * dt in (t0 + before * dt, t0 + after * dt):
+            break
+        if event(t0 + middle * dt, solution(middle)) > 0:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
+def link_gradients(
+    func: VectorField, event_fn: Callable[[Tensor, Tensor], Tensor], event_t: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Give the event time its gradient, and the state at the event the part that comes from the moving event time.
+
+    With g(t*, y(t*)) = 0 the implicit function theorem gives dt* = −(∂g/∂y · dy|ₜ) / (∂g/∂t + ∂g/∂y · f), and the state
+    moves by dy = dy|ₜ + f dt* (Chen, Amos & Nickel 2021, Appendix). Parameters of event_fn receive gradients too.
+
+    Args:
+        event_t: 0-d, without gradient; state: y(event_t) with the gradient of the solve up to that fixed time.
+
+    Raises:
+        ValueError: where the solution touches the event surface without crossing it (no derivative exists).
+    """
+    t, y = event_t.detach(), state
+    with torch.enable_grad():
+        t_leaf, y_leaf = t.clone().requires_grad_(True), y.detach().clone().requires_grad_(True)
+        values = event_fn(t_leaf, y_leaf)
+        index = int(values.detach().abs().argmin())  # the component that fired
+        g_t, g_y = torch.autograd.grad(values.reshape(-1)[index], (t_leaf, y_leaf), allow_unused=True)
+        with torch.no_grad():
+            slope = func(t, y)
+            speed = torch.zeros_like(t) if g_t is None else g_t
+            if g_y is not None:
+                speed = speed + (g_y * slope.conj()).sum().real
+        if float(speed) == 0:
+            raise ValueError("the solution only touches the event surface, so its time has no derivative")
+        value = event_fn(t, y).reshape(-1)[index]
+        t_linked = t - (value - value.detach()) / speed
+        return t_linked, y + slope * (t_linked - t_linked.detach())

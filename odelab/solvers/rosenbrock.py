@@ -1,0 +1,99 @@
+"""Rodas3, a linearly implicit method for stiff problems.
+
+Where an explicit method must keep dt · |∂f/∂y| small, a Rosenbrock method solves, in each of its four stages, one
+linear system with the Jacobian J of f, and no nonlinear ones (Hairer & Wanner II, Sec. IV.7). It is L-stable and of
+order 3 with an embedded method of order 2. Coefficients: Sandu et al. 1997, Atmospheric Environment 31, Table 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from odelab.solvers.stepping import Field, Step, Time
+
+GAMMA = 0.5
+ALPHA = (0.0, 0.0, 1.0, 1.0)  # stage times
+GAMMA_T = (0.5, 1.5, 0.0, 0.0)  # weights of ∂f/∂t
+A = ((), (0.0,), (2.0, 0.0), (2.0, 0.0, 1.0))
+C = ((), (4.0,), (1.0, -1.0), (1.0, -1.0, -8.0 / 3.0))
+M = (2.0, 0.0, 1.0, 1.0)
+LARGEST = 2048  # state entries: beyond this a dense Jacobian is the wrong tool
+
+
+@dataclass(frozen=True)
+class Rodas3:
+    """(I/(γ dt) − J) kᵢ = f(t + αᵢ dt, y + Σ aᵢⱼ kⱼ) + Σ (cᵢⱼ/dt) kⱼ + γᵢ dt ∂f/∂t,    y₁ = y + Σ mᵢ kᵢ."""
+
+    family = "rosenbrock"
+    order = 3
+    adaptive = True
+    one_step = True
+
+    def fresh(self) -> Rodas3:
+        return self
+
+    def step(
+        self, f: Field, t0: Time, t1: Time, dt: Time, y0: Tensor, slope0: Tensor | None = None, *, end: bool = True
+    ) -> Step:
+        # Differentiable only where a gradient will be asked for: graphs of Jacobians are expensive.
+        graph = torch.is_grad_enabled() and (y0.requires_grad or slope0 is None or slope0.requires_grad)
+        slope0, jacobian, time_slope = linearise(f, t0, y0, graph)
+        identity = torch.eye(y0.numel(), dtype=y0.dtype, device=y0.device)
+        lu, pivots = torch.linalg.lu_factor(identity / (GAMMA * dt) - jacobian)
+        increments: list[Tensor] = []
+        for i, (alpha, gamma_t, a, c) in enumerate(zip(ALPHA, GAMMA_T, A, C, strict=True)):
+            y, right = y0, (gamma_t * dt) * time_slope  # the first two stages share f(t0, y0)
+            for aij, cij, k in zip(a, c, increments, strict=True):
+                y, right = y + aij * k, right + (cij / dt) * k
+            slope = slope0 if i < 2 else f(t1 if alpha == 1 else t0, y)
+            right = (right + slope).reshape(-1, 1)
+            increments.append(torch.linalg.lu_solve(lu, pivots, right).reshape(y0.shape))
+        y1 = y0
+        for m, k in zip(M, increments, strict=True):
+            y1 = y1 + m * k
+        return Step(t0, t1, dt, y0, y1, [slope0], error=increments[-1])
+
+    def error(self, step: Step) -> Tensor:
+        assert step.error is not None  # for mypy: this method always sets it
+        return step.error
+
+
+def linearise(f: Field, t: Time, y: Tensor, differentiable: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """f, ∂f/∂y and ∂f/∂t at (t, y), as graphs where differentiable.
+
+    Returns:
+        slope, the shape of y; Jacobian (numel, numel); time derivative, the shape of y.
+
+    Raises:
+        ValueError: for states too large for a dense Jacobian.
+    """
+    n = y.numel()
+    if n > LARGEST:
+        raise ValueError(
+            f"rodas3 builds the full {n} × {n} Jacobian; beyond {LARGEST} entries use an explicit method or SciPy's"
+        )
+    with torch.enable_grad():
+        time_dtype = y.abs().dtype
+        time = torch.as_tensor(t, dtype=time_dtype, device=y.device).clone()
+        if not time.requires_grad:
+            time.requires_grad_(True)
+        state = y.clone() if y.requires_grad and differentiable else y.detach().clone().requires_grad_(True)
+        slope = f(time, state)
+        if not slope.requires_grad:  # constant in everything
+            return slope, y.new_zeros(n, n), torch.zeros_like(y)
+        rows, columns = [], []
+        for i in range(n):
+            one = torch.zeros_like(slope)
+            one.view(-1)[i] = 1
+            g_y, g_t = torch.autograd.grad(
+                slope, (state, time), one, create_graph=differentiable, retain_graph=True, allow_unused=True
+            )
+            rows.append(torch.zeros(n, dtype=y.dtype, device=y.device) if g_y is None else g_y.reshape(-1))
+            columns.append(torch.zeros_like(time) if g_t is None else g_t)
+    jacobian, time_slope = torch.stack(rows), torch.stack(columns).to(y.dtype).reshape(y.shape)
+    if not differentiable:
+        slope = slope.detach()
+    return slope, jacobian, time_slope
