@@ -20,7 +20,7 @@ from odelab.solvers.control import Controller
 from odelab.solvers.stepping import Field, RungeKutta, Step, Time
 from odelab.solvers.tableaus import TABLEAUS
 
-MIN_ORDER, MAX_ORDER = 4, 12
+MIN_ORDER, MAX_ORDER, MAX_ITERS = 4, 12, 4
 _STARTER = RungeKutta(TABLEAUS["rk4"])
 _CONVERGENCE = Controller(order=1, rtol=1e-7, atol=1e-9, norm=lambda x: x.abs().max())
 
@@ -39,7 +39,7 @@ def adams_weights(nodes: tuple[float, ...]) -> tuple[float, ...]:
 def weights_for(times: Sequence[Time], t0: Time, dt: Time) -> Sequence[Time]:
     """`adams_weights` of the actual times; differentiable in them where they are tensors."""
     if not isinstance(dt, Tensor):
-        return adams_weights(tuple(round((t - t0) / dt, 12) for t in times))
+        return adams_weights(tuple(round(float((t - t0) / dt), 12) for t in times))
     x = (torch.stack([torch.as_tensor(t) for t in times]).double() - t0) / dt
     powers = torch.arange(len(x), dtype=x.dtype, device=x.device)
     return torch.linalg.solve(x[None, :] ** powers[:, None], 1 / (powers + 1)).to(dt.dtype).unbind()
@@ -54,7 +54,7 @@ class Adams:
 
     implicit: bool
     max_order: int = MAX_ORDER
-    max_iters: int = 4
+    max_iters: int = MAX_ITERS
     history: list[tuple[Time, Tensor]] = field(default_factory=list, repr=False)
     family = "adams"
     adaptive = False

@@ -76,10 +76,9 @@ def integrate_adjoint(
     totals = [torch.zeros_like(p) for p in params]
     stats = Stats(method=plan.name)
     spent, forward.f.stats.nfe = forward.f.stats.nfe, 0
-    times = list(forward.times)
+    times = [float(t) for t in forward.times]
     if forward.event_t is not None:
         times = [times[0], forward.event_t]
-    times = [float(t) for t in times]
     a = grad_states[-1].reshape(-1)
 
     def pieces(state: Tensor) -> tuple[Tensor, ...]:

@@ -20,7 +20,7 @@ from odelab.solvers.integrate import Attempt
 from odelab.solvers.problem import VectorField
 from odelab.solvers.stepping import RungeKutta, Step
 
-_CACHE: weakref.WeakKeyDictionary[Any, dict[Any, Callable]] = weakref.WeakKeyDictionary()
+_CACHE: weakref.WeakKeyDictionary[Any, dict[Any, Callable | None]] = weakref.WeakKeyDictionary()
 compile_seconds: dict[str, float] = {}  # the last compilation by method name, for reports
 
 
@@ -63,6 +63,7 @@ def _kernel(f: VectorField, method: RungeKutta, controller: Controller, y0: Tens
         scale = controller.atol + controller.rtol * torch.maximum(y.abs(), step.y1.abs())
         return step.y1, controller.norm((error / scale).detach()), *step.stages[1:]
 
+    kernel: Callable | None
     began = time.perf_counter()
     try:
         kernel = torch.compile(step_and_ratio, dynamic=False)

@@ -38,11 +38,11 @@ def non_finite(t: float, dt: float, y: Tensor, slope: Tensor | None, stats: Stat
 def underflow(t: float, dt: float, y: Tensor, slope: Tensor, f: Field, stats: Stats) -> SolverError:
     """Rejections made dt smaller than time can resolve."""
     last = stats.steps[-1].error_ratio if stats.steps else math.nan
-    where = {"t": t, "dt": dt, "nfe": stats.nfe}
     if not math.isfinite(last):
         hint = "func is NaN or infinite right behind this point, whatever the step: is the solution defined beyond it?"
-        return NonFiniteState("every further step gives NaN or infinity", hint=hint, **where)
-    return StepSizeUnderflow("the step size became too small for the tolerance", hint=_why_small(t, y, slope), **where)
+        return NonFiniteState("every further step gives NaN or infinity", t=t, dt=dt, nfe=stats.nfe, hint=hint)
+    hint = _why_small(t, y, slope)
+    return StepSizeUnderflow("the step size became too small for the tolerance", t=t, dt=dt, nfe=stats.nfe, hint=hint)
 
 
 def too_many_steps(limit: int, t: float, dt: float, y: Tensor, f: Field, stats: Stats) -> SolverError:

@@ -106,15 +106,16 @@ class _Checkpoint(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, forward: Forward, y0: Tensor, *params: Tensor) -> Tensor:
         ctx.forward, ctx.params = forward, params
-        ctx.places: list[tuple[Time, Time, Time, list[Mark]]] = []
+        places: list[tuple[Time, Time, Time, list[Mark]]] = []
         states: list[Tensor] = []
 
         def remember(step: Step, marks: list[Mark], solution: Interpolant | None) -> None:
             t0, t1 = step.seen or (step.t0, step.t1)
-            ctx.places.append((t0, t1, step.dt, marks))
+            places.append((t0, t1, step.dt, marks))
             states.append(step.y0)
 
         out = forward.run(y0.detach(), remember)
+        ctx.places = places
         ctx.save_for_backward(*states)
         return out
 

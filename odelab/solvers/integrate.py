@@ -7,7 +7,7 @@ interpolates, stores or differentiates them. Times are Python floats and dt carr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -86,7 +86,7 @@ def just_before(t: float, direction: float, dtype: torch.dtype) -> float:
 def fixed_steps(
     f: Field,
     y: Tensor,
-    grid: Sequence[Time],
+    grid: Iterable[Time],
     method: Any,
     stats: Stats,
     *,
@@ -150,11 +150,12 @@ def adaptive_steps(
             with torch.no_grad():
                 return step, controller.error_ratio(method.error(step), y0, step.y1)
 
-    slope: Tensor | None = f(t, y)
+    start = f(t, y)
+    slope: Tensor | None = start
     if first_step is None:
-        dt = controller.first_step(f, t, y, slope, direction)
+        dt = controller.first_step(f, t, y, start, direction)
         if not math.isfinite(dt):
-            raise diagnosis.non_finite(t, 0.0, y, slope, stats)
+            raise diagnosis.non_finite(t, 0.0, y, start, stats)
     else:
         dt = math.copysign(first_step, direction)
 
@@ -168,14 +169,13 @@ def adaptive_steps(
             slope = f(seen0, y)
         wish, t1 = dt, t + dt
         # A step that would end within rounding of a stop ends on it.
-        on_stop = stop is not None and (stop.t - t) * direction <= abs(dt) * (1 + 1e-9)
-        if on_stop:
-            t1, dt = stop.t, stop.t - t
+        at_jump = on_stop = False
+        if stop is not None and (stop.t - t) * direction <= abs(dt) * (1 + 1e-9):
+            t1, dt, on_stop, at_jump = stop.t, stop.t - t, True, stop.jump
         elif t1 == t:
             raise diagnosis.underflow(t, dt, y, slope, f, stats)
         if callbacks.step is not None:
             callbacks.step(t, y, dt)
-        at_jump = on_stop and stop.jump
         seen1 = just_before(t1, direction, y.dtype) if at_jump else t1
         step, error_ratio = attempt(seen0, seen1, dt, y, slope)
         accepted = error_ratio <= 1 or abs(dt) <= controller.min_step

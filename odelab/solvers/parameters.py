@@ -25,8 +25,8 @@ def find_parameters(func: Any, params: Any, gradient: str) -> tuple[Tensor, ...]
         params = tuple(_module_parameters(func))
     else:
         raise ValueError(
-            f"gradient='{gradient}' cannot see which tensors func depends on, because func is not an nn.Module: make it "
-            "one, or list them as adjoint_params=(…) (params=(…) in solve); () if there are none"
+            f"gradient='{gradient}' cannot see which tensors func depends on: it is not an nn.Module. Make it one, or "
+            "list them as adjoint_params=(…) (params=(…) in solve); () if there are none"
         )
     return tuple(p for p in params if p.requires_grad)
 
@@ -73,8 +73,6 @@ def adjoint_settings(
 
     def callbacks(pieces: Callable[[Tensor], tuple]) -> Callbacks:
         supported = CALLBACK_NAMES if backward.adaptive else CALLBACK_NAMES[:1]
-        view = Layout()
-        view.unpack = lambda state, lead=(): pieces(state)  # type: ignore[method-assign]
-        return find_callbacks(func, view, "_adjoint", supported, backward.name)
+        return find_callbacks(func, pieces, "_adjoint", supported, backward.name)
 
     return backward, {"norm": norm, "callbacks": callbacks}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -60,7 +60,7 @@ class Plan:
         direction = math.copysign(1.0, end - start)
         method = self.method.fresh()
         if not self.adaptive:
-            grid = self._endless(times[0], direction) if until_event else self._grid(f, y0, times)
+            grid: Iterable[Time] = self._endless(times[0], direction) if until_event else self._grid(f, y0, times)
             perturb = self.options.get("perturb", False)
             return fixed_steps(f, y0, grid, method, f.stats, perturb=perturb, callbacks=callbacks)
         stops = self._stops(start, direction) if until_event else [*self._stops(start, direction, end), Stop(end)]
@@ -163,12 +163,12 @@ def make_plan(
         warnings.warn(f"Unexpected arguments: option {option!r} for method {name!r}{why}", stacklevel=4)
         del options[option]
     _check_values(options)
-    tolerances = {n: layout.tolerance(n, tol, y0) for n, tol in (("rtol", rtol), ("atol", atol))}
-    if all(isinstance(tol, float) and tol == 0 for tol in tolerances.values()) and chosen.adaptive:
+    rtol, atol = layout.tolerance("rtol", rtol, y0), layout.tolerance("atol", atol, y0)
+    if rtol == 0.0 and atol == 0.0 and chosen.adaptive:
         raise ValueError("rtol and atol are both 0: no step can satisfy that; give at least one a positive value")
     sizes = {n: float(options[n]) for n in ("safety", "ifactor", "dfactor", "min_step", "max_step") if n in options}
     norm = layout.norm(options.get("norm"))
-    return Plan(name, chosen, Controller(order=chosen.order, norm=norm, **tolerances, **sizes), options)
+    return Plan(name, chosen, Controller(chosen.order, rtol, atol, norm, **sizes), options)
 
 
 def _check_values(options: dict[str, Any]) -> None:

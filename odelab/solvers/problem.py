@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -94,7 +95,7 @@ class Layout:
             for i, (slope, shape) in enumerate(zip(slopes, shapes, strict=True)):
                 if not isinstance(slope, Tensor) or slope.shape != shape:
                     raise ValueError(
-                        f"func must return dy/dt with the shapes of y; item {i} is {_describe(slope)}, not {tuple(shape)}"
+                        f"func must return dy/dt shaped like y; item {i} is {_describe(slope)}, not {tuple(shape)}"
                     )
             return torch.cat([slope.reshape(-1) for slope in slopes])
 
@@ -135,7 +136,7 @@ class Layout:
         return tol.to(device=y0.device, dtype=y0.abs().dtype)
 
 
-def largest_norm(pieces: Sequence[Tensor]) -> Tensor:
+def largest_norm(pieces: Iterable[Tensor]) -> Tensor:
     """The largest root mean square among the tensors of a tuple state."""
     return torch.stack([rms_norm(piece) for piece in pieces if piece.numel()]).max()
 
@@ -179,7 +180,7 @@ def check_times(t: Any, y0: Tensor) -> tuple[Tensor, list[float]]:
     bad = [i for i, x in enumerate(times) if not math.isfinite(x)]
     if bad:
         raise ValueError(f"t must be finite, but t[{bad[0]}] is {times[bad[0]]}")
-    steps = [b - a for a, b in zip(times[:-1], times[1:], strict=True)]
+    steps = [b - a for a, b in pairwise(times)]
     if steps and not (all(dt > 0 for dt in steps) or all(dt < 0 for dt in steps)):
         i = next(i for i, dt in enumerate(steps) if dt == 0 or (dt > 0) != (steps[0] > 0))
         raise ValueError(
@@ -192,7 +193,9 @@ def check_times(t: Any, y0: Tensor) -> tuple[Tensor, list[float]]:
     return t, times
 
 
-def find_callbacks(func: Any, layout: Layout, suffix: str, supported: Sequence[str], method: str) -> Callbacks:
+def find_callbacks(
+    func: Any, unpack: Callable[[Tensor], Any], suffix: str, supported: Sequence[str], method: str
+) -> Callbacks:
     """func.callback_step and its kin, wrapped to receive (t0: 0-d tensor, y0 as the caller knows it, dt > 0)."""
     found = {name: getattr(func, name + suffix) for name in CALLBACK_NAMES if hasattr(func, name + suffix)}
     unsupported = sorted(set(found) - set(supported))
@@ -202,7 +205,7 @@ def find_callbacks(func: Any, layout: Layout, suffix: str, supported: Sequence[s
     def wrap(callback: Callable[..., Any]) -> Callable[..., Any]:
         def call(t0: Time, y0: Tensor, dt: Time) -> Any:
             now, size = (torch.as_tensor(x, dtype=torch.float64, device=y0.device) for x in (t0, abs(dt)))
-            return callback(now, layout.unpack(y0), size)
+            return callback(now, unpack(y0), size)
 
         return call
 

@@ -1,8 +1,8 @@
 """Symplectic methods for states (position, velocity): they conserve a nearby energy for ever.
 
-One leapfrog step is half a kick, a drift, half a kick (Störmer–Verlet). Three of them with Yoshida's coefficients make a
-fourth-order step. The position's derivative is the velocity itself, and the acceleration should depend on the position
-alone: with friction the methods still converge, but nothing is conserved.
+One leapfrog step is half a kick, a drift, half a kick (Störmer–Verlet). Three of them, with Yoshida's coefficients,
+make a fourth-order step. The position's derivative is the velocity itself, and the acceleration should depend
+on the position alone: with friction the methods still converge, but nothing is conserved.
 """
 
 from __future__ import annotations

@@ -94,7 +94,9 @@ def _minus(b: Row, b_hat: Row) -> Row:
     return tuple(x - y for x, y in zip(b, b_hat, strict=True))
 
 
-def _table(name: str, order: int, rows: list[str], b: str, *, b_hat: str = "", mid: str = "", reference: str):
+def _table(
+    name: str, order: int, rows: list[str], b: str, *, b_hat: str = "", mid: str = "", reference: str
+) -> ButcherTableau:
     """A tableau from its printed rows 'c | a_1 a_2 …'."""
     nodes, entries = zip(*(row.split("|") for row in rows), strict=True)
     weights = _floats(b)
