@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from odelab.figures.blitting import Blitter
-from odelab.figures.style import describe, display_image
+from odelab.figures.style import describe, display_image, few_colors
 
 LARGEST = 400_000  # bytes; a lesson has 1.5 MB for everything
 COLORS_KEPT = 128
@@ -70,4 +70,4 @@ def _palette(pictures: Sequence[Image.Image]) -> Image.Image:
     strip = Image.new("RGB", (width * len(pictures), height))
     for place, picture in enumerate(pictures):
         strip.paste(picture, (place * width, 0))
-    return strip.quantize(COLORS_KEPT, method=Image.Quantize.FASTOCTREE)
+    return few_colors(strip, COLORS_KEPT)

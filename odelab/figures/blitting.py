@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -28,6 +30,7 @@ class Blitter:
         self.figure = figure
         self.canvas = FigureCanvasAgg(figure)
         self._moving: list[Artist] = []
+        self._top: list[Artist] = []
         self._background: Any = None
         self._frame: tuple[Any, ...] = ()
         self._places: list[Bbox] = []
@@ -51,12 +54,12 @@ class Blitter:
         axes_changed = any(axis.stale for axes in self.figure.axes for axis in (axes.xaxis, axes.yaxis))
         frame = self._measure()
         if self._background is None or changed or axes_changed or frame != self._frame:
-            self._moving = sorted([*self._moving, *changed], key=Artist.get_zorder)
+            self._moving = [artist for artist in self._artists() if artist in (*self._moving, *changed)]
             self._keep_background()
             self._frame = frame
         self.canvas.restore_region(self._background)
         renderer = self.canvas.get_renderer()
-        for artist in self._moving:
+        for artist in self._top:
             artist.draw(renderer)
 
     def picture(self) -> Image.Image:
@@ -70,7 +73,14 @@ class Blitter:
         return buffer.getvalue()
 
     def _keep_background(self) -> None:
-        for artist in self._moving:
+        """Draw what stays, without what moves and what lies above that; list the latter two in drawing order."""
+        self._top = []
+        for parent in (*self.figure.axes, self.figure):
+            children = [child for child in parent.get_children() if not isinstance(child, (Axis, Axes))]
+            lowest = min((child.get_zorder() for child in children if child in self._moving), default=math.inf)
+            above = [child for child in children if child in self._moving or child.get_zorder() > lowest]
+            self._top += sorted(above, key=Artist.get_zorder)
+        for artist in self._top:
             artist.set_animated(True)  # a whole drawing leaves these out
         self.canvas.draw()
         self._background = self.canvas.copy_from_bbox(self.figure.bbox)

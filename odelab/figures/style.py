@@ -131,9 +131,19 @@ def png(fig: Figure, small: bool = False) -> bytes:
 def shrink(image: bytes) -> bytes:
     """A PNG with a palette of 256 colours."""
     buffer = io.BytesIO()
-    picture = Image.open(io.BytesIO(image)).convert("RGB")
-    picture.quantize(256, method=Image.Quantize.FASTOCTREE).save(buffer, "png", optimize=True)
+    few_colors(Image.open(io.BytesIO(image)).convert("RGB")).save(buffer, "png", optimize=True)
     return buffer.getvalue()
+
+
+def few_colors(picture: Image.Image, count: int = 256) -> Image.Image:
+    """``picture`` with a palette of at most ``count`` colours, white among them."""
+    small = picture.quantize(count, method=Image.Quantize.FASTOCTREE)
+    palette = small.getpalette() or []
+    for k in range(0, len(palette), 3):
+        if min(palette[k : k + 3]) >= 252:  # the octree's bins turn white paper into 254, a grey on a white page
+            palette[k : k + 3] = [255, 255, 255]
+    small.putpalette(palette)
+    return small
 
 
 def image_bundle(image: bytes, alt: str) -> tuple[dict[str, str], dict[str, Any]]:

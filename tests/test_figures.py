@@ -1,0 +1,104 @@
+"""The course's style: legible, told apart without colour, and never shown without alternative text."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from PIL import Image
+
+from odelab.figures import COLORS, animate, describe, line_style, new_figure, show, use_style
+from odelab.figures.animation import LARGEST, apng
+from odelab.figures.style import CYCLE, STYLE, png
+
+ALT = "a straight line from zero to one"
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, str], dict[str, Any]]]:
+    """What the running cell would display."""
+    outputs: list[tuple[dict[str, str], dict[str, Any]]] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, metadata, raw: outputs.append((data, metadata)))
+    return outputs
+
+
+def line() -> Figure:
+    fig = new_figure(size=(4, 2))
+    fig.subplots().plot([0, 1])
+    return fig
+
+
+def test_style_is_legible_and_double_coded() -> None:
+    sizes = [value for key, value in STYLE.items() if "size" in key and "fig" not in key and "marker" not in key]
+    assert min(sizes) >= 10
+    styles = [line_style(k) for k in range(len(CYCLE))]
+    for key in ("color", "linestyle", "marker"):
+        assert len({str(style[key]) for style in styles}) == len(CYCLE), f"two curves share their {key}"
+    with mpl.rc_context():
+        use_style()
+        axes = Figure().subplots()
+        drawn = [axes.plot([0, 1])[0] for _ in CYCLE]
+        assert [curve.get_color() for curve in drawn] == [COLORS[name] for name in CYCLE]
+        assert len({str(curve._dash_pattern) for curve in drawn}) == len(CYCLE)
+
+
+def test_show_gives_the_image_its_text_and_closes_the_figure(shown: list) -> None:
+    fig, axes = plt.subplots(figsize=(4, 2))
+    axes.plot([0, 1])
+    show(fig, alt=f"  {ALT}\n with a <tag>")
+    ((data, metadata),) = shown
+    assert metadata["image/png"]["alt"] == f"{ALT} with a <tag>" == data["text/plain"]
+    assert f'alt="{ALT} with a &lt;tag&gt;"' in data["text/html"]
+    assert not plt.fignum_exists(fig.number)
+
+
+@pytest.mark.parametrize("alt", [None, "", "a line"])
+def test_no_figure_without_alternative_text(alt: str | None, shown: list) -> None:
+    with pytest.raises(ValueError, match="say in a sentence"):
+        show(line(), alt=alt)
+    assert not shown
+    show(describe(line(), ALT))
+    assert shown
+
+
+def test_new_figure_reuses_the_one_it_is_given() -> None:
+    fig = line()
+    assert new_figure(fig) is fig and not fig.axes
+    assert not plt.get_fignums(), "pyplot knows nothing of it"
+
+
+def test_small_images_look_the_same() -> None:
+    fig = line()
+    whole, small = (np.asarray(Image.open(io.BytesIO(png(fig, small=s))).convert("RGB"), dtype=int) for s in (0, 1))
+    assert len(png(fig, small=True)) < 0.5 * len(png(fig))
+    assert np.abs(whole - small).mean() < 1
+
+
+def move(fig: Figure, height: float) -> None:
+    fig.axes[0].lines[0].set_ydata([0, height])
+
+
+def test_animation_is_one_png_that_rests_on_its_last_frame(shown: list) -> None:
+    image = Image.open(io.BytesIO(apng(line(), move, [0.1, 0.5, 0.9], fps=5)))
+    assert image.n_frames == 4  # the resting image, then three
+    frames = []
+    for k in range(image.n_frames):
+        image.seek(k)
+        frames.append(np.asarray(image.convert("RGB"), dtype=int))
+    assert np.abs(frames[0] - frames[3]).max() <= 3 < np.abs(frames[1] - frames[2]).max()
+    animate(line(), move, [0.1, 0.9], alt=ALT)
+    assert shown[0][1]["image/png"]["alt"] == ALT
+
+
+def test_animation_refuses_nothing_and_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="at least one frame"):
+        animate(line(), move, [], alt=ALT)
+    monkeypatch.setattr("odelab.figures.animation.LARGEST", 100)
+    with pytest.raises(ValueError, match="fewer frames"):
+        animate(line(), move, [0.1], alt=ALT)
+    assert LARGEST == 400_000
