@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.spines import Spine
 from matplotlib.transforms import Bbox
 from PIL import Image
@@ -31,6 +32,7 @@ class Blitter:
         self.canvas = FigureCanvasAgg(figure)
         self._moving: list[Artist] = []
         self._top: list[Artist] = []
+        self._legends: list[Any] = []
         self._background: Any = None
         self._frame: tuple[Any, ...] = ()
         self._places: list[Bbox] = []
@@ -61,6 +63,8 @@ class Blitter:
         renderer = self.canvas.get_renderer()
         for artist in self._top:
             artist.draw(renderer)
+        for box in self._legends:
+            self.canvas.restore_region(box)
 
     def picture(self) -> Image.Image:
         """What was drawn last."""
@@ -73,17 +77,20 @@ class Blitter:
         return buffer.getvalue()
 
     def _keep_background(self) -> None:
-        """Draw what stays, without what moves and what lies above that; list the latter two in drawing order."""
-        self._top = []
+        """Draw what stays, without what moves and what lies above that; list those in drawing order."""
+        self._top, still = [], []
         for parent in (*self.figure.axes, self.figure):
             children = [child for child in parent.get_children() if not isinstance(child, (Axis, Axes))]
             lowest = min((child.get_zorder() for child in children if child in self._moving), default=math.inf)
             above = [child for child in children if child in self._moving or child.get_zorder() > lowest]
-            self._top += sorted(above, key=Artist.get_zorder)
+            still += [child for child in above if isinstance(child, Legend) and child not in self._moving]
+            self._top += sorted((child for child in above if child not in still), key=Artist.get_zorder)
         for artist in self._top:
             artist.set_animated(True)  # a whole drawing leaves these out
         self.canvas.draw()
         self._background = self.canvas.copy_from_bbox(self.figure.bbox)
+        # Text is slow: a legend is a box of pixels put back over whatever moved beneath it.
+        self._legends = [self.canvas.copy_from_bbox(legend.get_window_extent()) for legend in still]
 
     def _artists(self) -> Iterator[Artist]:
         """Everything that can move: neither axes nor their frames."""

@@ -49,7 +49,10 @@ STYLE: Any = {
     "grid.linewidth": 0.8,
     "image.cmap": "cividis",
     "legend.fontsize": 10,
-    "legend.frameon": False,
+    "legend.frameon": True,  # an opaque box: its words stay readable where a curve runs behind them
+    "legend.framealpha": 1.0,
+    "legend.edgecolor": "white",
+    "legend.fancybox": False,
     "lines.linewidth": 1.8,
     "lines.markersize": 6,
     "xtick.labelsize": 10,
