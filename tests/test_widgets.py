@@ -13,6 +13,7 @@ from PIL import Image
 
 from odelab.figures.blitting import Blitter
 from odelab.widgets import Explorable
+from odelab.widgets.explorable import positions
 
 X = np.linspace(0, 6, 50)
 ALT = "a sine wave that moves to the left with the phase"
@@ -173,3 +174,12 @@ def test_blitter_keeps_the_places_of_panels() -> None:
         blitter.draw_all()
         places.append([axes.get_position(original=True).bounds for axes in fig.axes])
     np.testing.assert_allclose(places[0], places[1])
+
+
+def test_positions_of_every_ordinary_control() -> None:
+    assert positions(widgets.IntSlider(value=2, min=0, max=6, step=2)) == [0, 2, 4, 6]
+    assert positions(widgets.FloatSlider(value=0.1, min=0, max=0.3, step=0.1)) == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert positions(widgets.SelectionSlider(options=[("1e-3", 1e-3), ("1e-6", 1e-6)])) == [1e-3, 1e-6]
+    assert positions(widgets.Dropdown(options=["a", "b"])) == ["a", "b"]
+    assert positions(widgets.Checkbox(value=True)) == [False, True]
+    assert positions(widgets.Text("free")) == []

@@ -19,6 +19,18 @@ from odelab.figures.blitting import Blitter
 FRAMES = 64
 
 
+def positions(control: widgets.ValueWidget) -> list[Any]:
+    """Every value a slider, dropdown or checkbox can take; none for a control without a finite choice."""
+    if hasattr(control, "options"):
+        return [option[1] if isinstance(option, tuple) else option for option in control.options]
+    if isinstance(control.value, bool):
+        return [False, True]
+    if not hasattr(control, "step"):
+        return []
+    count = round((control.max - control.min) / control.step)
+    return [type(control.value)(min(control.min + k * control.step, control.max)) for k in range(count + 1)]
+
+
 class Explorable(widgets.VBox):
     """Controls, a figure that follows them, and a readout.
 
@@ -68,6 +80,8 @@ class Explorable(widgets.VBox):
         for control in self.controls.values():
             control.observe(self._refresh, "value")
         self._refresh()
+        if update is not None:
+            self._rehearse(update)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -99,6 +113,10 @@ class Explorable(widgets.VBox):
                 self.controls[name].value = value
         self._refresh()
         return self.text
+
+    def forget(self) -> None:
+        """Drop the remembered frames: the next change is drawn anew."""
+        self._frames.clear()
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
@@ -150,6 +168,19 @@ class Explorable(widgets.VBox):
         if self._readout is not None:
             text = self._readout(**settings)
         return self._blitter.png(), text if isinstance(text, str) else ""
+
+    def _rehearse(self, update: Callable[..., Any]) -> None:
+        """Move each control and all back, unseen: the blitter learns what moves before the reader waits for it."""
+        rest = self.settings
+        elsewhere = [
+            {name: place}
+            for name, control in self.controls.items()
+            for place in [place for place in positions(control) if place != rest[name]][:1]
+        ]
+        with mpl.rc_context(style.STYLE):
+            for change in [*elsewhere, {}]:
+                update(self._figure, **{**rest, **change})
+                self._blitter.draw_changes()
 
     def _say(self, text: str) -> None:
         lines = html.escape(text).replace("\n", "<br>")

@@ -1,0 +1,80 @@
+"""Milliseconds from moving a control to the new picture, for every explorable of every lesson at every position.
+
+The lessons run in this process up to their last explorable, so the widgets hold the data a reader's hold. Each control
+then visits all its positions, the others at rest; a position visited before is forgotten first, so that every picture
+is drawn anew. CPU time of one thread: what the reader's own machine spends, whatever else it is doing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import matplotlib as mpl
+
+from odelab.course.rehearsal import Rehearsal
+from odelab.widgets.explorable import Explorable, positions
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+LIMIT_MS = 100
+HEADER = ("lesson", "explorable", "control", "positions", "median ms", "slowest ms", f"within {LIMIT_MS} ms")
+
+
+def explorables(path: Path) -> Iterator[tuple[str, Explorable]]:
+    """Every explorable a lesson binds to a name, once the lesson has run as far as its last widget cell."""
+    rehearsal = Rehearsal(path)
+    tagged = [k for k, cell in enumerate(rehearsal.cells) if "widget" in cell["metadata"].get("tags", ())]
+    with contextlib.chdir(path.parent), mpl.rc_context():
+        for k, _ in enumerate(rehearsal):
+            if k == max(tagged, default=-1):
+                break
+    found: dict[int, tuple[str, Explorable]] = {}
+    for name, value in rehearsal.namespace.items():
+        if isinstance(value, Explorable) and not name.startswith("_"):
+            found.setdefault(id(value), (name, value))
+    yield from found.values()
+
+
+def sweep(explorable: Explorable, name: str) -> list[float]:
+    """Milliseconds of each change of one control, from end to end; it is put back afterwards."""
+    control = explorable.controls[name]
+    rest, times = control.value, []
+    for value in [*positions(control), rest]:
+        if value == control.value:
+            continue
+        explorable.forget()
+        start = time.process_time()
+        control.value = value
+        times.append(1e3 * (time.process_time() - start))
+    return times
+
+
+def rows(notebooks: Path = NOTEBOOKS) -> list[tuple[str, ...]]:
+    """One row of text per control of every explorable, in the order of :data:`HEADER`."""
+    table = []
+    for path in sorted(notebooks.glob("*.ipynb")):
+        for name, explorable in explorables(path):
+            for control in explorable.controls:
+                times = sweep(explorable, control)
+                if times:
+                    slowest = max(times)
+                    verdict = "yes" if slowest <= LIMIT_MS else "no"
+                    numbers = (f"{len(times)}", f"{median(times):.0f}", f"{slowest:.0f}")
+                    table.append((path.stem, name, control, *numbers, verdict))
+    return table
+
+
+def main() -> None:
+    """Print the table as markdown."""
+    print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}")
+    for row in rows():
+        print(f"| {' | '.join(row)} |")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("MPLBACKEND", "agg")
+    main()
