@@ -93,7 +93,9 @@ class Adams:
         base = y0 + dt * _weighted_sum(weights[1:], past)
         for _ in range(self.max_iters):
             before, y1 = y1, base + (dt * weights[0]) * f(t1, y1)
-            if _CONVERGENCE.error_ratio(y1 - before, before, y1) < 1:
+            with torch.no_grad():
+                converged = _CONVERGENCE.error_ratio(y1 - before, before, y1) < 1
+            if converged:
                 return y1
         warnings.warn("Functional iteration did not converge. Solution may be incorrect.", stacklevel=2)
         return y1

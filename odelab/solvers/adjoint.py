@@ -34,9 +34,8 @@ class AugmentedField:
     def __call__(self, t: Tensor, state: Tensor) -> Tensor:
         differentiable = torch.is_grad_enabled()  # an implicit method asks for this field's own Jacobian
         with torch.enable_grad():
-            y = state[: self.n].view(self.f.shape)
+            y, a = (state[i * self.n : (i + 1) * self.n].view(self.f.shape) for i in range(2))
             y = y if differentiable and y.requires_grad else y.detach().requires_grad_(True)
-            a = state[self.n : 2 * self.n].view(self.f.shape)
             slope = self.f(t, y)
             grads: Sequence[Tensor | None] = [None] * (1 + len(self.params))
             if slope.requires_grad:

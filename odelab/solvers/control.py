@@ -25,7 +25,7 @@ def rms_norm(x: Tensor) -> Tensor:
 
 def scaled_norm(x: Tensor, size: Tensor, rtol: float | Tensor, atol: float | Tensor, norm: Norm) -> float:
     """norm(x / (atol + rtol * size)), for size = |y| of the shape of x."""
-    return float(norm(x / (atol + rtol * size)))
+    return float(norm(x / (size * rtol).add_(atol)))
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,11 @@ class Controller:
     min_step: float = 0.0
     max_step: float = math.inf
 
-    @torch.no_grad()
     def error_ratio(self, error: Tensor, y0: Tensor, y1: Tensor) -> float:
-        """The step's error in units of the tolerance; the one value per step that leaves the device."""
+        """The step's error in units of the tolerance; the one value per step that leaves the device.
+
+        Call it under `torch.no_grad()`: the size of a step is not differentiated.
+        """
         return scaled_norm(error, torch.maximum(y0.abs(), y1.abs()), self.rtol, self.atol, self.norm)
 
     def next_dt(self, dt: float, error_ratio: float) -> float:
