@@ -1,7 +1,7 @@
-"""Exercises of lesson 02: a midpoint step, RK4 as a table, a step-size controller, implicit Euler, an event time.
+"""Exercises of lesson 02: a midpoint step, RK4 as a table, a step-size controller, implicit Euler.
 
-Each check accepts every right answer it can recognise (any explicit fourth-order table, any sensible safety factor,
-any root finder) and answers the usual slips with the reason they are slips.
+Each check accepts every right answer it can recognise (any explicit fourth-order table, any sensible safety
+factor, any way to solve the implicit equation) and answers the usual slips with the reason they are slips.
 """
 
 from __future__ import annotations
@@ -183,31 +183,3 @@ def implicit_euler_step(step: Step) -> None:
 
 def _residual(f: Field, t: float, h: float, y: Tensor, new: Tensor) -> float:
     return float((new - y - h * f(t + h, new)).abs().max())
-
-
-@exercise
-def event_time(find: Callable[[Callable[[float], float], float, float], float]) -> None:
-    """``find(g, t0, t1) -> t`` with g(t) = 0, for a continuous g of either sign at t0 and the other at t1."""
-    falling, rising = (lambda t: 2.0 - t * t), (lambda t: t**3 - 5.0)
-    for g, root, what in ((falling, math.sqrt(2), "falls"), (rising, 5 ** (1 / 3), "rises")):
-        found = float(find(g, 0.0, 4.0))
-        if not math.isfinite(found):
-            raise Hint(f"a g that {what} through 0 gave {found}")
-        if abs(found - 2.0) < 1e-12:
-            raise Hint("this is the middle of the first bracket: halve the bracket again and again")
-        if min(abs(found), abs(found - 4.0)) < 1e-6:
-            raise Hint(
-                f"a g that {what} through 0 left you at an end of the bracket: compare the *sign* of g with g(t0)'s"
-            )
-        if abs(found - root) > 1e-3:
-            raise Hint(
-                f"a g that {what} through 0 at {root:.6f} gave {found:.6f}: which half holds the change of sign?"
-            )
-        if abs(found - root) > 1e-8:
-            raise Hint(
-                f"right to {abs(found - root):.0e}: every halving wins one bit, so go on (40 halvings leave 4e-12)"
-            )
-    if abs(float(find(lambda t: 1e-9 * (t - 1.25), 1.0, 2.0)) - 1.25) > 1e-6:
-        raise Hint(
-            "g = 1e-9 (t - 1.25) is small everywhere but zero only at 1.25: stop when the bracket is small, not |g|"
-        )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -42,8 +43,9 @@ class Panel:
         curves: name -> (x, y), drawn with colour, dash and marker; names appear in the legend.
         log: which axes are logarithmic: "", "x", "y" or "xy".
         guides: name -> (x, y), drawn thin and grey without markers.
-        markers: False for dense curves.
-        xlim, ylim: limits, or None.
+        marks: "both" lines and markers, "line" for dense curves, "points" for scattered ones.
+        ylim: limits, or None.
+        legend: False where a neighbour's legend says it all.
     """
 
     title: str
@@ -52,9 +54,16 @@ class Panel:
     curves: Mapping[str, Curve]
     log: str = ""
     guides: Mapping[str, Curve] = field(default_factory=dict)
-    markers: bool = True
-    xlim: tuple[float, float] | None = None
+    marks: str = "both"
     ylim: tuple[float, float] | None = None
+    legend: bool = True
+
+
+MARKS: dict[str, dict[str, Any]] = {
+    "both": {},
+    "line": {"marker": None},
+    "points": {"linestyle": "none", "markersize": 3},
+}
 
 
 def panels(*specs: Panel, alt: str, size: tuple[float, float] | None = None, fig: Figure | None = None) -> Figure:
@@ -64,10 +73,11 @@ def panels(*specs: Panel, alt: str, size: tuple[float, float] | None = None, fig
         for name, (x, y) in spec.guides.items():
             ax.plot(x, y, color=COLORS["grey"], linestyle=(0, (6, 3)), linewidth=1.2, label=name, zorder=1)
         for i, (name, (x, y)) in enumerate(spec.curves.items()):
-            ax.plot(x, y, label=name, **(line_style(i) | ({} if spec.markers else {"marker": None})))
+            ax.plot(x, y, label=name, **(line_style(i) | MARKS[spec.marks]))
         _axis_texts(ax, spec.title, spec.x, spec.y, spec.log)
-        ax.set(xlim=spec.xlim, ylim=spec.ylim)
-        ax.legend()
+        ax.set_ylim(spec.ylim)
+        if spec.legend:
+            ax.legend()
     return describe(fig, alt)
 
 
@@ -94,7 +104,7 @@ def orbits(paths: Mapping[str, tuple[np.ndarray, np.ndarray]], bodies: np.ndarra
         ax.plot(*bodies.T, "o", color=COLORS["black"], markersize=7)
         for name, (x, y) in zip(("Earth", "Moon"), bodies, strict=True):
             ax.annotate(name, (x, y), xytext=(-6, -16), textcoords="offset points")
-        ax.set(title=title, xlim=(-1.6, 1.6), ylim=(-1.5, 1.5), aspect="equal", xlabel="x", ylabel="y")
+        ax.set(title=title, xlim=(-1.45, 1.35), ylim=(-1.3, 1.3), aspect="equal", xlabel="x", ylabel="y")
     return describe(fig, f"Orbits of a spacecraft between Earth and Moon: {'; '.join(paths)}.".replace("\n", ", "))
 
 
@@ -113,8 +123,8 @@ def convergence(curves: Measured, chosen: str, floor: float = 1e-12, fig: Figure
     left, right = fig.subplots(1, 2, sharey=True)
     _axis_texts(left, "error against step", "step h", "error at the end", "xy")
     _axis_texts(right, "error against work", "evaluations of f", "", "xy")
-    for ax, limits in ((left, (4e-3, 4)), (right, (3, 4e3))):
-        ax.set(xlim=limits, ylim=(1e-14, 1e4))
+    for ax, limits in ((left, (0.012, 1.4)), (right, (3, 1.5e3))):
+        ax.set(xlim=limits, ylim=(1e-13, 1e4))
         for i, name in enumerate(curves):
             ax.plot([], [], label=name, markersize=5, **line_style(i))
         ax.plot([], [], color=COLORS["black"], linewidth=1, zorder=5)
@@ -207,8 +217,9 @@ def stability_regions(
     fig.subplots(1, len(factors), sharey=True)
     for i, (name, factor) in enumerate(factors.items()):
         ax, color = fig.axes[i], line_style(i)["color"]
-        ax.contourf(real, imag, np.abs(factor), levels=[0, 1], colors=[color], alpha=0.35)
-        ax.contour(real, imag, np.abs(factor), levels=[1], colors=[color], linewidths=1.8)
+        size = np.abs(np.asarray(factor))
+        ax.contourf(real, imag, size, levels=[0, 1], colors=[color], alpha=0.35)
+        ax.contour(real, imag, size, levels=[1], colors=[color], linewidths=1.8)
         ax.axvline(0, color=COLORS["grey"], linewidth=0.8)
         ax.axhline(0, color=COLORS["grey"], linewidth=0.8)
         ax.set(title=name, xlabel="Re z", aspect="equal")

@@ -50,14 +50,40 @@ def van_der_pol(t: float | Tensor, y: Tensor) -> Tensor:
     return torch.stack([y[1], 6 * (1 - y[0] ** 2) * y[1] - y[0]])
 
 
+def lorenz(t: float | Tensor, y: Tensor) -> Tensor:
+    """The chaotic butterfly of Lorenz 1963, shape (3,)."""
+    return torch.stack([10 * (y[1] - y[0]), y[0] * (28 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]])
+
+
 def kicked(t: float | Tensor, y: Tensor) -> Tensor:
     """A damped pendulum pushed for a twentieth of a second at t = 5, shape (2,)."""
     push = 20 * torch.exp(-(((torch.as_tensor(t) - 5) / 0.05) ** 2))
     return torch.stack([y[1], push - torch.sin(y[0]) - 0.3 * y[1]])
 
 
-def _fast(t: float | Tensor, y: Tensor) -> Tensor:
-    return -40 * (y - math.cos(float(t)))
+RATE = 15.0
+
+
+def chase(t: float | Tensor, y: Tensor) -> Tensor:
+    """y runs after cos t, fast: smooth solution, stiff equation."""
+    return -RATE * (y - math.cos(float(t)))
+
+
+MOON = 0.012277471  # mass of the Moon, of Earth's and Moon's together
+LAUNCH = (0.994, 0.0, 0.0, -2.00158510637908252240)
+PERIOD = 17.0652165601579625589
+
+
+def arenstorf(t: float | Tensor, y: Tensor) -> Tensor:
+    """A spacecraft in the rotating frame of Earth and Moon: place and velocity, shape (4,); closed orbit from LAUNCH.
+
+    Source: Arenstorf 1963; numbers from Hairer, Nørsett & Wanner I, Sec. II.0.
+    """
+    place, velocity = y[:2], y[2:]
+    to_earth, to_moon = place + y.new_tensor([MOON, 0]), place - y.new_tensor([1 - MOON, 0])
+    pull = (1 - MOON) * to_earth / to_earth.norm() ** 3 + MOON * to_moon / to_moon.norm() ** 3
+    sideways = 2 * torch.stack([velocity[1], -velocity[0]])  # Coriolis
+    return torch.cat([velocity, place + sideways - pull])
 
 
 PROBLEMS = {
@@ -69,7 +95,12 @@ PROBLEMS = {
     ),
     "pendulum": Problem(pendulum, (2.0, 0.0), 4.0),
     "kink (a ReLU field)": Problem(lambda t, y: -y.clamp(min=0.4), (1.0,), 2.0, (0.4 - 0.4 * (2.0 - math.log(2.5)),)),
-    "stiff": Problem(_fast, (1.0,), 4.0, ((1600 * math.cos(4.0) + 40 * math.sin(4.0) + math.exp(-160.0)) / 1601,)),
+    "stiff": Problem(
+        chase,
+        (1.0,),
+        4.0,
+        ((RATE**2 * math.cos(4.0) + RATE * math.sin(4.0) + math.exp(-4 * RATE)) / (RATE**2 + 1),),
+    ),
 }
 FIXED = ("euler", "midpoint", "heun3", "rk4_classic", "dopri5")
 STEPS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -166,7 +197,7 @@ def adaptive_run(problem: str, method: str, digits: int) -> Run:
         solution = solve(case.field, y0, t, method=method, rtol=tolerance, atol=tolerance)
     steps = solution.stats.steps
     start = np.array([step.t for step in steps])
-    y = solution.y[:, 0].numpy()
+    y = torch.as_tensor(solution.y)[:, 0].numpy()
     log = figures.StepLog(
         t=t.numpy(),
         y=y,
