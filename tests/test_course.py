@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -214,7 +215,7 @@ def test_two_topics_cannot_share_an_exercise() -> None:
 
 
 @pytest.mark.slow
-def test_refresh_keeps_pictures_and_drops_live_widgets(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refresh_keeps_pictures_and_drops_live_widgets(tmp_path: Path) -> None:
     sources = [
         "from ipywidgets import IntSlider\nfrom odelab.widgets import Explorable",
         "def draw(fig, n):\n    fig.subplots().plot(range(n))",
@@ -223,7 +224,12 @@ def test_refresh_keeps_pictures_and_drops_live_widgets(tmp_path, monkeypatch: py
         "print(moving.drive(n=5))",
     ]
     path = tmp_path / "01_sample.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]), path)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    nbformat.write(notebook, path)
+    with pytest.raises(ValueError, match="tag it 'widget'"):
+        refresh(path)
+    notebook.cells[2].metadata["tags"] = ["widget"]
+    nbformat.write(notebook, path)
     refresh(path)
     notebook = nbformat.read(path, as_version=4)
     (output,) = notebook.cells[2].outputs

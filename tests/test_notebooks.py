@@ -173,7 +173,7 @@ def outcomes(lesson: Lesson, tag: str) -> dict[str, str]:
 
 
 @every_lesson
-def test_solutions_are_folded_and_print_nothing_before(lesson: Lesson) -> None:
+def test_solutions_are_folded(lesson: Lesson) -> None:
     for cell in lesson.tagged("solution"):
         if cell.kind == "code":
             assert cell.metadata.get("jupyter", {}).get("source_hidden"), f"cell {cell.index}: solution in plain sight"

@@ -44,13 +44,18 @@ def refresh(path: Path) -> None:
 
 
 def settle(notebook: Any) -> None:
-    """Reduce an executed notebook to what belongs in the repository."""
+    """Reduce an executed notebook to what belongs in the repository.
+
+    Raises:
+        ValueError: when a cell shows a live widget without the tag that has it driven and tested.
+    """
     for cell in notebook["cells"]:
         for noise in ("execution", "lines_to_next_cell"):
             cell["metadata"].pop(noise, None)
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
-            data.pop(LIVE, None)
+            if data.pop(LIVE, None) and "widget" not in cell["metadata"].get("tags", ()):
+                raise ValueError(f"this cell shows a widget, so tag it 'widget':\n{cell['source']}")
             if "image/png" in data:
                 data.pop("text/html", None)
     notebook["metadata"] = {
