@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -44,9 +46,18 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def python_of(path: Path) -> str:
+    """The source of a module, or of a notebook's code cells without magics."""
+    if path.suffix == ".py":
+        return path.read_text()
+    cells = json.loads(path.read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return re.sub(r"^\s*[%!].*$", "", code, flags=re.MULTILINE)
+
+
 def imported(path: Path) -> Iterator[tuple[int, str]]:
     """Every module a file imports, wherever in the file it stands, with the line."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(python_of(path))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -77,12 +88,12 @@ def test_nobody_imports_upwards(path: Path) -> None:
             assert not {room, other} <= STRANGERS, f"{where}: {room} and {other} know nothing of each other"
 
 
-@pytest.mark.parametrize("path", sources(), ids=name_of)
+@pytest.mark.parametrize("path", [*sources(), *sorted((ROOT / "notebooks").glob("*.ipynb"))], ids=name_of)
 def test_third_party_packages_are_declared(path: Path) -> None:
     """No room needs a package that its kind of installation does not bring."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = project["dependencies"]
-    if room_of(path) in NEED_JUPYTER:
+    if path.suffix == ".ipynb" or room_of(path) in NEED_JUPYTER:
         declared = (
             declared + project["optional-dependencies"]["lab"] + ["IPython", "cycler", "nbclient", "nbformat"]
         )  # brought

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from excerpt import Notebook, excerpt
+from excerpt import excerpt
 from laboratory import Laboratory
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 from reader import Reader
@@ -45,14 +45,15 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]
 
 
 @pytest.fixture
-def lesson(laboratory: Laboratory) -> Iterator[Callable[[Path], Notebook]]:
+def lesson(laboratory: Laboratory) -> Iterator[Callable[[Path], Path]]:
     """Puts a copy of a lesson, or of what its widgets need, where the laboratory finds it."""
 
-    def prepare(path: Path) -> Notebook:
+    def prepare(path: Path) -> Path:
         whole = path.name.startswith(WHOLE) or bool(os.environ.get("ALL"))
         notebook = excerpt(json.loads(path.read_text()), whole=whole)
-        (laboratory.notebooks / path.name).write_text(json.dumps(notebook))
-        return notebook
+        copy = laboratory.notebooks / path.name
+        copy.write_text(json.dumps(notebook))
+        return copy
 
     yield prepare
     laboratory.stop_kernels()

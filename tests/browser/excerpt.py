@@ -6,14 +6,12 @@ A name changed without being bound (`fit(model)`) is not seen: tag that cell `wi
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
+import symtable
 from copy import deepcopy
 from typing import Any
 
 KEPT = {"setup", "widget", "widget-data"}
-SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.comprehension)
 Cell = dict[str, Any]
 Notebook = dict[str, Any]
 
@@ -27,29 +25,18 @@ def tags(cell: Cell) -> set[str]:
 
 
 def names(cell: Cell) -> tuple[set[str], set[str]]:
-    """The names a cell binds at its top level, and all the names it reads anywhere."""
+    """The global names a cell binds, and those it reads, inside its functions too."""
     python = re.sub(r"^\s*[%!].*$", "", source(cell), flags=re.MULTILINE)  # magics are not Python
-    tree = ast.parse(python)
-    bound, read = set(top_level(tree)), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            read.add(node.target.id)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            read.add(node.id)
+    bound, read = set(), set()
+    scopes = [symtable.symtable(python, "cell", "exec")]
+    while scopes:
+        scope = scopes.pop()
+        scopes += scope.get_children()
+        for symbol in scope.get_symbols():
+            if scope.get_type() == "module" or symbol.is_global():
+                bound |= {symbol.get_name()} if symbol.is_assigned() or symbol.is_imported() else set()
+                read |= {symbol.get_name()} if symbol.is_referenced() else set()
     return bound, read
-
-
-def top_level(node: ast.AST) -> Iterator[str]:
-    """Names bound outside the bodies of functions and classes."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, SCOPES):
-            yield from [child.name] if isinstance(child, ast.FunctionDef | ast.ClassDef) else []
-            continue
-        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
-            yield child.id
-        elif isinstance(child, ast.alias):
-            yield (child.asname or child.name).split(".")[0]
-        yield from top_level(child)
 
 
 def needed_cells(notebook: Notebook) -> set[int]:

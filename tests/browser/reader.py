@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+import json
+import time
 from pathlib import Path
 
+from excerpt import Notebook
 from playwright.sync_api import Error, Locator, Page
 from playwright.sync_api import TimeoutError as Overdue
 
-CELLS = r"""() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')].map(cell => ({
-  prompt: cell.querySelector('.jp-InputPrompt')?.innerText ?? '',
-  errors: [...cell.querySelectorAll("[data-mime-type='application/vnd.jupyter.error']")].map(e => e.innerText),
-  stderr: [...cell.querySelectorAll("[data-mime-type='application/vnd.jupyter.stderr']")].map(e => e.innerText),
-  explorables: cell.querySelectorAll('.odelab-explorable').length,
-}))"""
+EXPLORABLES = r"""() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')]
+  .map(cell => cell.querySelectorAll('.odelab-explorable').length)"""
 # Whatever a lesson shows must fit its column: of each element that sticks out, where it is and by how many pixels.
 OVERFLOWS = r"""() => [...document.querySelectorAll('.jp-RenderedMarkdown, .jp-OutputArea-output, .odelab-explorable')]
   .filter(e => e.offsetParent !== null && e.scrollWidth > e.clientWidth + 1)
@@ -24,23 +21,11 @@ PIXELS = r"""async image => { await image.decode(); const canvas = document.crea
   canvas.getContext('2d').drawImage(image, 0, 0); return canvas.toDataURL(); }"""
 EXTENT = r"""box => { const last = [...box.querySelectorAll('.jp-Cell')].pop().getBoundingClientRect();
   return [Math.ceil(last.bottom - box.getBoundingClientRect().top + box.scrollTop), box.clientHeight]; }"""
-BUSY = r"() => [...document.querySelectorAll('.jp-InputPrompt')].some(e => /\[\*\]/.test(e.innerText))"
-STARTED = r"() => [...document.querySelectorAll('.jp-InputPrompt')].some(e => /\[(\*|\d+)\]/.test(e.innerText))"
+STARTED = r"() => [...document.querySelectorAll('.jp-InputPrompt')].some(e => /\[(\*|\d+)\]/.test(e.textContent))"
 IDLE = r"() => /\| Idle/.test(document.querySelector('#jp-main-statusbar')?.innerText ?? '')"
-
-
-@dataclass(frozen=True)
-class CellState:
-    """What one cell of the page shows."""
-
-    prompt: str
-    errors: list[str]
-    stderr: list[str]
-    explorables: int
-
-    @property
-    def ran(self) -> bool:
-        return re.search(r"\[\d+\]", self.prompt) is not None
+DONE = (
+    rf"() => ({IDLE})() && ![...document.querySelectorAll('.jp-InputPrompt')].some(e => /\[\*\]/.test(e.textContent))"
+)
 
 
 class Reader:
@@ -81,11 +66,31 @@ class Reader:
                 break
             except Overdue:
                 continue
-        self.page.wait_for_function(f"() => !({BUSY})()", timeout=1000 * seconds)
-        self.page.wait_for_timeout(500)  # the last widgets and figures settle
+        calm, end = 0, time.monotonic() + seconds
+        while calm < 4:  # between two cells the kernel is idle for a moment, and collapsed cells show no [*]
+            if time.monotonic() > end:
+                raise Overdue(f"not done after {seconds} s")
+            self.page.wait_for_timeout(400)
+            calm = calm + 1 if self.page.evaluate(DONE) else 0
 
-    def cells(self) -> list[CellState]:
-        return [CellState(**state) for state in self.page.evaluate(CELLS)]
+    def save(self, file: Path) -> Notebook:
+        """Save as a reader does, and read what was saved: collapsed cells show no prompt, their file does.
+
+        Raises:
+            TimeoutError: when nothing arrives at `file`, where the notebook lies.
+        """
+        before = file.stat().st_mtime_ns
+        self.page.keyboard.press("Control+s")
+        for _ in range(200):
+            self.page.wait_for_timeout(100)
+            if file.stat().st_mtime_ns != before:
+                self.page.wait_for_timeout(500)  # the file may be half written
+                return json.loads(file.read_text())
+        raise TimeoutError(f"{file.name} was not saved")
+
+    def explorables_by_cell(self) -> list[int]:
+        """How many widgets each cell shows."""
+        return self.page.evaluate(EXPLORABLES)
 
     def explorables(self) -> list[Locator]:
         return self.page.locator(".odelab-explorable").all()

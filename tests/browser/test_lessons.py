@@ -7,40 +7,40 @@ from pathlib import Path
 
 import pytest
 from conftest import LESSONS
-from excerpt import Notebook, excerpt, needed_cells, source, tags
+from excerpt import excerpt, needed_cells, source, tags
 from laboratory import Laboratory
 from reader import Reader
 
 MINUTES = 10  # for one lesson on two slow cores; it should take two
 NARROW = 390  # pixels: a phone
 
-Prepare = Callable[[Path], Notebook]
+Prepare = Callable[[Path], Path]
 OpenReader = Callable[..., Reader]
 
 
-def check_cells(notebook: Notebook, reader: Reader) -> None:
+def check_cells(reader: Reader, file: Path) -> None:
     """Every code cell ran, none shows an error or a warning, and what is tagged as a widget is one."""
-    shown = reader.cells()
-    assert len(shown) == len(notebook["cells"])
-    for cell, state in zip(notebook["cells"], shown, strict=True):
+    cells, explorables = reader.save(file)["cells"], reader.explorables_by_cell()
+    assert len(cells) == len(explorables)
+    for cell, shown in zip(cells, explorables, strict=True):
         if cell["cell_type"] != "code" or not source(cell).strip():
             continue
-        assert not state.errors, state.errors[0]
-        assert not state.stderr, state.stderr[0]
-        assert state.ran, f"not run: {source(cell)}"
-        if "widget" in tags(cell):
-            assert state.explorables, f"shows no widget: {source(cell)}"
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error", "\n".join(output["traceback"])
+            assert output.get("name") != "stderr", output["text"]
+        assert cell["execution_count"], f"not run: {source(cell)}"
+        assert shown or "widget" not in tags(cell), f"shows no widget: {source(cell)}"
     assert not reader.complaints
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_lesson(path: Path, lesson: Prepare, open_reader: OpenReader, laboratory: Laboratory) -> None:
-    notebook = lesson(path)
+    file = lesson(path)
     reader = open_reader(path.stem)
     reader.open(laboratory.url(path.name))
     reader.run_all(60 * MINUTES)
     reader.photograph_pages()
-    check_cells(notebook, reader)
+    check_cells(reader, file)
     for number, explorable in enumerate(reader.explorables(), start=1):
         explorable.scroll_into_view_if_needed()
         assert explorable.locator(".noUi-handle").count(), f"widget {number} has no slider"
@@ -58,7 +58,7 @@ def test_other_readers(
     path: Path, name: str, theme: str, width: int, lesson: Prepare, open_reader: OpenReader, laboratory: Laboratory
 ) -> None:
     """On a phone and in the dark theme nothing sticks out sideways."""
-    notebook = lesson(path)
+    file = lesson(path)
     laboratory.theme(theme)
     try:
         reader = open_reader(f"{path.stem}_{name}", width=width)
@@ -67,7 +67,7 @@ def test_other_readers(
     finally:
         laboratory.theme("Light")
     reader.photograph_pages()
-    check_cells(notebook, reader)
+    check_cells(reader, file)
     assert reader.page.evaluate("document.body.dataset.jpThemeLight") == str(theme == "Light").lower()
     assert not reader.overflows()
     assert not reader.complaints
