@@ -73,7 +73,7 @@ def rk4(c: Sequence[float], a: Sequence[Sequence[float]], b: Sequence[float]) ->
     for i, row in enumerate(a):
         if len(row) not in (i, 4) or any(float(x) for x in row[i:]):
             raise Hint(f"row {i} of a may only use the stages before it: {i} numbers, yours has {len(row)}")
-        matrix[i, :i] = torch.tensor([float(x) for x in row[:i]])
+        matrix[i, :i] = torch.tensor([float(x) for x in row[:i]], dtype=torch.float64)
     sums = matrix.sum(1)
     for i in range(4):
         if abs(sums[i] - nodes[i]) > 1e-9:
@@ -115,10 +115,10 @@ def controller(next_step: Callable[[float, float, int], float]) -> None:
             raise Hint(f"an error ratio of {error_ratio:g} gave the step {value:g}: a step is positive and finite")
         return value / h
 
-    if factor(100.0) >= 1:
-        raise Hint("the error was 100 times too large and the step did not shrink: look at the sign of the exponent")
     if abs(factor(2.0, h=0.7) / factor(2.0) - 1) > 1e-9:
         raise Hint("the new step is a multiple of the old one: the factor must not depend on h itself")
+    if factor(100.0) >= 1:
+        raise Hint("the error was 100 times too large and the step did not shrink: look at the sign of the exponent")
     for order in (2, 5):
         power = math.log(factor(1.1, order) / factor(1.6, order)) / math.log(1.1 / 1.6)
         if abs(power + 1 / (order + 1)) < 1e-6:

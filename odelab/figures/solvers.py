@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from odelab.figures.style import COLORS, describe, line_style, new_figure
@@ -68,7 +70,7 @@ MARKS: dict[str, dict[str, Any]] = {
 
 def panels(*specs: Panel, alt: str, size: tuple[float, float] | None = None, fig: Figure | None = None) -> Figure:
     """The panels side by side."""
-    fig = new_figure(fig, size or (4.6 * len(specs) + 0.4, 3.7))
+    fig = new_figure(fig, size or (max(4.6 * len(specs) + 0.4, 8.0), 3.6))
     for ax, spec in zip(np.atleast_1d(fig.subplots(1, len(specs))), specs, strict=True):
         for name, (x, y) in spec.guides.items():
             ax.plot(x, y, color=COLORS["grey"], linestyle=(0, (6, 3)), linewidth=1.2, label=name, zorder=1)
@@ -76,9 +78,21 @@ def panels(*specs: Panel, alt: str, size: tuple[float, float] | None = None, fig
             ax.plot(x, y, label=name, **(line_style(i) | MARKS[spec.marks]))
         _axis_texts(ax, spec.title, spec.x, spec.y, spec.log)
         ax.set_ylim(spec.ylim)
+        for axis in (ax.xaxis, ax.yaxis):
+            _few_decades(axis)
         if spec.legend:
             ax.legend()
     return describe(fig, alt)
+
+
+def _few_decades(axis: Axis) -> None:
+    """Label 1, 2 and 5 on a logarithmic axis of less than two decades, where matplotlib's labels overlap."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() == "log":
+        axis.set_minor_formatter(NullFormatter())
+        if high < 100 * low:
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
 
 
 def _axis_texts(ax: Axes, title: str, x: str, y: str, log: str = "") -> None:
@@ -93,14 +107,14 @@ def orbits(paths: Mapping[str, tuple[np.ndarray, np.ndarray]], bodies: np.ndarra
     """Trajectories in the plane, each with the points where its solver stopped.
 
     Args:
-        paths: title -> (curve of shape (n, 2), knots of shape (m, 2)).
+        paths: title -> (curve of shape (n, d), knots of shape (m, d)); the first two columns are the place.
         bodies: positions of the fixed bodies, shape (k, 2).
     """
     fig = new_figure(fig, (4.6 * len(paths), 4.2))
     for i, (ax, (title, (path, knots))) in enumerate(zip(fig.subplots(1, len(paths)), paths.items(), strict=True)):
         style = line_style(i)
-        ax.plot(*path.T, color=style["color"], linewidth=1.2)
-        ax.plot(*knots.T, ".", color=style["color"], markersize=4)
+        ax.plot(*path[:, :2].T, color=style["color"], linewidth=1.2)
+        ax.plot(*knots[:, :2].T, ".", color=style["color"], markersize=4)
         ax.plot(*bodies.T, "o", color=COLORS["black"], markersize=7)
         for name, (x, y) in zip(("Earth", "Moon"), bodies, strict=True):
             ax.annotate(name, (x, y), xytext=(-6, -16), textcoords="offset points")
@@ -123,7 +137,7 @@ def convergence(curves: Measured, chosen: str, floor: float = 1e-12, fig: Figure
     left, right = fig.subplots(1, 2, sharey=True)
     _axis_texts(left, "error against step", "step h", "error at the end", "xy")
     _axis_texts(right, "error against work", "evaluations of f", "", "xy")
-    for ax, limits in ((left, (0.012, 1.4)), (right, (3, 1.5e3))):
+    for ax, limits in ((left, (0.012, 1.2)), (right, (3, 1.5e3))):
         ax.set(xlim=limits, ylim=(1e-13, 1e4))
         for i, name in enumerate(curves):
             ax.plot([], [], label=name, markersize=5, **line_style(i))

@@ -23,18 +23,15 @@ Field = Callable[[float | Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Problem:
-    """y' = field(t, y), y(0) = start, up to ``end``; ``exact`` is the solution there where it has a formula."""
+    """y' = field(t, y), y(0) = start, up to ``end``."""
 
     field: Field
     start: tuple[float, ...]
     end: float
-    exact: tuple[float, ...] | None = None
 
     @cache  # noqa: B019  problems live as long as the module
     def solution(self) -> np.ndarray:
-        """y(end), by formula or by dopri8 at 1e-13."""
-        if self.exact is not None:
-            return np.array(self.exact)
+        """y(end) by dopri8 at tolerance 1e-13."""
         y0 = torch.tensor(self.start, dtype=torch.float64)
         t = torch.tensor([0.0, self.end], dtype=torch.float64)
         return solve(self.field, y0, t, method="dopri8", rtol=1e-13, atol=1e-13).y[-1].numpy()
@@ -61,14 +58,6 @@ def kicked(t: float | Tensor, y: Tensor) -> Tensor:
     return torch.stack([y[1], push - torch.sin(y[0]) - 0.3 * y[1]])
 
 
-RATE = 15.0
-
-
-def chase(t: float | Tensor, y: Tensor) -> Tensor:
-    """y runs after cos t, fast: smooth solution, stiff equation."""
-    return -RATE * (y - math.cos(float(t)))
-
-
 MOON = 0.012277471  # mass of the Moon, of Earth's and Moon's together
 LAUNCH = (0.994, 0.0, 0.0, -2.00158510637908252240)
 PERIOD = 17.0652165601579625589
@@ -87,20 +76,11 @@ def arenstorf(t: float | Tensor, y: Tensor) -> Tensor:
 
 
 PROBLEMS = {
-    "forced decay": Problem(
-        lambda t, y: math.cos(float(t)) - y,
-        (1.0,),
-        4.0,
-        ((math.cos(4.0) + math.sin(4.0) + math.exp(-4.0)) / 2,),
-    ),
-    "pendulum": Problem(pendulum, (2.0, 0.0), 4.0),
-    "kink (a ReLU field)": Problem(lambda t, y: -y.clamp(min=0.4), (1.0,), 2.0, (0.4 - 0.4 * (2.0 - math.log(2.5)),)),
-    "stiff": Problem(
-        chase,
-        (1.0,),
-        4.0,
-        ((RATE**2 * math.cos(4.0) + RATE * math.sin(4.0) + math.exp(-4 * RATE)) / (RATE**2 + 1),),
-    ),
+    "forced decay": Problem(lambda t, y: math.cos(float(t)) - y, (1.0,), 4.0),
+    "pendulum": Problem(pendulum, (1.0, 0.0), 3.0),
+    # Where in its step a kink falls is luck: the error is the worst of eleven starts.
+    "kink (a ReLU field)": Problem(lambda t, y: -y.clamp(min=0.4), tuple(0.9 + 0.02 * i for i in range(11)), 2.0),
+    "stiff": Problem(lambda t, y: -15 * (y - math.cos(float(t))), (1.0,), 4.0),
 }
 FIXED = ("euler", "midpoint", "heun3", "rk4_classic", "dopri5")
 STEPS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
