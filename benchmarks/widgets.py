@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from textwrap import shorten
 
 import matplotlib as mpl
 
@@ -21,22 +21,21 @@ from odelab.widgets.explorable import Explorable, positions
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 LIMIT_MS = 100
-HEADER = ("lesson", "explorable", "control", "positions", "median ms", "slowest ms", f"within {LIMIT_MS} ms")
+HEADER = ("lesson", "explorable", "control", "changes", "median ms", "slowest ms", f"within {LIMIT_MS} ms")
 
 
-def explorables(path: Path) -> Iterator[tuple[str, Explorable]]:
-    """Every explorable a lesson binds to a name, once the lesson has run as far as its last widget cell."""
+def explorables(path: Path) -> list[Explorable]:
+    """Every explorable a lesson makes, once the lesson has run as far as its last widget cell."""
     rehearsal = Rehearsal(path)
     tagged = [k for k, cell in enumerate(rehearsal.cells) if "widget" in cell["metadata"].get("tags", ())]
+    found: dict[int, Explorable] = {}
     with contextlib.chdir(path.parent), mpl.rc_context():
         for k, _ in enumerate(rehearsal):
-            if k == max(tagged, default=-1):
+            values = rehearsal.namespace.values()  # looked through after every cell: a name may be used again
+            found |= {id(value): value for value in values if isinstance(value, Explorable)}
+            if k >= max(tagged, default=0):
                 break
-    found: dict[int, tuple[str, Explorable]] = {}
-    for name, value in rehearsal.namespace.items():
-        if isinstance(value, Explorable) and not name.startswith("_"):
-            found.setdefault(id(value), (name, value))
-    yield from found.values()
+    return list(found.values())
 
 
 def sweep(explorable: Explorable, name: str) -> list[float]:
@@ -57,7 +56,8 @@ def rows(notebooks: Path = NOTEBOOKS) -> list[tuple[str, ...]]:
     """One row of text per control of every explorable, in the order of :data:`HEADER`."""
     table = []
     for path in sorted(notebooks.glob("*.ipynb")):
-        for name, explorable in explorables(path):
+        for explorable in explorables(path):
+            name = shorten(str(explorable.figure.get_label()), 48, placeholder=" …")
             for control in explorable.controls:
                 times = sweep(explorable, control)
                 if times:
