@@ -34,10 +34,13 @@ def odeint(
 ) -> Any:
     """torchdiffeq's odeint: the states at t, (len(t), *y0.shape) or a tuple of such; see `solve`.
 
-    With event_fn, (event_t, states at t[0] and event_t). Options the method does not know are warned about.
+    With event_fn, (event_t, states at t[0] and event_t), where gradients hold the event time fixed (`odeint_event` and
+    `solve` let it move). Options the method does not know are warned about.
     """
     solution = run_solve(func, y0, t, method, rtol, atol, gradient, options, event_fn, False, params, {}, strict=False)
-    return solution.y if event_fn is None else (solution.event_t, solution.y)
+    if solution.event_t is None:
+        return solution.y
+    return solution.event_t.detach(), solution.y
 
 
 def odeint_adjoint(

@@ -51,8 +51,10 @@ def until_event(
 @torch.no_grad()
 def bisect(step: Step, event: EventFn, interpolate: Callable[[Step], Interpolant], iterations: int = 52) -> float:
     """Fraction of the step at which the event turns non-positive, to rounding."""
-    solution = interpolate(step)
     t0, dt = float(step.t0), float(step.dt)
+    if event(t0, step.y0) <= 0:  # the solve started on it
+        return 0.0
+    solution = interpolate(step)
     before, after = 0.0, 1.0
     for _ in range(iterations):
         middle = 0.5 * (before + after)
@@ -76,22 +78,29 @@ def link_gradients(
     Args:
         event_t: 0-d, without gradient; state: y(event_t) with the gradient of the solve up to that fixed time.
 
+    Returns:
+        Both unchanged where nothing is differentiable, or where event_fn is a constant around the event.
+
     Raises:
         ValueError: where the solution touches the event surface without crossing it (no derivative exists).
     """
     t, y = event_t.detach(), state
+    values = event_fn(t, y).reshape(-1)
+    if not values.requires_grad:
+        return t, y
+    index = int(values.detach().abs().argmin())  # the component that fired
     with torch.enable_grad():
         t_leaf, y_leaf = t.clone().requires_grad_(True), y.detach().clone().requires_grad_(True)
-        values = event_fn(t_leaf, y_leaf)
-        index = int(values.detach().abs().argmin())  # the component that fired
-        g_t, g_y = torch.autograd.grad(values.reshape(-1)[index], (t_leaf, y_leaf), allow_unused=True)
-        with torch.no_grad():
-            slope = func(t, y)
-            speed = torch.zeros_like(t) if g_t is None else g_t
-            if g_y is not None:
-                speed = speed + (g_y * slope.conj()).sum().real
-        if float(speed) == 0:
-            raise ValueError("the solution only touches the event surface, so its time has no derivative")
-        value = event_fn(t, y).reshape(-1)[index]
-        t_linked = t - (value - value.detach()) / speed
-        return t_linked, y + slope * (t_linked - t_linked.detach())
+        value = event_fn(t_leaf, y_leaf).reshape(-1)[index]
+        g_t, g_y = torch.autograd.grad(value, (t_leaf, y_leaf), allow_unused=True)
+    if g_t is None and g_y is None:
+        return t, y
+    with torch.no_grad():
+        slope = func(t, y)
+        speed = torch.zeros_like(t) if g_t is None else g_t
+        if g_y is not None:
+            speed = speed + (g_y * slope.conj()).sum().real
+    if float(speed) == 0:
+        raise ValueError("the solution only touches the event surface, so its time has no derivative")
+    linked = t - (values[index] - values[index].detach()) / speed
+    return linked, y + slope * (linked - linked.detach())

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from odelab.solvers.adams import MAX_ITERS, MAX_ORDER, Adams
+from odelab.solvers.adams import EXPLICIT_ORDER, MAX_ITERS, MAX_ORDER, Adams
 from odelab.solvers.rosenbrock import Rodas3
 from odelab.solvers.scipy_bridge import SciPy
 from odelab.solvers.stepping import Field, RungeKutta, Step, Time
@@ -45,7 +45,8 @@ def _runge_kutta(tableau: ButcherTableau) -> Callable[[dict[str, Any]], Method]:
 
 def _adams(implicit: bool) -> Callable[[dict[str, Any]], Method]:
     def make(options: dict[str, Any]) -> Method:
-        return Adams(implicit, int(options.get("max_order", MAX_ORDER)), int(options.get("max_iters", MAX_ITERS)))
+        max_order = options.get("max_order", MAX_ORDER if implicit else EXPLICIT_ORDER)
+        return Adams(implicit, int(max_order), int(options.get("max_iters", MAX_ITERS)))
 
     return make
 

@@ -78,7 +78,7 @@ class Layout:
             return y
         sizes = [shape.numel() for shape in self.shapes]
         pieces = torch.split(y, sizes, dim=-1)
-        return tuple(piece.reshape(*lead, *shape) for piece, shape in zip(pieces, self.shapes, strict=True))
+        return tuple(piece.reshape((*lead, *shape)) for piece, shape in zip(pieces, self.shapes, strict=True))
 
     def field(self, func: Callable[..., Any]) -> Callable[..., Tensor]:
         """func over the caller's state -> func over the packed state."""

@@ -62,7 +62,8 @@ def solve(
         options: of the method. Adaptive: first_step, min_step, max_step, safety, ifactor, dfactor, max_num_steps (per
             output interval), step_t, jump_t, norm, per_sample, compile. Fixed grid: step_size, grid_constructor, interp
             ("linear", "cubic"), perturb. Adams: max_order, max_iters. scipy_solver: solver, min_step, max_step.
-        event_fn: (t, y) -> tensor; the solve runs in the direction of t until one of its entries changes sign.
+        event_fn: (t, y) -> tensor; the solve runs in the direction of t until one of its entries changes sign. The
+            event time and the state there are differentiable, also in parameters of event_fn.
         dense: keep the interpolants for `Solution.dense`.
         params: what the adjoint and checkpoint gradients differentiate besides y0 and t, where func is no Module.
         adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options: for the backward solve; else the forward ones.
@@ -120,9 +121,10 @@ def run_solve(
 
     event_t = None
     if event_fn is not None:
-        event_t = torch.as_tensor(forward.event_t, dtype=t.dtype, device=t.device)
+        at = torch.as_tensor(forward.event_t, dtype=t.dtype, device=t.device)
+        event_t, end = events.link_gradients(f, layout.event(event_fn), at, y[-1])
         t = torch.stack([t[0], event_t])
-        y = torch.cat([y0[None], y[1:]])
+        y = torch.stack([y0, end if strict else y[-1]])  # torchdiffeq's odeint holds the event time fixed
     elif t.requires_grad and not exact_times:
         with torch.set_grad_enabled(torch.is_grad_enabled() and gradient == "backprop"):
             slopes = torch.stack([f(now, state) for now, state in zip(times[1:], y[1:], strict=True)])

@@ -51,6 +51,12 @@ def combine(y: Tensor, dt: Time, weights: Weights, stages: Sequence[Tensor]) -> 
     return y
 
 
+def increment(dt: Time, weights: Weights, stages: Sequence[Tensor]) -> Tensor:
+    """dt Σᵢ wᵢ kᵢ."""
+    (i, w), *rest = weights
+    return combine(stages[i] * (dt * w), dt, tuple(rest), stages)
+
+
 @dataclass(frozen=True)
 class RungeKutta:
     """An explicit Runge–Kutta method, driven by its tableau."""
@@ -87,11 +93,11 @@ class RungeKutta:
             y = combine(y0, dt, row, stages)
             stages.append(f(t1 if c == 1.0 else t0 + c * dt, y))
         if not tableau.fsal:
-            return Step(t0, t1, dt, y0, combine(y0, dt, tableau.solution, stages), stages)
+            # The sum before y: in float32, one rounding of y per step instead of one per stage.
+            return Step(t0, t1, dt, y0, y0 + increment(dt, tableau.solution, stages), stages)
         y1 = y if end else combine(y0, dt, tableau.solution, stages)
         return Step(t0, t1, dt, y0, y1, stages, slope1=stages[-1] if end else None)
 
     def error(self, step: Step) -> Tensor:
         """Estimate of y1's local error, the shape of y."""
-        (i, w), *rest = self.tableau.error
-        return combine(step.stages[i] * (step.dt * w), step.dt, tuple(rest), step.stages)
+        return increment(step.dt, self.tableau.error, step.stages)
