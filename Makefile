@@ -59,7 +59,8 @@ format: $(STAMP)  ## let ruff mend what it can
 student: $(STAMP)  ## copies of the lessons without solutions and outputs, under build/student
 	$(VENV)/bin/jupyter nbconvert --to notebook --output-dir build/student $(NOTEBOOKS) \
 		--ClearOutputPreprocessor.enabled=True \
-		--TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=solution
+		--TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=solution \
+		--RegexRemovePreprocessor.enabled=True --RegexRemovePreprocessor.patterns='<details>\s*<summary><b>(Solution|Answer)'
 
 clean:  ## remove .venv, build/ and caches
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
