@@ -28,33 +28,31 @@ def smooth(index: int, **more: Any) -> dict[str, Any]:
 def there_and_back(
     t: ArrayLike, forward: ArrayLike, backward: Mapping[float, ArrayLike], fig: Figure | None = None
 ) -> Figure:
-    """A path in the plane, the same path integrated backwards from its end, and the distance between the two.
+    """The angle of a path, the same path integrated backwards from its end, and the distance between the two.
 
     Args:
         t: increasing times, (n,).
         forward: the path at these times, (n, 2).
         backward: tolerance -> what solving backwards from the end gives at these times, (n, 2).
     """
-    fig = new_figure(fig, (9.6, 4.0))
-    plane, gap = fig.subplots(1, 2)
+    fig = new_figure(fig, (9.6, 3.9))
+    angle, gap = fig.subplots(1, 2)
     there = np.asarray(forward, float)
-    plane.plot(*there.T, color=COLORS["black"], linewidth=2.4, label="there", zorder=3)
-    plane.plot(*there[0], "o", color=COLORS["black"], zorder=4)
+    angle.plot(t, there[:, 0], color=COLORS["black"], linestyle="-", linewidth=3, alpha=0.75, label="there")
     for i, (tolerance, path) in enumerate(backward.items()):
         back = np.asarray(path, float)
-        plane.plot(*back.T, label=f"back, {tolerance:.0e}", **smooth(i, linewidth=1.5))
+        angle.plot(t, back[:, 0], label=f"back, {tolerance:.0e}", **smooth(i))
         gap.plot(t, np.maximum(np.linalg.norm(back - there, axis=1), TINY), label=f"{tolerance:.0e}", **smooth(i))
-    width, height = 1.6 * np.abs(there).max(axis=0)
-    plane.set(title="the path and its reconstruction", xlabel="angle", xlim=(-width, 1.2 * width))
-    plane.set(ylabel="velocity", ylim=(-height, height))
-    plane.legend(loc="upper right")
-    gap.set(title="distance between the two", xlabel="time (the way back runs from right to left)")
-    gap.set(yscale="log", ylim=(1e-11, 1e3))
-    gap.legend(loc="upper right", title="tolerance")
+    angle.set(title="the path and its reconstruction", ylabel="angle", ylim=(-2.6, 2.6))
+    gap.set(title="distance between the two", yscale="log", ylim=(1e-11, 1e3))
+    for ax in (angle, gap):
+        ax.set_xlabel("time (the way back runs from right to left)")
+        ax.legend(loc="upper right")
+    gap.get_legend().set_title("tolerance")
     return describe(
         fig,
-        "Left, a damped pendulum spirals into its rest, and three curves try to return from the end by the same "
-        "equation run backwards: the looser the tolerance, the earlier they leave it. Right, their distance from it.",
+        "Left, the angle of a damped pendulum swings into its rest, and three curves try to return from the end by the "
+        "same equation run backwards; the loosest one flies off. Right, their distance from it, growing backwards.",
     )
 
 
@@ -76,8 +74,8 @@ def euler_limit(
     left.plot(*exact, color=COLORS["black"], linewidth=2.4, label="continuous")
     for i, (steps, (t, adjoint)) in enumerate(traces.items()):
         left.plot(t, adjoint, label=f"{steps} Euler steps", **smooth(i))
-    left.set(title="adjoint of the angle", xlabel="time t", ylabel="∂L/∂angle(t)")
-    left.legend()
+    left.set(title="adjoint of the angle", xlabel="time t", ylabel="∂L/∂angle(t)", ylim=(-5, 6))
+    left.legend(loc="upper center", ncols=2)
     n, error = np.array([*errors]), np.array([*errors.values()])
     right.loglog(n, error, label="distance at t₀", **line_style(0))
     right.loglog(n, error[-1] * n[-1] / n, label="slope −1", **GUIDE)
@@ -241,6 +239,7 @@ def populations(
             ax.plot(t[~seen], np.asarray(pelts)[~seen, k], label="held out", **dots, markerfacecolor="white")
             ax.axvspan(held_out - 0.5, ax.get_xlim()[1], color=COLORS["yellow"], alpha=0.25, linewidth=0, zorder=0)
         ax.set(title=animal, xlabel="year", yscale="log", ylim=(1.5, 200))
+        ax.set_xticks(np.arange(1900, np.asarray(times).max() + 1, 10))
         ax.set_yticks((3, 10, 30, 100), ("3", "10", "30", "100"))
     panels[0].set_ylabel("thousand pelts")
     fig.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(models) + 2)
