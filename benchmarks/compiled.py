@@ -1,0 +1,55 @@
+"""The compiled step, options=dict(compile=True): forward after warm-up, and what the warm-up costs."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from typing import Any
+
+import torchdiffeq
+
+import odelab
+from benchmarks.problems import Problem
+from benchmarks.solvers import distance, forward_solve
+from benchmarks.timing import Effort, interleave, ratio
+
+
+def measure(problem: Problem, effort: Effort) -> dict[str, Any]:
+    """torchdiffeq's CPU time over that of the compiled solve, and the wall-clock seconds of its first call.
+
+    The compiler starts from an empty cache, as on a machine that never ran this.
+    """
+    tasks = {
+        "compiled": lambda: forward_solve(problem, odelab.odeint, options={"compile": True}),
+        "torchdiffeq": lambda: forward_solve(problem, torchdiffeq.odeint),
+        "plain": lambda: forward_solve(problem, odelab.odeint),
+    }
+    with tempfile.TemporaryDirectory() as cache, warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        before = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        start = time.perf_counter()
+        y = tasks["compiled"]()
+        first_call = time.perf_counter() - start
+        if before is None:
+            del os.environ["TORCHINDUCTOR_CACHE_DIR"]
+        else:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = before
+    reasons = [str(complaint.message) for complaint in complaints if "could not compile" in str(complaint.message)]
+    if reasons:
+        return {"title": problem.title, "not_compiled": reasons[0]}
+    seconds = interleave(tasks, effort)
+    return {
+        "title": problem.title,
+        "first_call_seconds": first_call,
+        "error": distance(y, problem.reference()),
+        "forward": {
+            **ratio(seconds["torchdiffeq"], seconds["compiled"]),
+            "target": problem.targets.get("compiled"),
+        },
+        "plain over compiled": ratio(seconds["plain"], seconds["compiled"]),
+        "cpu_seconds": {name: statistics.median(samples) for name, samples in seconds.items()},
+    }

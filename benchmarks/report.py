@@ -1,0 +1,142 @@
+"""Tables of the results, for the terminal and for the README."""
+
+from __future__ import annotations
+
+from typing import Any
+
+COLUMNS = {
+    "forward": "forward",
+    "backprop": "backprop",
+    "checkpoint": "checkpoint gradient",
+    "adjoint": "adjoint",
+    "itself": "odelab ÷ odelab",
+}
+GRADIENTS = ("checkpoint", "adjoint", "odeint_adjoint")
+Results = dict[str, Any]
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    """Columns aligned, the first to the left and the rest to the right."""
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+
+    def line(cells: list[str]) -> str:
+        pairs = list(zip(cells, widths, strict=True))
+        return "  ".join([pairs[0][0].ljust(pairs[0][1]), *(cell.rjust(w) for cell, w in pairs[1:])]).rstrip()
+
+    return "\n".join([line(heads), line(["-" * width for width in widths]), *map(line, rows)])
+
+
+def markdown(heads: list[str], rows: list[list[str]]) -> str:
+    aligned = ["---", *["--:"] * (len(heads) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, aligned, *rows])
+
+
+def spread(cell: Results) -> str:
+    """ "3.12 [3.05–3.20] ≥3 ✓": median, quartiles, and the target where there is one."""
+    text = f"{cell['ratio']:.2f} [{cell['low']:.2f}–{cell['high']:.2f}]"
+    target = cell.get("target")
+    return text if target is None else f"{text} ≥{target:g} {'✓' if cell['ratio'] >= target else '✗'}"
+
+
+def problem_tables(problems: Results) -> str:
+    """Ratios, costs and gradient errors of `solvers.measure`."""
+    ratios, costs, errors = [], [], []
+    for row in problems.values():
+        columns = row["columns"]
+        ratios.append([row["title"], *(spread(columns[name]) for name in COLUMNS), str(columns["forward"]["rounds"])])
+        for library, cost in row["cost"].items():
+            suffix = "" if library == "odelab" else " of torchdiffeq"
+            costs.append([
+                f"{row['title']}: {library}", f"{row['rtol']:g}", f"{row['atol']:g}",
+                *(str(cost[name]) for name in ("nfe", "accepted", "rejected")), f"{cost['error']:.1e}",
+                *(f"{row['cpu_seconds'][name + suffix] * 1e3:.1f}" for name in ("forward", "backprop")),
+            ])  # fmt: skip
+        errors.append([
+            row["title"], *(f"{row['gradient_error'][name]:.1e}" for name in GRADIENTS),
+            *(f"{row['cpu_seconds'][name] * 1e3:.1f}" for name in GRADIENTS),
+        ])  # fmt: skip
+    return "\n\n".join([
+        "CPU time of torchdiffeq ÷ that of odelab; both gradients ÷ odeint_adjoint; [quartiles]\n\n"
+        + table(["dopri5", *COLUMNS.values(), "rounds"], ratios),
+        table(["dopri5", "rtol", "atol", "NFE", "accepted", "rejected", "error", "forward ms", "backprop ms"], costs),
+        table(["gradient: distance to own backprop; ms", *GRADIENTS, *(f"{name} ms" for name in GRADIENTS)], errors),
+    ])  # fmt: skip
+
+
+def compiled_table(rows: list[Results]) -> str:
+    lines = []
+    for row in rows:
+        if "not_compiled" in row:
+            lines.append([row["title"], f"not compiled: {row['not_compiled']}", "", "", ""])
+            continue
+        cells = [spread(row["forward"]), spread(row["plain over compiled"])]
+        lines.append([row["title"], *cells, f"{row['first_call_seconds']:.0f}", f"{row['error']:.1e}"])
+    return table(["compiled step, forward", "torchdiffeq ÷ it", "odelab ÷ it", "first call s", "error"], lines)
+
+
+def memory_table(rows: list[Results]) -> str:
+    names = list(rows[0]["bytes"])
+    lines = []
+    for row in rows:
+        share = row["bytes"]["checkpoint"] / row["bytes"]["backprop"]
+        sizes = [f"{row['bytes'][name]:,}" for name in names]
+        lines.append([row["title"], f"{row['rtol']:g}", str(row["accepted"]), *sizes, f"{share:.2%}"])
+    return table(["bytes kept for backward", "rtol", "steps", *names, "checkpoint ÷ backprop"], lines)
+
+
+def others_table(row: Results) -> str:
+    lines = [[name, *_other_cells(cells)] for name, cells in row["rows"].items()]
+    return table([f"{row['title']}, forward", "its CPU time ÷ odelab's", "ms", "error"], lines)
+
+
+def _other_cells(cells: Results | None) -> list[str]:
+    if cells is None:
+        return ["not installed", "", ""]
+    return [spread(cells), f"{cells['cpu_seconds'] * 1e3:.1f}", f"{cells['error']:.1e}"]
+
+
+def everything(results: Results) -> str:
+    """All tables of a run, those parts that it measured."""
+    parts = []
+    if results.get("problems"):
+        parts.append(problem_tables(results["problems"]))
+    if results.get("compiled"):
+        parts.append(compiled_table(results["compiled"]))
+    if results.get("memory"):
+        parts.append(memory_table(results["memory"]))
+    parts += [others_table(row) for row in results.get("others", [])]
+    return "\n\n".join(parts)
+
+
+def readme(results: Results) -> str:
+    """What stands in the README between its bench markers: two Markdown tables and what they say."""
+    compiled = {row["title"]: row for row in results["compiled"]}
+    rows = []
+    for row in results["problems"].values():
+        cells = [f"{row['columns'][name]['ratio']:.1f}" for name in ("forward", "backprop", "checkpoint", "adjoint")]
+        forward = compiled.get(row["title"], {}).get("forward")
+        cells.insert(1, f"{forward['ratio']:.1f}" if forward else "–")
+        errors = [f"{row['gradient_error'][name]:.0e}" for name in ("checkpoint", "odeint_adjoint")]
+        rows.append([row["title"], *cells, *errors])
+    heads = ["torchdiffeq's CPU time ÷ odelab's", "forward", "forward, compiled", "backprop", "checkpoint gradient",
+             "adjoint", "gradient error of checkpoint", "of odeint_adjoint"]  # fmt: skip
+    names = dict.fromkeys(name for row in results["others"] for name in row["rows"] if name != "odelab")
+    others = [[name, *(_plain_cell(row["rows"].get(name, {})) for row in results["others"])] for name in names]
+    versions, columns = results["versions"], [row["columns"] for row in results["problems"].values()]
+    rounds = [cells["forward"]["rounds"] for cells in columns]
+    paragraphs = [
+        markdown(heads, rows),
+        "dopri5 in both, with the same tolerances and steps. Both gradients are compared with `odeint_adjoint`; their "
+        "errors are relative to the same library's backprop. Where f itself takes milliseconds, as in the convolution, "
+        "no solver can gain much.",
+        markdown(["CPU time ÷ odelab's, forward", *(row["title"] for row in results["others"])], others),
+        f"Medians of {min(rounds)} to {max(rounds)} interleaved rounds, CPU time of one thread, {results['cpu']}; "
+        f"torch {versions['torch']}, torchdiffeq {versions['torchdiffeq']}. `make bench` measures them anew.",
+    ]
+    return "\n\n".join(paragraphs)
+
+
+def _plain_cell(cells: Results | None) -> str:
+    if cells is None:
+        return "not installed"
+    return f"{cells['ratio']:.1f}" if cells else "–"

@@ -1,0 +1,71 @@
+"""Fair ratios on a noisy machine: CPU time of one thread, contestants in turns, the median of per-round ratios."""
+
+from __future__ import annotations
+
+import gc
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+Task = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: rounds until `seconds` of CPU time are spent, but at least `least` and at most `most`."""
+
+    seconds: float
+    least: int = 3
+    most: int = 60
+    sample: float = 0.1  # a quicker task is repeated until one sample takes about this long
+
+    def shorter(self) -> Effort:
+        """For the side tables."""
+        return replace(self, seconds=self.seconds / 4)
+
+
+QUICK = Effort(2.0, least=1)
+FULL = Effort(40.0, least=5)
+
+
+def cpu_seconds(task: Task, repeats: int = 1) -> float:
+    """Mean CPU time of one call, garbage collected before and not during.
+
+    Where calls are short enough to repeat, one goes ahead untimed, so that nobody pays for the predecessor's caches.
+    """
+    if repeats > 1:
+        task()
+    gc.collect()
+    gc.disable()
+    try:
+        start = time.process_time()
+        for _ in range(repeats):
+            task()
+        return (time.process_time() - start) / repeats
+    finally:
+        gc.enable()
+
+
+def interleave(tasks: Mapping[str, Task], effort: Effort) -> dict[str, list[float]]:
+    """CPU seconds per call of every task, one sample per round; every other round runs in reverse order.
+
+    A first call of each task warms it up and says how often to repeat it within a sample.
+    """
+    repeats = {name: max(1, math.ceil(effort.sample / max(cpu_seconds(task), 1e-7))) for name, task in tasks.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    start = time.process_time()
+    for count in range(effort.most):
+        if count >= effort.least and time.process_time() - start > effort.seconds:
+            break
+        for name in tasks if count % 2 == 0 else reversed(list(tasks)):
+            seconds[name].append(cpu_seconds(tasks[name], repeats[name]))
+    return seconds
+
+
+def ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
+    """How often fast fits into slow: the median over rounds, and the quartiles between which half of them lie."""
+    ratios = sorted(s / f for s, f in zip(slow, fast, strict=True))
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
+    return {"ratio": middle, "low": low, "high": high, "rounds": len(ratios)}
