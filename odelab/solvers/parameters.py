@@ -57,6 +57,7 @@ def adjoint_settings(
             )
         options = {name: value for name, value in plan.options.items() if name != "norm"}
     options = dict(options)
+    options.pop("compile", None)  # of the forward solve only: the backward one calls autograd at every stage
     norm = options.pop("norm", None)
     rtol, atol = (
         getattr(plan.controller, name) if adjoint.get(name) is None else adjoint[name] for name in ("rtol", "atol")
