@@ -53,15 +53,22 @@ def interleave(tasks: Mapping[str, Task], effort: Effort) -> dict[str, list[floa
 
     A first call of each task warms it up and says how often to repeat it within a sample.
     """
-    repeats = {name: max(1, math.ceil(effort.sample / max(cpu_seconds(task), 1e-7))) for name, task in tasks.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
-    start = time.process_time()
-    for count in range(effort.most):
-        if count >= effort.least and time.process_time() - start > effort.seconds:
-            break
-        for name in tasks if count % 2 == 0 else reversed(list(tasks)):
-            seconds[name].append(cpu_seconds(tasks[name], repeats[name]))
-    return seconds
+    gc.collect()
+    gc.freeze()  # what exists already would be searched for garbage at every sample
+    try:
+        repeats = {
+            name: max(1, math.ceil(effort.sample / max(cpu_seconds(task), 1e-7))) for name, task in tasks.items()
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in tasks}
+        start = time.process_time()
+        for count in range(effort.most):
+            if count >= effort.least and time.process_time() - start > effort.seconds:
+                break
+            for name in tasks if count % 2 == 0 else reversed(list(tasks)):
+                seconds[name].append(cpu_seconds(tasks[name], repeats[name]))
+        return seconds
+    finally:
+        gc.unfreeze()
 
 
 def ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
