@@ -18,7 +18,7 @@ from torch import Tensor
 
 from odelab.solvers import diagnosis
 from odelab.solvers.control import Controller
-from odelab.solvers.stepping import Field, Step, Time
+from odelab.solvers.stepping import Field, Step, Time, as_float
 
 
 class StepRecord(NamedTuple):
@@ -106,12 +106,12 @@ def fixed_steps(
             callbacks.step(t0, y, dt)
         if perturb:
             direction = math.copysign(1.0, dt)
-            seen = just_before(float(t0), -direction, y.dtype), just_before(float(t1), direction, y.dtype)
+            seen = just_before(as_float(t0), -direction, y.dtype), just_before(as_float(t1), direction, y.dtype)
             step = method.step(f, *seen, dt, y, f(seen[0], y))
             step.t0, step.t1, step.seen = t0, t1, seen
         else:
             step = method.step(f, t0, t1, dt, y, slope)
-        stats.record(float(t0), float(dt), 0.0, True)
+        stats.record(as_float(t0), as_float(dt), 0.0, True)
         yield step
         y = step.y1
         slope = None if perturb else step.slope1

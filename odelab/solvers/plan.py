@@ -17,7 +17,7 @@ from odelab.solvers.integrate import Attempt, Callbacks, Stop, adaptive_steps, f
 from odelab.solvers.interpolation import Interpolant, interpolant, linear
 from odelab.solvers.methods import METHODS, Method
 from odelab.solvers.problem import Layout, VectorField
-from odelab.solvers.stepping import Step, Time
+from odelab.solvers.stepping import Step, Time, as_float
 
 ADAPTIVE_OPTIONS = {
     *("first_step", "min_step", "max_step", "safety", "ifactor", "dfactor", "max_num_steps", "step_t", "jump_t"),
@@ -56,7 +56,7 @@ class Plan:
         until_event: bool = False,
     ) -> Iterator[Step]:
         """Accepted steps from times[0] to times[-1], or in that direction without end when an event will stop them."""
-        start, end = float(times[0]), float(times[-1])
+        start, end = as_float(times[0]), as_float(times[-1])
         direction = math.copysign(1.0, end - start)
         method = self.method.fresh()
         if not self.adaptive:
@@ -110,7 +110,7 @@ class Plan:
     def _grid(self, f: VectorField, y0: Tensor, times: Sequence[Time]) -> Sequence[Time]:
         size, constructor = self.options.get("step_size"), self.options.get("grid_constructor")
         if size is not None:
-            start, end = float(times[0]), float(times[-1])
+            start, end = as_float(times[0]), as_float(times[-1])
             count = max(math.ceil(abs(end - start) / float(size) - 1e-9), 1)
             step = math.copysign(float(size), end - start)
             return [times[0] + i * step for i in range(count)] + [times[-1]]
@@ -118,8 +118,8 @@ class Plan:
             return times
         given = torch.stack([torch.as_tensor(t, dtype=f.time_dtype, device=f.device) for t in times])
         grid = constructor(f, y0, given)
-        ends = (float(grid[0]), float(grid[-1]))
-        if ends != (float(given[0]), float(given[-1])):
+        ends = (as_float(grid[0]), as_float(grid[-1]))
+        if ends != (as_float(given[0]), as_float(given[-1])):
             raise ValueError(
                 f"grid_constructor must return a grid from t[0] to t[-1], got one from {ends[0]} to {ends[1]}"
             )
@@ -133,7 +133,9 @@ class Plan:
             yield start + i * direction * float(size)
         from odelab.solvers.errors import MaxStepsExceeded
 
-        raise MaxStepsExceeded("no event happened", t=float(start), dt=float(size), hint="does event_fn change sign?")
+        raise MaxStepsExceeded(
+            "no event happened", t=as_float(start), dt=float(size), hint="does event_fn change sign?"
+        )
 
 
 def make_plan(

@@ -12,7 +12,7 @@ from torch import Tensor
 from odelab.solvers.integrate import Stats
 from odelab.solvers.interpolation import Interpolant
 from odelab.solvers.problem import Layout, State
-from odelab.solvers.stepping import Step
+from odelab.solvers.stepping import Step, as_float
 
 
 @dataclass
@@ -24,7 +24,7 @@ class DenseSolution:
     pieces: list[tuple[Any, Any, Interpolant]] = field(default_factory=list)
 
     def add(self, step: Step, solution: Interpolant) -> None:
-        self.starts.append(float(step.t0))
+        self.starts.append(as_float(step.t0))
         self.pieces.append((step.t0, step.dt, solution))
 
     def __call__(self, t: float | Tensor) -> State:
@@ -38,15 +38,15 @@ class DenseSolution:
         return self.layout.unpack(self._at(t))
 
     def _at(self, t: float | Tensor) -> Tensor:
-        now, forward = float(t), float(self.pieces[0][1]) > 0
+        now, forward = as_float(t), as_float(self.pieces[0][1]) > 0
         starts = self.starts if forward else [-x for x in self.starts]
         index = max(bisect.bisect_right(starts, now if forward else -now) - 1, 0)
         t0, dt, solution = self.pieces[index]
         x = (t - t0) / dt
-        if not -1e-6 <= float(x) <= 1 + 1e-6:
+        if not -1e-6 <= as_float(x) <= 1 + 1e-6:
             last_t0, last_dt, _ = self.pieces[-1]
             raise ValueError(
-                f"t = {now:g} lies outside the solved interval [{self.starts[0]:g}, {float(last_t0 + last_dt):g}]"
+                f"t = {now:g} lies outside the solved interval [{self.starts[0]:g}, {as_float(last_t0 + last_dt):g}]"
             )
         return solution(x)
 

@@ -174,4 +174,6 @@ def _require_finite(y: Tensor, t: Tensor, stats: Stats) -> None:
     index = next(i for i, state in enumerate(y.detach()) if not all_finite(state))
     dt = stats.steps[-1].dt if stats.steps else 0.0
     hint = "a fixed step may be too large for this problem: try a smaller step_size or an adaptive method"
-    raise NonFiniteState("the solution became NaN or infinite", t=float(t[index]), dt=dt, nfe=stats.nfe, hint=hint)
+    raise NonFiniteState(
+        "the solution became NaN or infinite", t=float(t[index].detach()), dt=dt, nfe=stats.nfe, hint=hint
+    )

@@ -18,6 +18,11 @@ Time = float | Tensor  # 0-d tensors only when a grid needs its gradient; (batch
 Field = Callable[[Time, Tensor], Tensor]
 
 
+def as_float(t: Time) -> float:
+    """The number, without the gradient that a time may carry."""
+    return float(t.detach()) if isinstance(t, Tensor) else t
+
+
 @dataclass(slots=True)
 class Step:
     """A step from (t0, y0) to (t1, y1).

@@ -1,0 +1,78 @@
+"""With per_sample every row of a batch behaves as if it were solved alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from problems import gradients, tensor, times
+
+from odelab import solve
+from odelab.solvers import MaxStepsExceeded, NonFiniteState
+
+MU = tensor(0.1, 1.0, 4.0, 8.0)[:, None]
+
+
+def van_der_pol(mu):
+    def field(t, y):
+        x, v = y[..., :1], y[..., 1:]
+        return torch.cat([v, mu * (1 - x**2) * v - x + 0.1 * torch.cos(t)], dim=-1)
+
+    return field
+
+
+Y0 = torch.tensor([[2.0, 0.0], [1.0, -1.0], [0.5, 0.5], [2.0, 1.0]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("method", ["dopri5", "tsit5", "bosh3", "adaptive_heun"])
+@pytest.mark.parametrize("t", [times(4.0, 9), times(-0.3, 4), tensor(0.0, 0.001, 3.0)])
+def test_rows_equal_one_by_one(method, t):
+    how = {"method": method, "rtol": 1e-4, "atol": 1e-5}
+    together = solve(van_der_pol(MU), Y0, t, options={"per_sample": True}, **how)
+    for i in range(len(Y0)):
+        alone = solve(van_der_pol(MU[i]), Y0[i], t, **how)
+        torch.testing.assert_close(together.y[:, i], alone.y, rtol=1e-9, atol=1e-9)
+        assert int(together.rows.accepted[i]) == alone.stats.accepted
+        assert int(together.rows.rejected[i]) == alone.stats.rejected
+    assert together.stats.accepted == int(together.rows.accepted.sum())
+
+
+def test_a_row_does_not_depend_on_its_neighbours():
+    calm = solve(van_der_pol(MU[:1]), Y0[:1], times(4.0), rtol=1e-5, atol=1e-5, options={"per_sample": True})
+    mixed = solve(van_der_pol(MU), Y0, times(4.0), rtol=1e-5, atol=1e-5, options={"per_sample": True})
+    torch.testing.assert_close(mixed.y[:, 0], calm.y[:, 0], rtol=1e-12, atol=1e-12)
+    shared = solve(van_der_pol(MU), Y0, times(4.0), rtol=1e-5, atol=1e-5)
+    assert int(mixed.rows.accepted[0]) < shared.stats.accepted / 2  # the stiffest row sets the batch's pace
+
+
+def test_gradients_equal_one_by_one():
+    mu, y0 = MU.clone().requires_grad_(), Y0.clone().requires_grad_()
+    t = times(2.0, 5).requires_grad_()
+    y = solve(van_der_pol(mu), y0, t, rtol=1e-7, atol=1e-8, options={"per_sample": True}).y
+    found = gradients((y**2).sum(), y0, mu, t)
+    losses = [(solve(van_der_pol(mu[i]), y0[i], t, rtol=1e-7, atol=1e-8).y ** 2).sum() for i in range(len(y0))]
+    for mine, alone in zip(found, gradients(sum(losses), y0, mu, t), strict=True):
+        torch.testing.assert_close(mine, alone, rtol=1e-6, atol=1e-7)
+
+
+def test_other_shapes_and_precision():
+    images = torch.rand(3, 2, 4, 4)
+    y = solve(
+        lambda t, y: -y * (1 + t), images, times(1.0, 3, dtype=torch.float32), options={"per_sample": True}, rtol=1e-5
+    ).y
+    torch.testing.assert_close(y[-1], images * torch.exp(torch.tensor(-1.5)), rtol=1e-4, atol=1e-6)
+    numbers = solve(lambda t, y: -y, tensor(1.0, 2.0), times(1.0), options={"per_sample": True}).y
+    torch.testing.assert_close(numbers[-1], tensor(1.0, 2.0) * torch.exp(tensor(-1.0)))
+
+
+def test_the_row_that_fails_is_named():
+    with pytest.raises(MaxStepsExceeded, match="for row"):
+        solve(lambda t, y: tensor(1.0, 1e6)[:, None] * torch.cos(1e3 * t) + 0 * y, Y0[:2], times(9.0),
+              options={"per_sample": True, "max_num_steps": 100})  # fmt: skip
+    with pytest.raises(NonFiniteState):
+        solve(lambda t, y: y / 0, Y0, times(1.0), options={"per_sample": True})
+
+
+@pytest.mark.parametrize("how", [{"gradient": "adjoint"}, {"dense": True}, {"event_fn": lambda t, y: y[0]}])
+def test_what_it_does_not_offer(how):
+    with pytest.raises(ValueError, match="per_sample offers"):
+        solve(van_der_pol(MU), Y0, times(1.0), options={"per_sample": True}, params=(), **how)
