@@ -56,8 +56,12 @@ class Reader:
 
         Raises:
             Overdue: when a cell still runs after `seconds`.
+            RuntimeError: when JupyterLab asks something instead of starting a kernel.
         """
-        self.page.wait_for_function(IDLE)
+        self.page.wait_for_function(f"() => ({IDLE})() || document.querySelector('.jp-Dialog')", timeout=120_000)
+        if self.page.locator(".jp-Dialog").count():  # "Select Kernel", for one that the notebook does not name
+            self.photograph("dialog")
+            raise RuntimeError(f"JupyterLab asks: {self.page.locator('.jp-Dialog').first.inner_text()}")
         for _ in range(5):  # a click before the kernel's websocket is up is dropped without a word
             self.page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
             self.page.get_by_text("Run All Cells", exact=True).click()

@@ -26,7 +26,7 @@ def check_cells(reader: Reader, file: Path) -> None:
         if cell["cell_type"] != "code" or not source(cell).strip():
             continue
         for output in cell["outputs"]:
-            assert output["output_type"] != "error", "\n".join(output["traceback"])
+            assert output["output_type"] != "error", f"{output['ename']}: {output['evalue']}, in {source(cell)}"
             assert output.get("name") != "stderr", output["text"]
         assert cell["execution_count"], f"not run: {source(cell)}"
         assert shown or "widget" not in tags(cell), f"shows no widget: {source(cell)}"
