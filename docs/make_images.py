@@ -1,0 +1,46 @@
+"""Make the README's two pictures: ``make test-browser``, then ``.venv/bin/python docs/make_images.py``.
+
+The screenshot is the one that the browser test takes of lesson 00; the animation is that lesson's explorable, moved
+through its depths.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from odelab.figures import start as figures
+from odelab.figures import use_style
+from odelab.figures.animation import apng
+from odelab.widgets.start import scene
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ROOT / "docs" / "images"
+SCREENSHOT = ROOT / "build" / "browser" / "00_start_here" / "page_01.png"
+DEPTHS = [1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64]
+
+
+def animation() -> bytes:
+    use_style()
+    fig = Figure(figsize=(9.6, 4.0), dpi=90)
+    figures.residual_to_ode(scene(), DEPTHS[0], fig=fig)
+
+    def update(fig: Figure, depth: int) -> None:
+        figures.update_residual_to_ode(fig, scene(), depth)
+
+    return apng(fig, update, DEPTHS, fps=4)
+
+
+def main() -> None:
+    (IMAGES / "depth.png").write_bytes(animation())
+    if SCREENSHOT.exists():
+        page = Image.open(SCREENSHOT).convert("RGB")
+        page.quantize(128).save(IMAGES / "lesson_00.png", optimize=True)
+    for path in sorted(IMAGES.glob("*.png")):
+        print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
