@@ -29,6 +29,9 @@ def non_finite(t: float, dt: float, y: Tensor, slope: Tensor | None, stats: Stat
             "the state became NaN or infinite",
             "check y0 and the parameters; a smaller step may keep it finite",
         )
+    elif slope is not None and all_finite(slope):
+        what = "the error norm is NaN or infinite for a finite state and slope"
+        hint = "where y is 0 and atol too, nothing is measured: give atol a positive value; or look at options['norm']"
     else:
         what = "func returned NaN or infinity for a finite state"
         hint = "look for a division by zero, log or sqrt of a negative number, or overflowing weights in func"

@@ -166,7 +166,7 @@ def make_plan(
         del options[option]
     _check_values(options)
     rtol, atol = layout.tolerance("rtol", rtol, y0), layout.tolerance("atol", atol, y0)
-    if rtol == 0.0 and atol == 0.0 and chosen.adaptive:
+    if chosen.adaptive and bool((torch.as_tensor(rtol) + torch.as_tensor(atol) == 0).any()):
         raise ValueError("rtol and atol are both 0: no step can satisfy that; give at least one a positive value")
     sizes = {n: float(options[n]) for n in ("safety", "ifactor", "dfactor", "min_step", "max_step") if n in options}
     norm = layout.norm(options.get("norm"))

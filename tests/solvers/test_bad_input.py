@@ -121,6 +121,12 @@ def test_blow_up_in_finite_time_is_located(method, dtype):
     assert "blow up" in error.hint or "NaN or infinite" in error.hint
 
 
+@pytest.mark.parametrize("how", [{"atol": 0.0}, {"options": {"norm": lambda x: x.sum() * math.nan}}])
+def test_an_error_that_cannot_be_measured_is_not_blamed_on_func(how):
+    error = fails(NonFiniteState, lambda t, y: torch.ones_like(y), tensor(0.0), times(), **how)
+    assert "error norm" in str(error) and "atol" in error.hint and "norm" in error.hint
+
+
 def test_blow_up_on_a_fixed_grid_is_no_garbage():
     error = fails(NonFiniteState, lambda t, y: y**2, tensor(1.0), times(2.0), method="rk4", options={"step_size": 0.01})
     assert "fixed step" in error.hint
@@ -192,6 +198,7 @@ def test_unknown_options_raise_in_solve_and_warn_in_odeint():
         ({"rtol": -1e-3}, "rtol must be non-negative"),
         ({"rtol": math.nan}, "rtol must be non-negative"),
         ({"rtol": 0.0, "atol": 0.0}, "both 0"),
+        ({"rtol": tensor(1e-3, 0.0), "atol": tensor(1e-3, 0.0)}, "both 0"),
         ({"atol": torch.ones(3)}, r"atol of shape \(3,\) does not broadcast to y0"),
         ({"atol": torch.ones(2, requires_grad=True)}, "atol must not require gradients"),
         ({"options": {"first_step": -0.1}}, "'first_step' must be positive"),
