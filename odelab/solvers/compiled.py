@@ -172,5 +172,5 @@ def _reason(error: Exception) -> str:
 
 def _ordinary(reason: str) -> Attempt | None:
     """No attempt of our own: the loop takes the ordinary one."""
-    warnings.warn(f"option 'compile': going on with the ordinary step: {reason}", stacklevel=2)
+    warnings.warn(f"could not compile the step: {reason}; going on with the ordinary one", stacklevel=2)
     return None
