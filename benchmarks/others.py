@@ -21,6 +21,7 @@ from benchmarks.timing import Effort, interleave, ratio
 
 Run = Callable[[], Tensor]
 RK45 = {"solver": "RK45"}
+RK4_STEPS = 500
 
 
 def scipy_with_numpy(problem: Problem) -> Run:
@@ -95,6 +96,9 @@ def contestants(problem: Problem) -> dict[str, Run | None]:
         "torchode": _if_installed(torchode, problem),
         "diffrax, jitted": _if_installed(diffrax, problem),
     }
+    steps = {"method": "rk4", "options": {"step_size": float(problem.t[-1] - problem.t[0]) / RK4_STEPS}}
+    runs[f"odelab, rk4 in {RK4_STEPS} steps"] = lambda: forward_solve(problem, odelab.odeint, **steps)
+    runs[f"torchdiffeq, rk4 in {RK4_STEPS} steps"] = lambda: forward_solve(problem, torchdiffeq.odeint, **steps)
     if problem.y0.ndim > 1:
         runs["odelab, per_sample"] = lambda: forward_solve(problem, odelab.odeint, options={"per_sample": True})
     return runs

@@ -108,35 +108,51 @@ def everything(results: Results) -> str:
     return "\n\n".join(parts)
 
 
+START, END = "<!-- bench:start -->", "<!-- bench:end -->"
+
+
 def readme(results: Results) -> str:
-    """What stands in the README between its bench markers: two Markdown tables and what they say."""
-    compiled = {row["title"]: row for row in results["compiled"]}
+    """What stands in the README between START and END: two Markdown tables and how they came about."""
+    problems, compiled = results["problems"].values(), {row["title"]: row for row in results["compiled"]}
     rows = []
-    for row in results["problems"].values():
-        cells = [f"{row['columns'][name]['ratio']:.1f}" for name in ("forward", "backprop", "checkpoint", "adjoint")]
-        forward = compiled.get(row["title"], {}).get("forward")
-        cells.insert(1, f"{forward['ratio']:.1f}" if forward else "–")
+    for row in problems:
+        cells = [_short(row["columns"][name]) for name in ("forward", "backprop", "checkpoint", "adjoint")]
+        cells.insert(1, _short(compiled.get(row["title"], {}).get("forward", {})))
         errors = [f"{row['gradient_error'][name]:.0e}" for name in ("checkpoint", "odeint_adjoint")]
-        rows.append([row["title"], *cells, *errors])
-    heads = ["torchdiffeq's CPU time ÷ odelab's", "forward", "forward, compiled", "backprop", "checkpoint gradient",
-             "adjoint", "gradient error of checkpoint", "of odeint_adjoint"]  # fmt: skip
+        tolerances = [f"{row[name]:.0e}".replace("e-0", "e-") for name in ("rtol", "atol")]
+        rows.append([row["title"], ", ".join(tolerances), *cells, *errors])
+    heads = ["torchdiffeq's CPU time ÷ odelab's", "rtol, atol", "forward", "compiled", "backprop", "checkpoint", "adjoint",
+             "gradient error of checkpoint", "of odeint_adjoint"]  # fmt: skip
     names = dict.fromkeys(name for row in results["others"] for name in row["rows"] if name != "odelab")
-    others = [[name, *(_plain_cell(row["rows"].get(name, {})) for row in results["others"])] for name in names]
-    versions, columns = results["versions"], [row["columns"] for row in results["problems"].values()]
-    rounds = [cells["forward"]["rounds"] for cells in columns]
+    others = [[name, *(_short(row["rows"].get(name, {})) for row in results["others"])] for name in names]
+    seconds = [f"{row['first_call_seconds']:.0f}" for row in compiled.values() if "first_call_seconds" in row]
+    rounds = [row["columns"]["forward"]["rounds"] for row in problems]
+    versions = results["versions"]
     paragraphs = [
         markdown(heads, rows),
-        "dopri5 in both, with the same tolerances and steps. Both gradients are compared with `odeint_adjoint`; their "
-        "errors are relative to the same library's backprop. Where f itself takes milliseconds, as in the convolution, "
-        "no solver can gain much.",
-        markdown(["CPU time ÷ odelab's, forward", *(row["title"] for row in results["others"])], others),
-        f"Medians of {min(rounds)} to {max(rounds)} interleaved rounds, CPU time of one thread, {results['cpu']}; "
-        f"torch {versions['torch']}, torchdiffeq {versions['torchdiffeq']}. `make bench` measures them anew.",
+        "dopri5 in both, in float32, with the same tolerances and, to a step or two, the same steps. Checkpoint and "
+        "adjoint are compared with `odeint_adjoint`; the errors of gradients are relative to the same library's "
+        f"backprop. The compiled step, forward, is timed after a first call of {' and '.join(seconds) or 'some'} s. "
+        "The more f itself costs, the less a solver can gain.",
+        markdown(["CPU time ÷ that of odelab's dopri5, forward", *(row["title"] for row in results["others"])], others),
+        "Below 1 is faster than odelab's dopri5: SciPy works without tensors, and diffrax compiles the whole loop. "
+        f"Medians of {min(rounds)} to {max(rounds)} interleaved rounds, CPU time of one thread of an {results['cpu']}; "
+        f"torch {versions['torch']}, torchdiffeq {versions['torchdiffeq']}. "
+        "`make bench` measures all this anew.",
     ]
     return "\n\n".join(paragraphs)
 
 
-def _plain_cell(cells: Results | None) -> str:
-    if cells is None:
-        return "not installed"
-    return f"{cells['ratio']:.1f}" if cells else "–"
+def _short(cells: Results | None) -> str:
+    """0.0061, 0.34, 2.5, 11."""
+    if not cells:
+        return "not installed" if cells is None else "–"
+    value = cells["ratio"]
+    return f"{value:.2g}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def put_into(text: str, results: Results) -> str:
+    """The README's text with these results between its markers; as it was, where it has none."""
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    return f"{before}{start}\n{readme(results)}\n{end}{after}" if start and end else text

@@ -1,4 +1,4 @@
-"""Measure, print, and keep the numbers in data/results/bench_solvers.json."""
+"""Measure, print, and keep the numbers in data/results/bench_solvers.json and in the README."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from benchmarks.timing import FULL, QUICK, Effort
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "data" / "results" / "bench_solvers.json"
+README = ROOT / "README.md"
 EXTRAS = ("compiled", "memory", "others", "widgets")
 LIBRARIES = ("torch", "torchdiffeq", "numpy", "scipy", "torchode", "diffrax", "jax")
 
@@ -114,7 +115,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(report.everything(results), "\n")
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        print(f"kept in {RESULTS.relative_to(ROOT)}")
+        README.write_text(report.put_into(README.read_text(), results))
+        print(f"kept in {RESULTS.relative_to(ROOT)} and {README.name}")
     print(f"{results['cpu']}, torch {torch.__version__}, {time.perf_counter() - start:.0f} s")
     if "widgets" in parts and not args.quick:
         os.environ.setdefault("MPLBACKEND", "agg")

@@ -27,7 +27,7 @@ class Effort:
 
 
 QUICK = Effort(2.0, least=1)
-FULL = Effort(40.0, least=5)
+FULL = Effort(30.0, least=5)
 
 
 def cpu_seconds(task: Task, repeats: int = 1) -> float:

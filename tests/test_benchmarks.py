@@ -141,6 +141,7 @@ def test_results_reach_their_targets(kept: dict[str, Any]) -> None:
     assert not [name for name, cell in cells.items() if cell["target"] and cell["ratio"] < cell["target"]]
     for row in kept["problems"].values():
         assert row["gradient_error"]["checkpoint"] <= 1e-5
+        assert abs(row["cost"]["odelab"]["accepted"] - row["cost"]["torchdiffeq"]["accepted"]) <= 2, "other steps"
         assert abs(row["columns"]["itself"]["ratio"] - 1) < 0.1, "this machine was too busy to trust the rest"
     shares = [row["bytes"]["checkpoint"] / row["bytes"]["backprop"] for row in kept["memory"]]
     assert max(shares) <= 0.01
@@ -149,11 +150,19 @@ def test_results_reach_their_targets(kept: dict[str, Any]) -> None:
 
 def test_readme_says_what_was_measured(kept: dict[str, Any]) -> None:
     text = (ROOT / "README.md").read_text()
-    assert "<!-- bench:start -->" in text, "the README lacks its bench markers"
-    shown = text.split("<!-- bench:start -->")[1].split("<!-- bench:end -->")[0].strip()
-    assert shown == report.readme(kept).strip(), "python -m benchmarks.run --readme prints what belongs there"
+    shown = text.partition(report.START)[2].partition(report.END)[0].strip()
+    assert shown == report.readme(kept), "python -m benchmarks.run --readme prints what belongs there"
+    assert report.put_into(text, kept) == text
 
 
-def test_readme_prints_from_the_kept_numbers_alone(kept: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_readme_is_printed_from_the_kept_numbers_alone(
+    kept: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     run.main(["--readme"])
-    assert capsys.readouterr().out.strip() == report.readme(kept).strip()
+    assert capsys.readouterr().out == report.readme(kept) + "\n"
+
+
+def test_results_go_between_the_markers_and_nowhere_else(kept: dict[str, Any]) -> None:
+    text = f"above\n{report.START}\nold\n{report.END}\nbelow\n"
+    assert report.put_into(text, kept) == f"above\n{report.START}\n{report.readme(kept)}\n{report.END}\nbelow\n"
+    assert report.put_into("no markers", kept) == "no markers"
