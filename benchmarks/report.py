@@ -118,11 +118,10 @@ def readme(results: Results) -> str:
     for row in problems:
         cells = [_short(row["columns"][name]) for name in ("forward", "backprop", "checkpoint", "adjoint")]
         cells.insert(1, _short(compiled.get(row["title"], {}).get("forward", {})))
-        errors = [f"{row['gradient_error'][name]:.0e}" for name in ("checkpoint", "odeint_adjoint")]
-        tolerances = [f"{row[name]:.0e}".replace("e-0", "e-") for name in ("rtol", "atol")]
-        rows.append([row["title"], ", ".join(tolerances), *cells, *errors])
-    heads = ["torchdiffeq's CPU time ÷ odelab's", "rtol, atol", "forward", "compiled", "backprop", "checkpoint", "adjoint",
-             "gradient error of checkpoint", "of odeint_adjoint"]  # fmt: skip
+        errors = [_power(row["gradient_error"][name]) for name in ("checkpoint", "odeint_adjoint")]
+        rows.append([row["title"], f"{_power(row['rtol'])}, {_power(row['atol'])}", *cells, *errors])
+    heads = ["torchdiffeq's CPU time ÷ odelab's", "rtol, atol", "forward", "compiled", "backprop", "checkpoint",
+             "adjoint", "gradient error of checkpoint", "of odeint_adjoint"]  # fmt: skip
     names = dict.fromkeys(name for row in results["others"] for name in row["rows"] if name != "odelab")
     others = [[name, *(_short(row["rows"].get(name, {})) for row in results["others"])] for name in names]
     seconds = [f"{row['first_call_seconds']:.0f}" for row in compiled.values() if "first_call_seconds" in row]
@@ -141,6 +140,11 @@ def readme(results: Results) -> str:
         "`make bench` measures all this anew.",
     ]
     return "\n\n".join(paragraphs)
+
+
+def _power(value: float) -> str:
+    """1e-7, 2e-6."""
+    return f"{value:.0e}".replace("e-0", "e-")
 
 
 def _short(cells: Results | None) -> str:
