@@ -66,19 +66,20 @@ class Controller:
     def clip(self, dt: float) -> float:
         return math.copysign(min(max(abs(dt), self.min_step), self.max_step), dt)
 
-    @torch.no_grad()
     def first_step(self, f: Field, t0: float, y0: Tensor, slope0: Tensor, direction: float) -> float:
         """A first dt from the sizes of y, f and one Euler step's change of f (Hairer, Nørsett & Wanner I, II.4).
 
         Costs one evaluation of f. Returns NaN where f(t0, y0) is not finite.
         """
+        y0, slope0 = y0.detach(), slope0.detach()
         size = y0.abs()
         d0 = scaled_norm(y0, size, self.rtol, self.atol, self.norm)
         d1 = scaled_norm(slope0, size, self.rtol, self.atol, self.norm)
         if not math.isfinite(d0 + d1):
             return math.nan
         h0 = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
-        slope1 = f(t0 + direction * h0, torch.add(y0, slope0, alpha=direction * h0))
+        # f keeps the caller's gradient mode: a field may differentiate inside itself.
+        slope1 = f(t0 + direction * h0, torch.add(y0, slope0, alpha=direction * h0)).detach()
         d2 = scaled_norm(slope1 - slope0, size, self.rtol, self.atol, self.norm) / h0
         if max(d1, d2) <= 1e-15:
             h1 = max(1e-6, h0 * 1e-3)

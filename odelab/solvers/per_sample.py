@@ -49,7 +49,7 @@ def solve_rows(plan: Plan, f: VectorField, y0: Tensor, times: list[float]) -> tu
     outputs: list[list[Tensor]] = [[] for _ in times]  # pieces that sum to an output, one per step that served it
     stats = RowStats(torch.zeros_like(pending), torch.zeros_like(pending))
     real = f.time_dtype
-    for _ in range(int(plan.options.get("max_num_steps", 100_000)) * (len(times) - 1)):
+    for _ in range(plan.step_limit(len(times) - 1)):
         active = (pending < len(times)).view(rows)
         if not bool(active.any()):
             break
@@ -102,14 +102,14 @@ class _RowControl:
     def clip(self, dt: Tensor) -> Tensor:
         return dt.sign() * dt.abs().clamp(self.c.min_step, self.c.max_step)
 
-    @torch.no_grad()
     def first_step(self, f: VectorField, t: Tensor, y0: Tensor, slope: Tensor, direction: float) -> Tensor:
+        y0, slope = y0.detach(), slope.detach()
         size = y0.abs()
         d0, d1 = self.norm(y0, size), self.norm(slope, size)
         if not bool(torch.isfinite(d0 + d1).all()):
             raise diagnosis.non_finite(float(t.view(-1)[0]), 0.0, y0, slope, f.stats)
         h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1)
-        slope1 = f(t + direction * h0, y0 + (direction * h0).to(f.time_dtype) * slope)
+        slope1 = f(t + direction * h0, y0 + (direction * h0).to(f.time_dtype) * slope).detach()
         d2 = self.norm(slope1 - slope, size) / h0
         largest = torch.maximum(d1, d2)
         h1 = torch.where(largest <= 1e-15, (h0 * 1e-3).clamp_min(1e-6), (0.01 / largest) ** (1.0 / self.c.order))

@@ -213,6 +213,40 @@ def test_gradients_survive_a_named_jump():
         )
 
 
+@pytest.mark.parametrize("gradient", THREE)
+def test_gradients_survive_a_jump_at_an_output_time(gradient):
+    """Backwards, a segment then starts at the jump and must see the side it came from."""
+    push, y0 = tensor(3.0).requires_grad_(), tensor(1.0).requires_grad_()
+    field = lambda t, y: torch.where(t < 0.5, -y, push * y)  # noqa: E731
+    run = solve(field, y0, tensor(0, 0.5, 1), gradient=gradient, params=(push,), options={"jump_t": [0.5]}, **TIGHT)
+    exact = y0 * torch.exp(-0.5 + 0.5 * push)
+    for mine, true in zip(gradients(run.y[-1].sum(), y0, push), gradients(exact.sum(), y0, push), strict=True):
+        torch.testing.assert_close(mine, true, rtol=1e-8, atol=0)
+    assert run.stats.nfe_backward < 400
+
+
+@pytest.mark.parametrize("gradient", ["adjoint", "checkpoint"])
+def test_parameters_changed_before_backward_are_noticed(gradient):
+    field = Linear(2)
+    y = solve(field, tensor(1.0, 0.0), times(1.0), gradient=gradient).y
+    with torch.no_grad():
+        field.b.add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize("gradient", THREE)
+def test_states_in_any_memory_layout(gradient):
+    """Transposed y0 and transposed slopes, also for the method that takes a Jacobian."""
+    matrix = torch.rand(3, 2, dtype=torch.float64).requires_grad_()
+    for method in ("dopri5", "rodas3"):
+        if (method, gradient) == ("rodas3", "adjoint"):
+            continue
+        y = solve(lambda t, y: -y.T.contiguous().T, matrix.T, times(1.0), method=method, gradient=gradient, params=()).y
+        (grad,) = gradients(y[-1].sum(), matrix)
+        torch.testing.assert_close(grad, torch.full((3, 2), 0.36787944, dtype=torch.float64), rtol=1e-5, atol=0)
+
+
 def kept_bytes(gradient: str, end: float) -> int:
     """Bytes that a solve keeps for its backward pass."""
     total, field, y0 = 0, Network(50, dtype=torch.float32), torch.full((1000, 2), 0.5)
@@ -246,3 +280,15 @@ def test_evaluations_of_the_backward_pass_are_counted():
         forward = run.stats.nfe
         run.y.sum().backward()
         assert run.stats.nfe == forward and run.stats.nfe_backward > 6
+
+
+@pytest.mark.parametrize("options", [{}, {"per_sample": True}])
+def test_a_field_may_differentiate_inside_itself(options):
+    """A Hamiltonian net takes the gradient of its energy; nothing may switch autograd off around it."""
+
+    def descend(t, y):
+        y = y.detach().requires_grad_()
+        return -torch.autograd.grad((y**2).sum(), y)[0]
+
+    y = solve(descend, torch.ones(2, 1, dtype=torch.float64), times(1.0), options=options).y[-1]
+    torch.testing.assert_close(y, torch.exp(tensor(-2.0)).expand(2, 1), rtol=1e-6, atol=0)
