@@ -105,7 +105,7 @@ def accumulate(totals: list[Tensor], grads: Sequence[Tensor | None], factor: flo
 class _Checkpoint(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, forward: Forward, y0: Tensor, *params: Tensor) -> Tensor:
-        ctx.forward, ctx.params = forward, params
+        ctx.forward = forward
         places: list[tuple[Time, Time, Time, list[Mark]]] = []
         states: list[Tensor] = []
 
@@ -116,17 +116,19 @@ class _Checkpoint(torch.autograd.Function):
 
         out = forward.run(y0.detach(), remember)
         ctx.places = places
-        ctx.save_for_backward(*states)
+        ctx.save_for_backward(*params, *states)  # params too, so that autograd notices when they were changed
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        plan, f, params = ctx.forward.plan, ctx.forward.f, ctx.params
+        plan, f = ctx.forward.plan, ctx.forward.f
+        count = len(ctx.saved_tensors) - len(ctx.places)
+        params, states = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
         spent = f.stats.nfe
         totals = [torch.zeros_like(p) for p in params]
         a = torch.zeros_like(grad_out[0])
-        for (t0, t1, dt, marks), state in zip(reversed(ctx.places), reversed(ctx.saved_tensors), strict=True):
+        for (t0, t1, dt, marks), state in zip(reversed(ctx.places), reversed(states), strict=True):
             inner = [(i, x) for i, x in marks if x != 1.0]
             for i, x in marks:
                 if x == 1.0:

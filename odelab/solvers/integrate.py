@@ -128,6 +128,7 @@ def adaptive_steps(
     *,
     direction: float,
     first_step: float | None = None,
+    after_jump: bool = False,
     max_num_steps: int = 100_000,
     attempt: Attempt | None = None,
     callbacks: Callbacks = NO_CALLBACKS,
@@ -138,6 +139,7 @@ def adaptive_steps(
         stops: where steps must end, in the order of integration; the last one ends the solve. Without any, the steps
             go on until the consumer has seen enough.
         first_step: size of the first step; chosen from f where it is None.
+        after_jump: f jumps at the start, so it is evaluated just behind it.
         attempt: (t0, t1, dt, y0, slope0) -> (step, error ratio); the method's own step by default.
 
     Raises:
@@ -150,16 +152,16 @@ def adaptive_steps(
             with torch.no_grad():
                 return step, controller.error_ratio(method.error(step), y0, step.y1)
 
-    start = f(t, y)
+    seen0 = just_before(t, -direction, y.dtype) if after_jump else t
+    start = f(seen0, y)
     slope: Tensor | None = start
     if first_step is None:
-        dt = controller.first_step(f, t, y, start, direction)
+        dt = controller.first_step(f, seen0, y, start, direction)
         if not math.isfinite(dt):
             raise diagnosis.non_finite(t, 0.0, y, start, stats)
     else:
-        dt = math.copysign(first_step, direction)
+        dt = controller.clip(math.copysign(first_step, direction))
 
-    seen0 = t
     goals = iter(stops)
     stop = next(goals, None)
     for _ in range(max_num_steps):

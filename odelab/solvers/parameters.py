@@ -63,6 +63,11 @@ def adjoint_settings(
         getattr(plan.controller, name) if adjoint.get(name) is None else adjoint[name] for name in ("rtol", "atol")
     )
     backward = make_plan(method, rtol, atol, options, layout, y0, strict=strict)
+    if backward.method.family == "symplectic":
+        raise ValueError(
+            f"{method!r} takes (position, velocity) states, which the adjoint's is not: give adjoint_method='rk4' with "
+            "adjoint_options=dict(step_size=…), or use gradient='checkpoint', which replays its steps"
+        )
     if norm == "seminorm":  # parameters are outside error control anyway
         norm = None
     if norm is not None and layout.shapes is not None:

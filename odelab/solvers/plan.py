@@ -63,24 +63,26 @@ class Plan:
             grid: Iterable[Time] = self._endless(times[0], direction) if until_event else self._grid(f, y0, times)
             perturb = self.options.get("perturb", False)
             return fixed_steps(f, y0, grid, method, f.stats, perturb=perturb, callbacks=callbacks)
-        stops = self._stops(start, direction) if until_event else [*self._stops(start, direction, end), Stop(end)]
-        if until_event and stops:
-            stops.append(Stop(direction * math.inf))
-        limit = int(self.options.get("max_num_steps", 100_000)) * max(len(times) - 1, 1)
         return adaptive_steps(
             f,
             y0,
             start,
-            stops,
+            self._stops(start, direction, None if until_event else end),
             method,
             self.controller,
             f.stats,
             direction=direction,
             first_step=first_step or self.options.get("first_step"),
-            max_num_steps=limit,
+            after_jump=start in _time_list(self.options, "jump_t"),
+            max_num_steps=self.step_limit(len(times) - 1),
             attempt=self._compiled(f, y0),
             callbacks=callbacks,
         )
+
+    def step_limit(self, intervals: int) -> int:
+        """max_num_steps holds per output interval; the default must end also where there are many of them."""
+        limit = self.options.get("max_num_steps")
+        return 100_000 + 1000 * intervals if limit is None else int(limit) * intervals
 
     def interpolate(self, step: Step, f: VectorField) -> Interpolant:
         """Dense output over one step; linear by default on fixed grids, as in torchdiffeq."""
@@ -95,17 +97,21 @@ class Plan:
 
         return compiled_attempt(f, self.method, self.controller, y0)
 
-    def _stops(self, start: float, direction: float, end: float | None = None) -> list[Stop]:
-        """step_t and jump_t strictly inside the interval, in the order of integration."""
+    def _stops(self, start: float, direction: float, end: float | None) -> list[Stop]:
+        """step_t and jump_t behind the start and the end itself, in the order of integration; endless for None."""
         found = {t: Stop(t) for t in _time_list(self.options, "step_t")}
         jumps = _time_list(self.options, "jump_t")
         repeated = found.keys() & set(jumps)
         if repeated:
             raise ValueError(f"step_t and jump_t both contain {sorted(repeated)}")
         found.update({t: Stop(t, jump=True) for t in jumps})
-        ordered = sorted(found.values(), key=lambda stop: direction * stop.t)
+        if end is not None:
+            found.setdefault(end, Stop(end))
+        elif found:
+            found[direction * math.inf] = Stop(direction * math.inf)
         limit = math.inf if end is None else direction * end
-        return [stop for stop in ordered if direction * start < direction * stop.t < limit]
+        ordered = sorted(found.values(), key=lambda stop: direction * stop.t)
+        return [stop for stop in ordered if direction * start < direction * stop.t <= limit]
 
     def _grid(self, f: VectorField, y0: Tensor, times: Sequence[Time]) -> Sequence[Time]:
         size, constructor = self.options.get("step_size"), self.options.get("grid_constructor")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -169,7 +170,7 @@ def pack_state(y0: Any) -> tuple[Tensor, Layout]:
 def check_times(t: Any, y0: Tensor) -> tuple[Tensor, list[float]]:
     """t as a tensor on y0's device and as floats; strictly increasing or decreasing, at least one."""
     if not isinstance(t, Tensor):
-        t = torch.as_tensor(t)
+        t = torch.as_tensor(np.asarray(t))  # through NumPy, so that a list of Python numbers keeps its 64 bits
     if not t.is_floating_point():
         raise TypeError(f"t must be floating point, got {t.dtype}; write torch.tensor([0., 1.]) or t.float()")
     if t.ndim != 1:

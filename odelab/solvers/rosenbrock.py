@@ -68,13 +68,15 @@ def linearise(f: Field, t: Time, y: Tensor, differentiable: bool) -> tuple[Tenso
         slope, the shape of y; Jacobian (numel, numel); time derivative, the shape of y.
 
     Raises:
-        ValueError: for states too large for a dense Jacobian.
+        ValueError: for complex states, and for states too large for a dense Jacobian.
     """
     n = y.numel()
     if n > LARGEST:
         raise ValueError(
             f"rodas3 builds the full {n} × {n} Jacobian; beyond {LARGEST} entries use an explicit method or SciPy's"
         )
+    if y.is_complex():
+        raise ValueError("rodas3 differentiates real states; integrate torch.view_as_real(y) instead")
     with torch.enable_grad():
         time_dtype = y.abs().dtype
         time = torch.as_tensor(t, dtype=time_dtype, device=y.device).clone()
@@ -85,11 +87,14 @@ def linearise(f: Field, t: Time, y: Tensor, differentiable: bool) -> tuple[Tenso
         if not slope.requires_grad:  # constant in everything
             return slope, y.new_zeros(n, n), torch.zeros_like(y)
         rows, columns = [], []
-        for i in range(n):
-            one = torch.zeros_like(slope)
-            one.view(-1)[i] = 1
+        for one in torch.eye(n, dtype=y.dtype, device=y.device):
             g_y, g_t = torch.autograd.grad(
-                slope, (state, time), one, create_graph=differentiable, retain_graph=True, allow_unused=True
+                slope,
+                (state, time),
+                one.view(y.shape),
+                create_graph=differentiable,
+                retain_graph=True,
+                allow_unused=True,
             )
             rows.append(torch.zeros(n, dtype=y.dtype, device=y.device) if g_y is None else g_y.reshape(-1))
             columns.append(torch.zeros_like(time) if g_t is None else g_t)

@@ -60,8 +60,9 @@ def solve(
             entry per item of a tuple y0.
         gradient: "backprop", "adjoint" or "checkpoint", see `gradients`. Gradients reach y0, t and parameters in each.
         options: of the method. Adaptive: first_step, min_step, max_step, safety, ifactor, dfactor, max_num_steps (per
-            output interval), step_t, jump_t, norm, per_sample, compile. Fixed grid: step_size, grid_constructor, interp
-            ("linear", "cubic"), perturb. Adams: max_order, max_iters. scipy_solver: solver, min_step, max_step.
+            output interval; by default 100 000 and 1000 more for each), step_t, jump_t, norm, per_sample, compile.
+            Fixed grid: step_size, grid_constructor, interp ("linear", "cubic"), perturb. Adams: max_order, max_iters.
+            scipy_solver: solver, min_step, max_step.
         event_fn: (t, y) -> tensor; the solve runs in the direction of t until one of its entries changes sign. The
             event time and the state there are differentiable, also in parameters of event_fn.
         dense: keep the interpolants for `Solution.dense`.

@@ -246,8 +246,27 @@ def test_a_named_jump_is_exact_on_either_side(method):
     assert y[-1].item() == pytest.approx(2 * math.e, rel=1e-7)
 
 
+@pytest.mark.parametrize("side", ["start", "end", "output"])
+@pytest.mark.parametrize("direction", [1.0, -1.0])
+def test_a_jump_at_the_edge_of_the_interval_is_seen_from_inside_only(side, direction):
+    """The slope is 2 inside the interval and 100 at its edge and beyond; one evaluation there would show."""
+    edge = {"start": 0.0, "end": 1.0, "output": 0.5}[side]
+
+    def kick(t, y):
+        s = t * direction
+        inside = s > edge if side == "start" else s < edge if side == "end" else s != edge
+        return torch.where(inside, 2.0, 100.0) * torch.ones_like(y)
+
+    run = odelab.solve(
+        kick, tensor(0.0), tensor(0.0, 0.5, 1.0) * direction, options={"jump_t": tensor(edge) * direction}
+    )
+    assert run.y[-1].item() == pytest.approx(2.0 * direction, rel=1e-12)
+    assert run.stats.rejected == 0
+
+
 def test_step_size_options_of_the_controller():
-    for options in ({"first_step": 0.01}, {"safety": 0.7, "ifactor": 3.0, "dfactor": 0.5}, {"max_step": 0.1}):
+    clipped, careful = {"first_step": 1.0, "max_step": 0.1}, {"safety": 0.7, "ifactor": 3.0, "dfactor": 0.5}
+    for options in ({"first_step": 0.01}, {"max_step": 0.1}, clipped, careful):
         (theirs, their), (ours, our) = run_both(
             lambda lib, f, options=options: lib.odeint(
                 f, start(), times(2.0), method="dopri5", options=options, rtol=1e-5, atol=1e-5
@@ -366,6 +385,11 @@ def test_a_single_time_and_times_elsewhere():
     assert odelab.odeint(swing, start(), tensor(0.0)).shape == (1, 1, 2)
     single = odelab.odeint(swing_of_two, (start(), torch.tensor(0.7, dtype=torch.float64)), tensor(0.0))
     assert [x.shape for x in single] == [(1, 1, 2), (1,)]
+
+
+def test_times_as_a_list_keep_their_digits():
+    t = odelab.solve(lambda t, y: y, tensor(1.0), [0.0, 0.1]).t
+    assert t.dtype == torch.float64 and t[1].item() == 0.1
 
 
 def test_a_float64_grid_under_a_float32_state():

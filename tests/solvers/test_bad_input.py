@@ -11,6 +11,8 @@ from problems import tensor, times
 
 from odelab import odeint, odeint_adjoint, solve
 from odelab.solvers import MaxStepsExceeded, NonFiniteState, SolverError, StepSizeUnderflow
+from odelab.solvers.plan import make_plan
+from odelab.solvers.problem import Layout
 
 
 def decay(t, y):
@@ -208,6 +210,7 @@ def test_unknown_options_raise_in_solve_and_warn_in_odeint():
         ({"method": "rk4", "options": {"interp": "quintic"}}, "'interp' must be"),
         ({"method": "rk4", "options": {"step_size": 0.1, "grid_constructor": len}}, "exclude each other"),
         ({"method": "rk4", "options": {"grid_constructor": lambda f, y, t: t[1:]}}, "grid from t\\[0\\] to t\\[-1\\]"),
+        ({"method": "leapfrog", "gradient": "adjoint", "params": ()}, "adjoint_method='rk4'.*gradient='checkpoint'"),
         ({"method": "leapfrog"}, "needs y0 = \\(position, velocity\\)"),
         ({"method": "implicit_adams", "gradient": "checkpoint", "params": ()}, "not a one-step method"),
         ({"method": "scipy_solver", "options": {"solver": "RK99"}}, "unknown SciPy solver"),
@@ -219,6 +222,18 @@ def test_unknown_options_raise_in_solve_and_warn_in_odeint():
 def test_contradictions(how, message):
     with pytest.raises(ValueError, match=message):
         solve(decay, Y0, T, **how)
+
+
+def test_rodas3_wants_real_states_of_moderate_size():
+    with pytest.raises(ValueError, match="real states"):
+        solve(decay, torch.ones(1, dtype=torch.complex128), T, method="rodas3")
+    with pytest.raises(ValueError, match="full 2049 × 2049 Jacobian"):
+        solve(decay, torch.ones(2049), T, method="rodas3")
+
+
+def test_a_default_limit_ends_the_solve_however_many_outputs_there_are():
+    plan = make_plan("dopri5", 1e-6, 1e-6, None, Layout(), Y0, strict=True)
+    assert plan.step_limit(1) == 101_000 and plan.step_limit(1000) == 1_100_000
 
 
 def test_parameters_that_cannot_be_found():
