@@ -1,18 +1,23 @@
-"""Problems with closed-form solutions, and the routes by which a gradient can be computed."""
+"""Problems with closed-form solutions, and small measures of a solve."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from odelab import solve
-from odelab.solvers import METHODS
+from odelab.solvers import METHODS, Stats
+from odelab.solvers.problem import VectorField
 
 FIXED = [name for name, make in METHODS.items() if not make({}).adaptive]
 ADAPTIVE = [name for name, make in METHODS.items() if make({}).adaptive and name != "scipy_solver"]
 SYMPLECTIC = ["leapfrog", "yoshida4"]
+ADAMS = ["explicit_adams", "implicit_adams", "fixed_adams"]
+RUNGE_KUTTA = [name for name, make in METHODS.items() if make({}).family == "runge_kutta"]
 
 
 def tensor(*values: float, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -23,30 +28,24 @@ def times(end: float = 1.0, n: int = 2, start: float = 0.0, dtype: torch.dtype =
     return torch.linspace(start, end, n, dtype=dtype)
 
 
-class Forced(nn.Module):
-    """y' = −y cos t + y² sin(t)/2 in one dimension is 1/y linear; no symmetry hides a wrong order term.
+class LimitCycle(nn.Module):
+    """Coupled, nonlinear and nonautonomous, so that no order condition is met by accident.
 
-    With u = 1/y: u' = u cos t − sin(t)/2, whose solution needs an integral; so take y' = y cos t instead of it, which
-    has y = y0 exp(sin t), beside an oscillator driven at another frequency.
+    In polar coordinates r' = r (1 − r²) and angle' = 1 + cos t: r = (1 + 3 e^(−2t))^(−½) from r(0) = ½, and
+    angle = t + sin t.
     """
 
-    omega, drive = 2.0, 1.3
-
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
-        a, x, v = y.unbind(-1)
-        force = torch.cos(self.drive * t)
-        return torch.stack([a * torch.cos(t), v, force - self.omega**2 * x], dim=-1)
+        x, z = y.unbind(-1)
+        pull, turn = 1 - x**2 - z**2, 1 + torch.cos(t)
+        return torch.stack([pull * x - turn * z, pull * z + turn * x], dim=-1)
 
-    def exact(self, t: Tensor, y0: Tensor) -> Tensor:
-        """(n,) times -> (n, 3), starting from y0 at t = 0."""
-        a0, x0, v0 = y0.tolist()
-        gain = 1 / (self.omega**2 - self.drive**2)
-        free = x0 - gain
-        x = free * torch.cos(self.omega * t) + v0 / self.omega * torch.sin(self.omega * t)
-        v = -free * self.omega * torch.sin(self.omega * t) + v0 * torch.cos(self.omega * t)
-        x = x + gain * torch.cos(self.drive * t)
-        v = v - gain * self.drive * torch.sin(self.drive * t)
-        return torch.stack([a0 * torch.exp(torch.sin(t)), x, v], dim=-1)
+    def exact(self, t: Any) -> Tensor:
+        """() -> (2,), (n,) -> (n, 2)."""
+        t = torch.as_tensor(t, dtype=torch.float64)
+        radius = 1 / torch.sqrt(1 + 3 * torch.exp(-2 * t))
+        angle = t + torch.sin(t)
+        return torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], dim=-1)
 
 
 class Linear(nn.Module):
@@ -92,23 +91,20 @@ def gradients(loss: Tensor, *inputs: Tensor) -> list[Tensor]:
     return [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True)]
 
 
-def observed_order(error, sizes: list[float]) -> float:
-    """Slope of log error against log step between the last two sizes."""
-    first, last = (float(error(size)) for size in sizes[-2:])
-    return math.log(first / last) / math.log(sizes[-2] / sizes[-1])
+def field_of(func: Callable[..., Tensor], y0: Tensor) -> VectorField:
+    """func as methods see it: with float times."""
+    return VectorField(func, y0, Stats())
 
 
-def counted(func):
-    """func and a list whose one entry counts its evaluations."""
-    count = [0]
-
-    def field(t, y):
-        count[0] += 1
-        return func(t, y)
-
-    return field, count
+@torch.no_grad()
+def march(name: str, func: Callable[..., Tensor], y0: Tensor, end: float, n: int, **options: Any) -> Tensor:
+    """y(end) after n equal steps of the method alone: no controller, no interpolation."""
+    method, f, y = METHODS[name](options).fresh(), field_of(func, y0), y0
+    for i in range(n):
+        y = method.step(f, end * i / n, end * (i + 1) / n, end / n, y).y1
+    return y
 
 
-def final(func, y0, end: float, method: str, **options) -> Tensor:
-    """y(end) from y(0) = y0 by solve."""
-    return solve(func, y0, times(end), method=method, options=options).y[-1]
+def slopes(errors: Sequence[float]) -> list[float]:
+    """Observed orders from errors at steps that halve each time."""
+    return [math.log2(coarse / fine) for coarse, fine in pairwise(errors)]
