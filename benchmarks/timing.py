@@ -31,12 +31,7 @@ FULL = Effort(30.0, least=5)
 
 
 def cpu_seconds(task: Task, repeats: int = 1) -> float:
-    """Mean CPU time of one call, garbage collected before and not during.
-
-    Where calls are short enough to repeat, one goes ahead untimed, so that nobody pays for the predecessor's caches.
-    """
-    if repeats > 1:
-        task()
+    """Mean CPU time of one call, garbage collected before and not during."""
     gc.collect()
     gc.disable()
     try:
@@ -51,21 +46,22 @@ def cpu_seconds(task: Task, repeats: int = 1) -> float:
 def interleave(tasks: Mapping[str, Task], effort: Effort) -> dict[str, list[float]]:
     """CPU seconds per call of every task, one sample per round; every other round runs in reverse order.
 
-    A first call of each task warms it up and says how often to repeat it within a sample.
+    A first call of each task says how often to repeat it within a sample. Before its sample each runs once untimed, so
+    that nobody pays for the caches and the heap its predecessor left; not so where a call takes a second.
     """
     gc.collect()
     gc.freeze()  # what exists already would be searched for garbage at every sample
     try:
-        repeats = {
-            name: max(1, math.ceil(effort.sample / max(cpu_seconds(task), 1e-7))) for name, task in tasks.items()
-        }
+        once = {name: max(cpu_seconds(task), 1e-7) for name, task in tasks.items()}
         seconds: dict[str, list[float]] = {name: [] for name in tasks}
         start = time.process_time()
         for count in range(effort.most):
             if count >= effort.least and time.process_time() - start > effort.seconds:
                 break
             for name in tasks if count % 2 == 0 else reversed(list(tasks)):
-                seconds[name].append(cpu_seconds(tasks[name], repeats[name]))
+                if once[name] < 1:
+                    tasks[name]()
+                seconds[name].append(cpu_seconds(tasks[name], max(1, math.ceil(effort.sample / once[name]))))
         return seconds
     finally:
         gc.unfreeze()

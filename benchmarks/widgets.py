@@ -15,6 +15,7 @@ from statistics import median
 from textwrap import shorten
 
 import matplotlib as mpl
+import torch
 
 from odelab.course.rehearsal import Rehearsal
 from odelab.widgets.explorable import Explorable, positions
@@ -26,6 +27,7 @@ HEADER = ("lesson", "explorable", "control", "changes", "median ms", "slowest ms
 
 def explorables(path: Path) -> list[Explorable]:
     """Every explorable a lesson makes, once the lesson has run as far as its last widget cell."""
+    torch.set_default_dtype(torch.float32)  # as a fresh kernel; the lesson before may have asked for float64
     rehearsal = Rehearsal(path)
     tagged = [k for k, cell in enumerate(rehearsal.cells) if "widget" in cell["metadata"].get("tags", ())]
     found: dict[int, Explorable] = {}

@@ -33,7 +33,7 @@ def test_contestants_take_turns_and_the_order_alternates() -> None:
     calls: list[str] = []
     tasks = {name: lambda name=name: calls.append(name) for name in "ab"}
     seconds = interleave(tasks, Effort(seconds=math.inf, least=1, most=3, sample=0))
-    assert "".join(calls) == "ab" + "ab" + "ba" + "ab", "a warm-up, then every other round reversed"
+    assert "".join(calls) == "ab" + "aabb" + "bbaa" + "aabb", "a first call, then rounds of warm-up and sample"
     assert [len(samples) for samples in seconds.values()] == [3, 3]
 
 
