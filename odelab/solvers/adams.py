@@ -41,7 +41,7 @@ def weights_for(times: Sequence[Time], t0: Time, dt: Time) -> Sequence[Time]:
     """`adams_weights` of the actual times; differentiable in them where they are tensors."""
     if not isinstance(dt, Tensor):
         return adams_weights(tuple(round(float((t - t0) / dt), 12) for t in times))
-    x = (torch.stack([torch.as_tensor(t) for t in times]).double() - t0) / dt
+    x = (torch.stack([torch.as_tensor(t, device=dt.device) for t in times]).double() - t0) / dt
     powers = torch.arange(len(x), dtype=x.dtype, device=x.device)
     return torch.linalg.solve(x[None, :] ** powers[:, None], 1 / (powers + 1)).to(dt.dtype).unbind()
 

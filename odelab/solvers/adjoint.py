@@ -99,7 +99,7 @@ def integrate_adjoint(
     both = (
         _larger_norm(forward.plan.controller.norm, field)
         if norm is None
-        else lambda x: torch.as_tensor(norm(as_tuple(x)))
+        else lambda x: torch.as_tensor(norm(as_tuple(x)), device=x.device)
     )
     plan = plan.with_controller(norm=both, **(_flat_tolerances(plan, field) if carry else {}))
     watch = NO_CALLBACKS if callbacks is None else callbacks(as_tuple)
@@ -144,7 +144,7 @@ def _larger_norm(norm: Callable[[Tensor], Tensor], field: AugmentedField) -> Cal
 
     def largest(x: Tensor) -> Tensor:
         y, a, _ = field.unpack(x)
-        return torch.maximum(torch.as_tensor(norm(y)), torch.as_tensor(norm(a)))
+        return torch.maximum(*(torch.as_tensor(norm(part), device=x.device) for part in (y, a)))
 
     return largest
 

@@ -83,9 +83,9 @@ def odeint_dense(
     options: dict[str, Any] | None = None,
 ) -> DenseSolution:
     """torchdiffeq's odeint_dense: the solution between t0 and t1 as a function of time."""
-    t = torch.as_tensor([float(t0), float(t1)], dtype=torch.float64)
+    t: Any = [float(t0), float(t1)]
     if isinstance(t0, Tensor):
-        t = t.to(t0)
+        t = t0.new_tensor(t)
     return run_solve(func, y0, t, method, rtol, atol, "backprop", options, None, True, None, {}, strict=False).dense
 
 

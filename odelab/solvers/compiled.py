@@ -61,7 +61,7 @@ def compiled_attempt(f: VectorField, method: Any, controller: Controller, y0: Te
     known = _is_weak_key(f.func)
     if known and f.func in _refused:
         return _ordinary(_refused[f.func])
-    clock = torch.zeros(3, dtype=torch.float64)
+    clock = torch.zeros(3, dtype=torch.float64, device="cpu")
     now = clock.numpy()  # the same memory: writing to it takes a tenth of making a tensor
     try:
         run = _prepare(f, method, controller, clock.to(f.device), y0)
@@ -123,7 +123,7 @@ def _kernel(
 
     def step(func: Any, norm: Norm, clock: Tensor, rtol: Tensor, atol: Tensor, y: Tensor, slope: Tensor) -> Outputs:
         def field(t: Time, y: Tensor) -> Tensor:
-            return func(torch.as_tensor(t).to(real), y)
+            return func(torch.as_tensor(t, device=y.device).to(real), y)
 
         t0, t1, dt = clock.unbind()  # float64; as 0-d tensors they must not promote a 0-d state
         done = method.step(field, t0, t1, dt.to(real), y, slope)

@@ -172,7 +172,7 @@ def make_plan(
         del options[option]
     _check_values(options)
     rtol, atol = layout.tolerance("rtol", rtol, y0), layout.tolerance("atol", atol, y0)
-    if chosen.adaptive and bool((torch.as_tensor(rtol) + torch.as_tensor(atol) == 0).any()):
+    if chosen.adaptive and bool(torch.as_tensor(rtol + atol == 0, device=y0.device).any()):
         raise ValueError("rtol and atol are both 0: no step can satisfy that; give at least one a positive value")
     sizes = {n: float(options[n]) for n in ("safety", "ifactor", "dfactor", "min_step", "max_step") if n in options}
     norm = layout.norm(options.get("norm"))
@@ -195,7 +195,7 @@ def _time_list(options: dict[str, Any], name: str) -> list[float]:
     given = options.get(name)
     if given is None:
         return []
-    values = torch.as_tensor(given, dtype=torch.float64).reshape(-1).tolist()
+    values = torch.as_tensor(given, dtype=torch.float64, device="cpu").reshape(-1).tolist()
     if len(set(values)) != len(values):
         raise ValueError(f"option {name!r} has repeated times: {values}")
     return values

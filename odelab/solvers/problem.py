@@ -118,10 +118,10 @@ class Layout:
         if self.shapes is not None and isinstance(tol, (tuple, list)):
             if len(tol) != len(self.shapes):
                 raise ValueError(f"{name} has {len(tol)} entries for a tuple y0 of {len(self.shapes)} tensors")
-            items = [torch.as_tensor(x, dtype=torch.float64) for x in tol]
+            items = [torch.as_tensor(x, dtype=torch.float64, device="cpu") for x in tol]
             tol = torch.cat([item.expand(shape).reshape(-1) for item, shape in zip(items, self.shapes, strict=True)])
         if not isinstance(tol, Tensor):
-            tol = torch.as_tensor(tol, dtype=torch.float64)
+            tol = torch.as_tensor(tol, dtype=torch.float64, device="cpu")
         if tol.requires_grad:
             raise ValueError(f"{name} must not require gradients")
         if bool((~(tol >= 0)).any()):
@@ -170,7 +170,8 @@ def pack_state(y0: Any) -> tuple[Tensor, Layout]:
 def check_times(t: Any, y0: Tensor) -> tuple[Tensor, list[float]]:
     """t as a tensor on y0's device and as floats; strictly increasing or decreasing, at least one."""
     if not isinstance(t, Tensor):
-        t = torch.as_tensor(np.asarray(t))  # through NumPy, so that a list of Python numbers keeps its 64 bits
+        # Through NumPy, so that a list of Python numbers keeps its 64 bits.
+        t = torch.as_tensor(np.asarray(t), device=y0.device)
     if not t.is_floating_point():
         raise TypeError(f"t must be floating point, got {t.dtype}; write torch.tensor([0., 1.]) or t.float()")
     if t.ndim != 1:

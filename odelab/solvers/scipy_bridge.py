@@ -45,7 +45,7 @@ class SciPy:
         from scipy.integrate import solve_ivp
 
         def to_tensor(y: np.ndarray) -> Tensor:
-            return torch.as_tensor(np.array(y)).to(device=y0.device, dtype=y0.dtype).reshape(y0.shape)
+            return torch.from_numpy(np.array(y)).to(device=y0.device, dtype=y0.dtype).reshape(y0.shape)
 
         @torch.no_grad()
         def func(t: float, y: np.ndarray) -> np.ndarray:
