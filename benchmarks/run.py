@@ -89,7 +89,8 @@ def measure(parts: list[str], effort: Effort) -> dict[str, Any]:
         rows = memory.measure(PROBLEMS["spiral20"]())
         keep("memory", rows, report.memory_table(rows) + "\n")
     if "others" in parts:
-        rows = [others.measure(PROBLEMS[name](), effort.shorter()) for name in ("decay", "spiral20", "spiral1000")]
+        compared = ("decay", "spiral20") if effort is QUICK else ("decay", "spiral20", "spiral1000")
+        rows = [others.measure(PROBLEMS[name](), effort.shorter()) for name in compared]
         keep("others", rows, "\n\n".join(map(report.others_table, rows)) + "\n")
     return results
 

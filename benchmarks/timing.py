@@ -20,13 +20,14 @@ class Effort:
     least: int = 3
     most: int = 60
     sample: float = 0.1  # a quicker task is repeated until one sample takes about this long
+    warm: float = 1.0  # a quicker task runs once before each sample
 
     def shorter(self) -> Effort:
         """For the side tables."""
         return replace(self, seconds=self.seconds / 4)
 
 
-QUICK = Effort(2.0, least=1)
+QUICK = Effort(0.5, least=1, sample=0.02, warm=0.05)
 FULL = Effort(30.0, least=5)
 
 
@@ -47,7 +48,7 @@ def interleave(tasks: Mapping[str, Task], effort: Effort) -> dict[str, list[floa
     """CPU seconds per call of every task, one sample per round; every other round runs in reverse order.
 
     A first call of each task says how often to repeat it within a sample. Before its sample each runs once untimed, so
-    that nobody pays for the caches and the heap its predecessor left; not so where a call takes a second.
+    that nobody pays for the caches and the heap its predecessor left, except where a call takes long.
     """
     gc.collect()
     gc.freeze()  # what exists already would be searched for garbage at every sample
@@ -59,7 +60,7 @@ def interleave(tasks: Mapping[str, Task], effort: Effort) -> dict[str, list[floa
             if count >= effort.least and time.process_time() - start > effort.seconds:
                 break
             for name in tasks if count % 2 == 0 else reversed(list(tasks)):
-                if once[name] < 1:
+                if once[name] < effort.warm:
                     tasks[name]()
                 seconds[name].append(cpu_seconds(tasks[name], max(1, math.ceil(effort.sample / once[name]))))
         return seconds
