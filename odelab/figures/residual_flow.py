@@ -115,7 +115,7 @@ def step_matrix(
     for name, style in zip(("class 0", "class 1"), CLASSES, strict=True):
         right.plot([], [], linestyle="none", markersize=3.5, alpha=0.8, label=name, **style)
     right.axvline(0, color=COLORS["black"], linestyle="-.", linewidth=1.4, label="classifier")
-    right.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), xlabel="→ called class 1", ylabel="along the classifier's line")
+    right.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), xlabel="→ called class 1", ylabel="along the classifier's line")
     right.legend(loc="upper left", ncols=3, columnspacing=0.8, handletextpad=0.3)
     update_step_matrix(fig, 0, 0, test)
     return describe(
@@ -129,6 +129,6 @@ def update_step_matrix(fig: Figure, row: int, column: int, test: StepTest) -> No
     """Look at another pair in a figure drawn by :func:`step_matrix`."""
     left, right = fig.axes
     cast(Rectangle, left.patches[0]).set_xy((column - 0.5, row - 0.5))
-    shown = np.clip(test.outputs, -2.5, 2.5)  # what is beyond lies at the rim
+    shown = np.clip(test.outputs, -1.6, 1.6)  # what is beyond lies at the rim
     for k in range(2):
         right.lines[k].set_data(*shown[test.labels == k].T)
