@@ -48,10 +48,20 @@ def underflow(t: float, dt: float, y: Tensor, slope: Tensor, f: Field, stats: St
     return StepSizeUnderflow("the step size became too small for the tolerance", t=t, dt=dt, nfe=stats.nfe, hint=hint)
 
 
-def too_many_steps(limit: int, t: float, dt: float, y: Tensor, f: Field, stats: Stats) -> SolverError:
-    """max_num_steps steps were not enough."""
+def too_many_steps(
+    limit: int, t: float, dt: float, y: Tensor, f: Field, stats: Stats, endless: bool = False
+) -> SolverError:
+    """max_num_steps steps were not enough, to reach the end or, without one, an event."""
+    if endless:
+        return no_event(limit, t, dt, stats)
     hint = _why_many(t, dt, y, f, stats) + "; options=dict(max_num_steps=…) raises the limit"
     return MaxStepsExceeded(f"max_num_steps = {limit} steps were not enough", t=t, dt=dt, nfe=stats.nfe, hint=hint)
+
+
+def no_event(limit: int, t: float, dt: float, stats: Stats) -> SolverError:
+    """event_fn kept its sign."""
+    hint = "does event_fn change its sign? options=dict(max_num_steps=…) looks further"
+    return MaxStepsExceeded(f"no event happened in {limit} steps", t=t, dt=dt, nfe=stats.nfe, hint=hint)
 
 
 def _why_small(t: float, y: Tensor, slope: Tensor) -> str:

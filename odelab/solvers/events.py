@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from odelab.solvers.errors import NonFiniteState
 from odelab.solvers.interpolation import Interpolant
 from odelab.solvers.problem import VectorField
 from odelab.solvers.stepping import Step
@@ -19,6 +21,7 @@ def first_of(event_fn: Callable[[Tensor, Tensor], Tensor], field: VectorField, t
 
     Raises:
         ValueError: when event_fn does not return a real tensor.
+        NonFiniteState: when it returns NaN.
     """
 
     @torch.no_grad()
@@ -30,7 +33,15 @@ def first_of(event_fn: Callable[[Tensor, Tensor], Tensor], field: VectorField, t
         return value.detach()  # a view taken under no_grad still carries its base's graph
 
     signs = torch.sign(evaluate(t0, y0))
-    return lambda t, y: float((evaluate(t, y) * signs).min())
+
+    def first(t: float, y: Tensor) -> float:
+        value = float((evaluate(t, y) * signs).min())
+        if math.isnan(value):
+            hint = "look for a division by zero, or log or sqrt of a negative number, in event_fn"
+            raise NonFiniteState("event_fn returned NaN", t=t, nfe=field.stats.nfe, hint=hint)
+        return value
+
+    return first
 
 
 def until_event(

@@ -204,4 +204,5 @@ def adaptive_steps(
         if at_jump:
             seen0, slope = just_before(t, -direction, y.dtype), None
     if stop is not None or not stops:
-        raise diagnosis.too_many_steps(max_num_steps, t, dt, y, f, stats)
+        endless = stop is None or math.isinf(stop.t)
+        raise diagnosis.too_many_steps(max_num_steps, t, dt, y, f, stats, endless)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from odelab.solvers import diagnosis
 from odelab.solvers.control import Controller
 from odelab.solvers.integrate import Attempt, Callbacks, Stop, adaptive_steps, fixed_steps
 from odelab.solvers.interpolation import Interpolant, interpolant, linear
@@ -23,7 +24,7 @@ ADAPTIVE_OPTIONS = {
     *("first_step", "min_step", "max_step", "safety", "ifactor", "dfactor", "max_num_steps", "step_t", "jump_t"),
     *("norm", "dtype", "per_sample", "compile"),
 }
-FIXED_OPTIONS = {"step_size", "grid_constructor", "interp", "perturb", "norm"}
+FIXED_OPTIONS = {"step_size", "grid_constructor", "interp", "perturb", "norm", "max_num_steps"}
 ADAMS_OPTIONS = FIXED_OPTIONS | {"max_order", "max_iters"}
 SCIPY_OPTIONS = {"solver", "min_step", "max_step", "norm"}
 
@@ -60,7 +61,7 @@ class Plan:
         direction = math.copysign(1.0, end - start)
         method = self.method.fresh()
         if not self.adaptive:
-            grid: Iterable[Time] = self._endless(times[0], direction) if until_event else self._grid(f, y0, times)
+            grid: Iterable[Time] = self._endless(f, times[0], direction) if until_event else self._grid(f, y0, times)
             perturb = self.options.get("perturb", False)
             return fixed_steps(f, y0, grid, method, f.stats, perturb=perturb, callbacks=callbacks)
         return adaptive_steps(
@@ -131,17 +132,14 @@ class Plan:
             )
         return list(grid) if isinstance(times[0], Tensor) else grid.tolist()
 
-    def _endless(self, start: Time, direction: float) -> Iterator[Time]:
+    def _endless(self, f: VectorField, start: Time, direction: float) -> Iterator[Time]:
         size = self.options.get("step_size")
         if size is None:
             raise ValueError(f"events with the fixed-grid method {self.name!r} need options=dict(step_size=…)")
-        for i in range(self.options.get("max_num_steps", 100_000)):
-            yield start + i * direction * float(size)
-        from odelab.solvers.errors import MaxStepsExceeded
-
-        raise MaxStepsExceeded(
-            "no event happened", t=as_float(start), dt=float(size), hint="does event_fn change sign?"
-        )
+        step, limit = direction * float(size), self.step_limit(1)
+        for i in range(limit + 1):
+            yield start + i * step
+        raise diagnosis.no_event(limit, as_float(start) + limit * step, step, f.stats)
 
 
 def make_plan(

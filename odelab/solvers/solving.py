@@ -64,7 +64,8 @@ def solve(
             Fixed grid: step_size, grid_constructor, interp ("linear", "cubic"), perturb. Adams: max_order, max_iters.
             scipy_solver: solver, min_step, max_step.
         event_fn: (t, y) -> tensor; the solve runs in the direction of t until one of its entries changes sign. The
-            event time and the state there are differentiable, also in parameters of event_fn.
+            event time and the state there are differentiable, also in parameters of event_fn. Where it crosses zero
+            twice within a step nothing is seen: options=dict(max_step=…).
         dense: keep the interpolants for `Solution.dense`.
         params: what the adjoint and checkpoint gradients differentiate besides y0 and t, where func is no Module.
         adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options: for the backward solve; else the forward ones.

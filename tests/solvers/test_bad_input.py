@@ -250,9 +250,18 @@ def test_adjoint_options_cannot_be_guessed_for_another_method():
         )
 
 
-def test_an_event_that_never_happens_ends():
-    with pytest.raises(MaxStepsExceeded):
-        solve(decay, Y0, times(1.0), event_fn=lambda t, y: y[0] + 1, options={"max_num_steps": 200})
+@pytest.mark.parametrize("how", [{}, {"jump_t": [0.5]}, {"method": "rk4", "step_size": 0.1}], ids=str)
+def test_an_event_that_never_happens_ends(how):
+    options = {"max_num_steps": 200, **how}
+    method = options.pop("method", "dopri5")
+    error = fails(MaxStepsExceeded, decay, Y0, times(1.0), event_fn=lambda t, y: y[0] + 1, method=method,
+                  options=options)  # fmt: skip
+    assert "no event happened in 200 steps" in str(error) and "event_fn" in error.hint and error.t > 1
+
+
+def test_an_event_function_that_is_nan_is_named():
+    error = fails(NonFiniteState, decay, Y0, times(1.0), event_fn=lambda t, y: 1 + torch.sqrt(y - 0.5))
+    assert "event_fn returned NaN" in str(error)
 
 
 def test_dense_output_refuses_to_extrapolate():
