@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 
 import pytest
 import torch
 import torchdiffeq
+from gradient_problems import THREE, TIGHT, Network, inputs, loss_of
 from problems import FIXED, SYMPLECTIC, Linear, gradients, tensor, times
-from torch import nn
 
-from odelab import odeint, odeint_adjoint, solve
-
-THREE = ["backprop", "adjoint", "checkpoint"]
-TIGHT = {"rtol": 1e-10, "atol": 1e-11}
-WEIGHTS = torch.tensor([[0.7], [-1.3], [0.4], [2.0]], dtype=torch.float64)  # every output time counts, y(t0) too
-
-
-class Network(nn.Module):
-    """A small multilayer perceptron of y³, as in the spiral example, pushed by a force that depends on time."""
-
-    def __init__(self, width: int = 16, dtype: torch.dtype = torch.float64) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, 2)).to(dtype)
-        for p in self.net.parameters():
-            p.data = torch.randn(p.shape, generator=generator, dtype=dtype) * 0.3
-
-    def forward(self, t, y):
-        return self.net(y**3) + 0.1 * torch.cos(t)
-
-
-def loss_of(y):
-    return (WEIGHTS * y**2).sum() + y[1:3].sum()
-
-
-def inputs(field):
-    y0 = tensor(0.8, -0.5, 0.3).requires_grad_()
-    t = tensor(0.2, 0.5, 1.1, 1.7).requires_grad_()
-    return y0, t, *field.parameters()
+from odelab import odeint, solve
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -135,71 +106,6 @@ def test_complex_states():
             torch.testing.assert_close(mine, exact, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"adjoint_options": {"norm": "seminorm"}},
-        {"adjoint_method": "dopri8"},
-        {"adjoint_method": "rk4", "adjoint_options": {"step_size": 0.02}},
-        {"adjoint_method": "implicit_adams", "adjoint_options": {"step_size": 0.02}},
-        {"adjoint_method": "rodas3", "adjoint_rtol": 1e-4, "adjoint_atol": 1e-5},
-        {"adjoint_rtol": 1e-9, "adjoint_atol": 1e-9},
-        {"method": "scipy_solver"},
-        {"atol": tensor(1e-8, 1e-9, 1e-8)},
-    ],
-    ids=lambda how: " ".join(map(str, how.values())),
-)
-def test_every_way_to_solve_the_adjoint(how):
-    field = Linear()
-    y0, t, *params = inputs(field)
-    y = odeint_adjoint(field, y0, t, **{"rtol": 1e-8, "atol": 1e-8} | how)
-    exact = gradients(loss_of(field.exact(y0, t)), y0, t, *params)
-    for mine, true in zip(gradients(loss_of(y), y0, t, *params), exact, strict=True):
-        torch.testing.assert_close(mine, true, rtol=2e-3, atol=2e-3)
-
-
-def test_a_custom_adjoint_norm_sees_time_state_adjoint_and_parameters():
-    field, seen = Linear(2), []
-
-    def norm(pieces):
-        seen.append([tuple(x.shape) for x in pieces])
-        return torch.stack([x.abs().max() for x in pieces]).max()
-
-    y0 = (tensor(0.8).requires_grad_(), tensor(-0.5).requires_grad_())
-    wrapped = Wrapped(field)
-    y = odeint_adjoint(wrapped, y0, times(1.0), adjoint_options={"norm": norm}, **TIGHT)
-    found = gradients(y[0][-1].sum(), *y0, *field.parameters())
-    assert seen[0] == [(), (1,), (1,), (1,), (1,), (2, 2), (2,)]
-    exact = gradients(field.exact(torch.cat(y0), times(1.0))[-1][0], *y0, *field.parameters())
-    for mine, true in zip(found, exact, strict=True):
-        torch.testing.assert_close(mine, true, rtol=1e-6, atol=1e-7)
-
-
-class Wrapped(nn.Module):
-    """A field over a tuple of two numbers."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, t, state):
-        return tuple(self.inner(t, torch.cat(state)).split(1))
-
-
-def test_adjoint_error_follows_its_tolerance_and_checkpoint_is_exact():
-    field = Network(dtype=torch.float32)
-    y0 = torch.tensor([[2.0, 0.0]], requires_grad=True)
-    leaves, t = (y0, *field.parameters()), torch.linspace(0, 4, 4)
-
-    def found(gradient):
-        y = solve(field, y0, t, rtol=1e-4, atol=1e-5, gradient=gradient).y
-        return torch.cat([g.flatten() for g in gradients((y**2).mean(), *leaves)])
-
-    backprop = found("backprop")
-    assert (found("checkpoint") - backprop).norm() < 1e-5 * backprop.norm()
-    assert (found("adjoint") - backprop).norm() < 3e-2 * backprop.norm()
-
-
 def test_gradients_survive_a_named_jump():
     """f jumps at 0.5; the replayed steps must see each side of it as the solve did."""
     push = tensor(3.0).requires_grad_()
@@ -245,41 +151,6 @@ def test_states_in_any_memory_layout(gradient):
         y = solve(lambda t, y: -y.T.contiguous().T, matrix.T, times(1.0), method=method, gradient=gradient, params=()).y
         (grad,) = gradients(y[-1].sum(), matrix)
         torch.testing.assert_close(grad, torch.full((3, 2), 0.36787944, dtype=torch.float64), rtol=1e-5, atol=0)
-
-
-def kept_bytes(gradient: str, end: float) -> int:
-    """Bytes that a solve keeps for its backward pass."""
-    total, field, y0 = 0, Network(50, dtype=torch.float32), torch.full((1000, 2), 0.5)
-    seen: set[int] = set()
-
-    def count(x):
-        nonlocal total
-        if x.untyped_storage().data_ptr() not in seen:
-            seen.add(x.untyped_storage().data_ptr())
-            total += x.untyped_storage().nbytes()
-        return x
-
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
-        y = solve(field, y0, times(end, dtype=torch.float32), rtol=1e-5, atol=1e-6, gradient=gradient).y
-    del y
-    gc.collect()
-    return total
-
-
-def test_memory_kept_for_backward():
-    short, long = ({g: kept_bytes(g, end) for g in THREE} for end in (2.0, 8.0))
-    assert long["backprop"] > 2 * short["backprop"]
-    assert long["adjoint"] == short["adjoint"]
-    assert long["checkpoint"] < 0.01 * long["backprop"]
-
-
-def test_evaluations_of_the_backward_pass_are_counted():
-    field = Linear(2)
-    for gradient in ("adjoint", "checkpoint"):
-        run = solve(field, tensor(1.0, 0.0).requires_grad_(), times(1.0), gradient=gradient)
-        forward = run.stats.nfe
-        run.y.sum().backward()
-        assert run.stats.nfe == forward and run.stats.nfe_backward > 6
 
 
 @pytest.mark.parametrize("options", [{}, {"per_sample": True}])

@@ -11,6 +11,7 @@ from odelab import solve
 CALM = settings(deadline=None, max_examples=25, derandomize=True)
 METHODS = st.sampled_from(["dopri5", "tsit5", "bosh3", "dopri8"])
 SEEDS = st.integers(0, 10**6)
+DTYPES = st.sampled_from([torch.float32, torch.float64, torch.complex64, torch.complex128])
 
 
 def system(seed: int, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,6 +58,22 @@ def test_there_and_back(seed, span):
     there = solve(lambda t, y: a @ y, y0, t, rtol=1e-9, atol=1e-11).y[-1]
     back = solve(lambda t, y: a @ y, there, t.flip(0), rtol=1e-9, atol=1e-11).y[-1]
     assert (back - y0).abs().max() < 1e-4  # going back amplifies by at most e^(3·2)
+
+
+@CALM
+@given(SEEDS, DTYPES, METHODS, st.booleans())
+def test_every_dtype_stays_itself(seed, dtype, method, backwards):
+    """A diagonal system, complex where the state is: y = exp(λt) y0."""
+    g = torch.Generator().manual_seed(seed)
+    rate = (torch.rand(4, generator=g, dtype=torch.float64) * 4 - 3).to(dtype)
+    if dtype.is_complex:
+        rate = rate + 1j * torch.rand(4, generator=g, dtype=torch.float64)
+    rate, y0 = rate.to(dtype), torch.randn(4, generator=g, dtype=torch.float64).to(dtype)
+    t = grid(seed, 5, -0.5 if backwards else 1.0)
+    y = solve(lambda t, y: rate * y, y0, t, method=method, rtol=1e-4, atol=1e-5).y
+    assert y.dtype == dtype
+    truth = torch.exp(rate * t[:, None].to(dtype)) * y0
+    assert (y - truth).abs().max() < 3e-3 * (1 + truth.abs().max())
 
 
 @CALM
