@@ -29,7 +29,8 @@ FLOORS = {
 }
 STRANGERS = {"solvers", "datasets", "figures", "training"}  # know nothing of each other, whatever their floors
 NEED_JUPYTER = {"figures", "widgets", "course"}  # allowed the packages of the [lab] extra
-MODULES = {"scikit-learn": "sklearn", "pillow": "PIL"}  # distributions imported under another name
+NEED_TRAIN = {"datasets", "flows", "latent", "training", "experiments"}  # allowed those of the [train] extra
+MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "lightning-fabric": "lightning_fabric"}  # distributions imported under another name
 LONGEST = 250  # lines
 
 
@@ -93,6 +94,8 @@ def test_third_party_packages_are_declared(path: Path) -> None:
     """No room needs a package that its kind of installation does not bring."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = project["dependencies"]
+    if path.suffix == ".ipynb" or room_of(path) in NEED_TRAIN | NEED_JUPYTER | {"__main__"}:
+        declared = declared + project["optional-dependencies"]["train"]
     if path.suffix == ".ipynb" or room_of(path) in NEED_JUPYTER:
         declared = (
             declared + project["optional-dependencies"]["lab"] + ["IPython", "cycler", "nbclient", "nbformat"]
@@ -103,7 +106,7 @@ def test_third_party_packages_are_declared(path: Path) -> None:
         assert module.split(".")[0] in allowed, f"{name_of(path)}:{line} imports {module}, which pyproject.toml lacks"
 
 
-@pytest.mark.parametrize("module", ["odelab", "odelab.solvers", "odelab.datasets"])
+@pytest.mark.parametrize("module", ["odelab", "odelab.solvers", "odelab.datasets", "odelab.nets", "odelab.flows"])
 def test_import_needs_no_jupyter(module: str) -> None:
     """The package imports where matplotlib and Jupyter are not installed, and does not load them where they are."""
     blocked = ["IPython", "ipykernel", "ipywidgets", "matplotlib", "jupyterlab", "sklearn", "torchdiffeq"]
