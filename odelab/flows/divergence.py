@@ -1,0 +1,88 @@
+"""The divergence of a vector field, exactly and by Hutchinson's estimator, from products with its Jacobian J = ∂f/∂z.
+
+    div f = tr J = Σᵢ eᵢᵀ J eᵢ = E[εᵀ J ε]        for E[ε] = 0, E[ε εᵀ] = 1 (Hutchinson 1990; Grathwohl et al. 2019)
+
+A field that can push directions forward says so by a method `jvp(t, z, v) -> (f, J v)`; for every other one the
+products vᵀJ come from one backward pass over a batch repeated once per direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odelab.nets.fields import chosen
+
+
+def exact_divergence(field: Any, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
+    """f(t, z) (…, d) and its divergence (…,), in one pass whatever d is; for z (…, d).
+
+    A field's own `with_divergence(t, z)` goes before; the work grows like d evaluations of f otherwise.
+    """
+    if hasattr(field, "with_divergence"):
+        return field.with_divergence(t, z)
+    f, columns = jacobian_products(field, t, z, unit_directions(z))
+    return f, columns.diagonal(dim1=0, dim2=-1).sum(-1)
+
+
+def hutchinson_divergence(field: Any, t: Tensor | float, z: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
+    """f(t, z) (…, d) and an unbiased estimate (…,) of its divergence: the mean of εᵀJε over the probes (K, …, d)."""
+    f, products = jacobian_products(field, t, z, probes)
+    return f, (products * probes).sum(-1).mean(0)
+
+
+def rademacher(shape: torch.Size, **where: Any) -> Tensor:
+    """±1 with probability ½ each: of all probes with independent entries those of least variance."""
+    return torch.randint(0, 2, shape, **where).mul_(2).sub_(1)
+
+
+NOISES: Mapping[str, Callable[..., Tensor]] = {"rademacher": rademacher, "gaussian": torch.randn}
+
+
+def probes(kind: str, k: int, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """k random directions for every row of like (…, d): (k, …, d), in its dtype and on its device.
+
+    Raises:
+        ValueError: unknown kind, or k < 1.
+    """
+    if k < 1:
+        raise ValueError(f"the estimator needs at least one probe, got {k}")
+    device = like.device if generator is None else generator.device
+    draw = chosen(NOISES, kind, "noise")
+    return draw((k, *like.shape), dtype=like.dtype, device=device, generator=generator).to(like.device)
+
+
+def unit_directions(z: Tensor) -> Tensor:
+    """e₁ … e_d as directions at every row of z (…, d), by broadcasting: (d, 1 …, d)."""
+    d = z.shape[-1]
+    return torch.eye(d, dtype=z.dtype, device=z.device).view(d, *[1] * (z.ndim - 1), d)
+
+
+def jacobian_products(field: Any, t: Tensor | float, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """f(t, z) (…, d) and, for directions v that broadcast to (K, …, d), either all J v or all vᵀJ, (K, …, d).
+
+    Which of the two makes no difference to a trace, vᵀ(J v) = (vᵀJ) v, nor to a Frobenius norm.
+    """
+    if hasattr(field, "jvp"):
+        return field.jvp(t, z, v)
+    return _pulled_back(field, t, z, v)
+
+
+def _pulled_back(field: Any, t: Tensor | float, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """f and vᵀJ by one backward pass over K copies of the batch; rows of a batch must not depend on each other."""
+    differentiable = torch.is_grad_enabled()  # then the backward pass is itself recorded, to be differentiated again
+    k, d = len(v), z.shape[-1]
+    with torch.enable_grad():
+        z = z if differentiable and z.requires_grad else z.detach().requires_grad_(True)
+        copies = z.expand(k, *z.shape).reshape(-1, d)
+        f = field(t, copies)
+        products = None
+        if f.requires_grad:
+            v = v.expand(k, *z.shape).reshape(-1, d)
+            (products,) = torch.autograd.grad(f, copies, v, create_graph=differentiable, allow_unused=True)
+    products = torch.zeros_like(copies) if products is None else products  # f does not depend on z
+    f = f.view(k, *z.shape)[0]
+    return f if differentiable else f.detach(), products.view(k, *z.shape)
