@@ -3,13 +3,20 @@
 from odelab.nets.block import CountedField, ODEBlock
 from odelab.nets.classifiers import BODIES, STEMS, Classifier, ResidualBlock, classifier, saved_for_backward
 from odelab.nets.convolution import ConvField, TimeConv2d
+from odelab.nets.fields import ACTIVATIONS, LAYERS, AutonomousLinear, ConcatLinear, ConcatSquashLinear, MLPField
 
 __all__ = [
+    "ACTIVATIONS",
     "BODIES",
+    "LAYERS",
     "STEMS",
+    "AutonomousLinear",
     "Classifier",
+    "ConcatLinear",
+    "ConcatSquashLinear",
     "ConvField",
     "CountedField",
+    "MLPField",
     "ODEBlock",
     "ResidualBlock",
     "TimeConv2d",
