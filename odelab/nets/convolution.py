@@ -13,7 +13,7 @@ class TimeConv2d(nn.Module):
     conv([t·1, x]) = conv_x(x) + t · conv_t(1). Nothing is concatenated, and the big convolution has no odd channel.
 
     Args:
-        channels_in, channels_out: of x and of the result. `weight` is (channels_out, 1 + channels_in, 3, 3), time first.
+        channels_in, channels_out: of x and of the result. `weight` is (channels_out, 1 + channels_in, 3, 3).
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:

@@ -1,0 +1,68 @@
+"""What can be reproduced: an experiment is a list of runs, a run is a key, a seed and a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from odelab.experiments.results import Key
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a run is given.
+
+    Attributes:
+        seed: of this run.
+        budget: "lecture" (minutes on a laptop) or "full" (the papers' scale).
+        folder: of this run alone, for its checkpoints; kept between sittings, removed when its row is written.
+        weights: where a model the course ships may be put, as safetensors.
+        resume: go on from what the folder holds.
+        device: as the user typed it; `fabric(precision)` makes the Fabric.
+        progress: a label for the bar, or False.
+    """
+
+    seed: int
+    budget: str
+    folder: Path
+    weights: Path
+    resume: bool
+    progress: str | bool
+    fabric: Callable[..., Fabric]
+
+
+Run = Callable[[Key, Context], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Something of the sources that is run again.
+
+    Attributes:
+        name: as in `python -m odelab reproduce NAME`.
+        title: what it reproduces, with the source.
+        keys: budget -> the runs of one seed.
+        run: does one of them and returns what it measured.
+        seeds: budget -> seeds by default.
+        minutes: budget -> about how long all of it takes on one thread of a CPU.
+    """
+
+    name: str
+    title: str
+    keys: Callable[[str], list[Key]]
+    run: Run
+    seeds: dict[str, tuple[int, ...]] = field(default_factory=lambda: {"lecture": (0,), "full": (0, 1, 2)})
+    minutes: dict[str, float] = field(default_factory=dict)
+
+
+EXPERIMENTS: dict[str, str] = {
+    "mnist": "odelab.experiments.mnist",
+    "planar": "odelab.experiments.planar",
+    "ffjord-toy": "odelab.experiments.ffjord",
+    "ffjord-digits": "odelab.experiments.ffjord",
+    "rnode": "odelab.experiments.rnode",
+}

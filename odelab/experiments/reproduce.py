@@ -1,0 +1,150 @@
+"""Do the runs of an experiment that are still missing, one after the other, and write down each as it ends."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import importlib.util
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from odelab.datasets.series import FOLDERS
+from odelab.experiments.registry import EXPERIMENTS, Context, Experiment
+from odelab.experiments.results import Key, Row, add_row, load_rows, result_file, run_name
+from odelab.training.devices import make_fabric
+
+
+def experiment(name: str) -> Experiment:
+    """An experiment by its name.
+
+    Raises:
+        ValueError: when there is none of that name.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"no experiment is called {name!r}; there are {', '.join(EXPERIMENTS)}")
+    module = importlib.import_module(EXPERIMENTS[name])
+    return module.EXPERIMENTS[name]
+
+
+def available() -> list[Experiment]:
+    return [experiment(name) for name, module in EXPERIMENTS.items() if importlib.util.find_spec(module)]
+
+
+def commit() -> str:
+    """The checkout's commit, with + where files differ from it; "unknown" without git."""
+    try:
+        say = ["git", "-C", str(FOLDERS[1].parent), "describe", "--always", "--exclude=*", "--dirty=+"]
+        return subprocess.run(say, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def device_name(kind: str) -> str:
+    """The device in words, with the threads where it is a CPU."""
+    if kind == "cuda":
+        return torch.cuda.get_device_name()
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    threads = torch.get_num_threads()
+    return f"{model}, {threads} thread{'s' * (threads > 1)}"
+
+
+def matches(key: Key, only: Sequence[str]) -> bool:
+    """Whether every "name=value" of ``only`` is in the key."""
+    return all(str(key.get(name)) == value for name, _, value in (text.partition("=") for text in only))
+
+
+def reproduce(
+    name: str,
+    *,
+    budget: str = "lecture",
+    seeds: Sequence[int] | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    again: bool = False,
+    only: Sequence[str] = (),
+    out: Path | None = None,
+    progress: bool = True,
+) -> Path:
+    """Do the runs and return the file with their rows.
+
+    Args:
+        budget: "lecture" or "full".
+        seeds: in place of the experiment's own.
+        resume: rows that are there stay, a run that was cut off goes on from its checkpoint.
+        again: rows that are there are done anew.
+        only: "name=value" texts; keys that have these are run, others not.
+        out: the file, in place of the usual one.
+
+    Raises:
+        ValueError: for a name, budget, key or device that is not there, and when rows are there and it is not said
+            whether to resume or to begin again.
+    """
+    what = experiment(name)
+    if budget not in ("lecture", "full"):
+        raise ValueError(f"budget is {budget!r}; it can be 'lecture' or 'full'")
+    seeds = tuple(what.seeds[budget] if seeds is None else seeds)
+    keys = [key for key in what.keys(budget) if matches(key, only)]
+    if not keys:
+        known = "; ".join(" ".join(f"{k}={v}" for k, v in key.items()) for key in what.keys(budget))
+        raise ValueError(f"no run of {name} is {' '.join(only)}; there are: {known}")
+    path = out or result_file(name, budget)
+    done = {(row.name, row.budget) for row in load_rows(path)}
+    todo = [(key, seed) for seed in seeds for key in keys if again or (run_name(key, seed), budget) not in done]
+    if len(todo) < len(keys) * len(seeds) and not (resume or again):
+        there = len(keys) * len(seeds) - len(todo)
+        raise ValueError(f"{path} has {there} of these runs; --resume keeps them, --again does them anew")
+    scratch = FOLDERS[1].parent / "build" / "runs" if path.parts[-2:-1] != ("odelab-results",) else path.parent / "runs"
+    for number, (key, seed) in enumerate(todo, 1):
+        label = f"{name} {number}/{len(todo)} {run_name(key, seed)}"
+        tqdm.write(label) if progress else None
+        folder = scratch / name / budget / run_name(key, seed)
+        if folder.exists() and not resume:
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        start, before = time.perf_counter(), _minutes(folder)
+        clock = folder / "minutes"
+        try:
+            measured = what.run(key, _context(seed, budget, folder, path, resume, label if progress else False, device))
+        finally:
+            minutes = before + (time.perf_counter() - start) / 60
+            clock.write_text(f"{minutes}")
+        command = f"python -m odelab reproduce {name} --budget {budget} --seeds {seed}"
+        command += "".join(f" --only {k}={v}" for k, v in key.items())
+        when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+        kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+        row = Row(key, seed, budget, measured, round(minutes, 2), command, commit(), device_name(kind), when)
+        add_row(path, name, row)
+        shutil.rmtree(folder)
+    return path
+
+
+def _minutes(folder: Path) -> float:
+    """What earlier sittings spent on the run of this folder."""
+    try:
+        return float((folder / "minutes").read_text())
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _context(
+    seed: int, budget: str, folder: Path, path: Path, resume: bool, progress: str | bool, device: str
+) -> Context:
+    weights = path.parent.parent / "checkpoints"
+
+    def fabric(precision: str = "32-true") -> Any:
+        return make_fabric(device, precision)
+
+    return Context(seed, budget, folder, weights, resume, progress, fabric)
