@@ -1,5 +1,20 @@
 """Data the course teaches with; floor 1: tensors and time, nothing of networks."""
 
+from odelab.datasets.densities import DENSITIES, Density, density
+from odelab.datasets.energies import ENERGIES, Energy, energy
+from odelab.datasets.images import Images, digits8
 from odelab.datasets.series import Series, data_file, lynx_hare
 
-__all__ = ["Series", "data_file", "lynx_hare"]
+__all__ = [
+    "DENSITIES",
+    "ENERGIES",
+    "Density",
+    "Energy",
+    "Images",
+    "Series",
+    "data_file",
+    "density",
+    "digits8",
+    "energy",
+    "lynx_hare",
+]

@@ -28,5 +28,18 @@ def disc_and_ring(
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % 2
     share, angle = torch.rand(n, generator=generator), 2 * math.pi * torch.rand(n, generator=generator)
-    radius = torch.where(labels == 0, 0.6 * share.sqrt(), 0.8 + 0.4 * share)
+    inner, outer = ring
+    radius = torch.where(labels == 0, disc * share.sqrt(), inner + (outer - inner) * share)
     return radius[:, None] * torch.stack([angle.cos(), angle.sin()], 1), labels
+
+
+def plane_grid(half_width: float, n: int) -> tuple[Tensor, float]:
+    """Centres of n × n cells on [−half_width, half_width]²: points (n, n, 2), float64, and the area of a cell.
+
+    ``points[i, j]`` is (x_j, y_i), rows from bottom to top, as matplotlib draws with ``origin="lower"``. A sum of
+    values times the area is the midpoint rule, which converges very fast for a smooth function that dies out inside.
+    """
+    side = 2 * half_width / n
+    centres = -half_width + side * (torch.arange(n, dtype=torch.float64) + 0.5)
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    return torch.stack([x, y], -1), side * side
