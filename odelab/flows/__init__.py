@@ -9,6 +9,7 @@ from odelab.flows.divergence import (
     probes,
     unit_directions,
 )
+from odelab.flows.flow import Flow
 from odelab.flows.planar import PlanarCNF, PlanarFlow, PlanarLayer
 from odelab.flows.transform import CNFTransform
 
@@ -18,6 +19,7 @@ __all__ = [
     "NOISES",
     "REGULARIZERS",
     "CNFTransform",
+    "Flow",
     "PlanarCNF",
     "PlanarFlow",
     "PlanarLayer",

@@ -14,14 +14,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal, TransformedDistribution
+from torch.distributions import Distribution
 
 from odelab.flows.divergence import NOISES, exact_divergence, jacobian_products, probes, unit_directions
-from odelab.flows.transform import CNFTransform
+from odelab.flows.flow import Flow
 from odelab.nets.fields import chosen
 from odelab.solvers import solve
 from odelab.solvers.integrate import Stats
 from odelab.solvers.problem import largest_norm
+from odelab.solvers.stepping import as_float
 
 DIVERGENCES: Mapping[str, bool] = {"exact": True, "hutchinson": False}
 # What a cost adds up along the path, from f (…, d) and from the products of J with its directions (K, …, d), already
@@ -32,7 +33,7 @@ REGULARIZERS: Mapping[str, Callable[[Tensor, Tensor | None], Tensor]] = {
 }
 
 
-class CNF(nn.Module):
+class CNF(Flow):
     """The density of x whose image z(t1) under dz/dt = field(t, z), z(0) = x, is distributed like `base`.
 
     Every setting may be changed between calls (`cnf.method = "rk4"`); `replace` gives a copy that shares the weights.
@@ -46,7 +47,8 @@ class CNF(nn.Module):
             (Ghosh et al. 2020).
         divergence: "exact", or "hutchinson" with `n_probes` random directions of `noise` ("rademacher", "gaussian"),
             drawn once per solve.
-        method, rtol, atol, gradient, options: of `odelab.solve`; steps: for methods of fixed steps, how many.
+        method, rtol, atol, gradient, options: of `odelab.solve`, where a norm gets (z, log det), or (z,) in sampling;
+            steps: for methods of fixed steps, how many.
         regularizers: costs of a path that `log_prob_and_costs` adds up, some of `REGULARIZERS`: "kinetic", ∫‖f‖² dt,
             and "jacobian", ∫‖∂f/∂z‖²_F dt (notes 24.30, 24.31), estimated with the divergence's own directions. They
             are states of the solve which its error control does not see.
@@ -57,8 +59,6 @@ class CNF(nn.Module):
     Raises:
         ValueError, TypeError: at once for a setting that cannot be.
     """
-
-    _origin: Tensor
 
     def __init__(
         self,
@@ -78,23 +78,20 @@ class CNF(nn.Module):
         options: Mapping[str, Any] | None = None,
         regularizers: Sequence[str] = (),
     ) -> None:
-        super().__init__()
         if not isinstance(field, nn.Module):
             raise TypeError(f"field must be an nn.Module, so that its parameters are found; got {type(field).__name__}")
         dim = getattr(field, "dim", None) if base is None else base.event_shape.numel()
         if dim is None:
             raise ValueError("field has no attribute `dim`: set it, or give base, a distribution over (dim,)")
-        if base is not None and len(base.event_shape) != 1:
-            raise ValueError(f"base must be over vectors, event_shape (dim,), got {tuple(base.event_shape)}")
         if getattr(field, "dim", dim) != dim:
             raise ValueError(f"field moves points of dim {field.dim}, but base is over dim {dim}")
-        self.field, self._base, self.dim = field, base, int(dim)
+        super().__init__(int(dim), base)
+        self.field = field
         self.t1, self.steer = t1, steer
         self.divergence, self.noise, self.n_probes = divergence, noise, n_probes
         self.gradient, self.method, self.rtol, self.atol = gradient, method, rtol, atol
         self.steps, self.options, self.regularizers = steps, dict(options or {}), tuple(regularizers)
         self.stats: Stats | None = None
-        self.register_buffer("_origin", torch.zeros(()), persistent=False)  # says where a field without weights lives
         self._check()
 
     def _check(self) -> None:
@@ -102,38 +99,34 @@ class CNF(nn.Module):
         chosen(NOISES, self.noise, "noise")
         for name in self.regularizers:
             chosen(REGULARIZERS, name, "regularizer")
-        if not float(self.t1) > self.steer >= 0:
-            raise ValueError(f"steer must be in [0, t1) and t1 positive, got steer={self.steer}, t1={float(self.t1)}")
+        if not as_float(self.t1) > self.steer >= 0:
+            raise ValueError(
+                f"steer must be in [0, t1) and t1 positive, got steer={self.steer}, t1={as_float(self.t1)}"
+            )
 
     def replace(self, **settings: Any) -> CNF:
         """The same flow, weights shared, with other settings: `cnf.replace(method="dopri5", divergence="exact")`."""
         other = copy.copy(self)
-        other._parameters = dict(self._parameters)
+        other._parameters = {name: p for name, p in self._parameters.items() if name not in settings}  # a learned t1
         for name, value in settings.items():
             chosen(dict.fromkeys(_SETTINGS), name, "setting")
             setattr(other, name, value)
         other._check()
         return other
 
-    @property
-    def base(self) -> Distribution:
-        if self._base is not None:
-            return self._base
-        like = next(self.field.parameters(), self._origin)
-        origin = torch.zeros(self.dim, dtype=like.dtype, device=like.device)
-        return Independent(Normal(origin, torch.ones_like(origin), validate_args=False), 1, validate_args=False)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x) in nats, (…,) for x (…, dim)."""
-        z1, log_det = self.transport(x)
-        return self.base.log_prob(z1) + log_det
-
     def log_prob_and_costs(self, x: Tensor, names: Sequence[str] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """log p(x) (…,) and the costs of each path (…,), by default those in `regularizers`."""
+        z1, log_det, costs = self.transport_with_costs(x, names)
+        return self.base.log_prob(z1) + log_det, costs
+
+    def transport_with_costs(
+        self, x: Tensor, names: Sequence[str] | None = None
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """z(t1) (…, dim), log |det ∂z(t1)/∂x| (…,) and the costs of the paths (…,)."""
         names = self.regularizers if names is None else tuple(names)
         (z1, log_det, *costs), shape = self._last(x, self._span(x, steer=True), names)
-        log_prob = self.base.log_prob(z1) + log_det
-        return log_prob.view(shape), dict(zip(names, (cost.view(shape) for cost in costs), strict=True))
+        found = dict(zip(names, (cost.view(shape) for cost in costs), strict=True))
+        return z1.view(*shape, self.dim), log_det.view(shape), found
 
     def transport(self, x: Tensor, *, reverse: bool = False) -> tuple[Tensor, Tensor]:
         """z(t1) (…, dim) from z(0) = x (…, dim), and log |det ∂z(t1)/∂x| (…,); reverse: z(0) from z(t1) likewise."""
@@ -146,7 +139,7 @@ class CNF(nn.Module):
         Returns:
             z (T, …, dim) and log p_t(z(t)) (T, …): log p(x) at t = 0, the base's at t1.
         """
-        end = float(self.t1)
+        end = as_float(self.t1)
         times = [float(now) for now in t]
         if not times or times != sorted(set(times)) or times[0] < 0 or times[-1] > end + 1e-6:
             raise ValueError(f"t must be increasing times in [0, {end:g}], where the flow is defined; got {times}")
@@ -157,17 +150,13 @@ class CNF(nn.Module):
         keep = slice(0 if times[0] == 0 else 1, len(grid) if times[-1] > end - 1e-6 else len(grid) - 1)
         return z[keep].view(-1, *shape, self.dim), log_density[keep].view(-1, *shape)
 
-    @torch.no_grad()
-    def sample(self, shape: int | Sequence[int] = ()) -> Tensor:
-        """Draws (*shape, dim); for gradients through them take `transport(base.rsample(…), reverse=True)`."""
-        shape = torch.Size((shape,) if isinstance(shape, int) else shape)
-        z1 = self.base.sample(shape)
-        solution = self._solve(self.field, z1.reshape(-1, self.dim), self._span(z1, reverse=True), {})
-        return solution[-1].view(z1.shape)
-
-    def distribution(self) -> Distribution:
-        """The flow as a `torch.distributions` object."""
-        return TransformedDistribution(self.base, [CNFTransform(self)])
+    def inverse(self, z: Tensor) -> Tensor:
+        """z(0) (…, dim) from z(t1) = z (…, dim), without the cost of a divergence."""
+        self.check_points(z)
+        norm = self.options.get("norm")
+        options = {"norm": lambda piece: norm((piece,))} if norm else {}
+        path = self._solve(self.field, z.reshape(-1, self.dim), self._span(z, reverse=True), options)
+        return path[-1].view(z.shape)
 
     def _span(self, x: Tensor, *, steer: bool = False, reverse: bool = False) -> Tensor:
         """[0, t1], or backwards; a learned t1 stays in the graph."""
@@ -183,7 +172,7 @@ class CNF(nn.Module):
 
     def _states(self, x: Tensor, t: Tensor, costs: Sequence[str]) -> tuple[list[Tensor], torch.Size]:
         """z (T, batch, dim), log det and every cost (T, batch) at the times t, and the shape of the batch."""
-        self._check_points(x)
+        self.check_points(x)
         integrands = [chosen(REGULARIZERS, name, "regularizer") for name in costs]
         exact = chosen(DIVERGENCES, self.divergence, "divergence")
         z = x.reshape(-1, self.dim)
@@ -208,25 +197,13 @@ class CNF(nn.Module):
     def _solve(self, func: Callable[..., Any], start: Any, t: Tensor, options: dict[str, Any]) -> Any:
         options = {**self.options, **options}
         if self.steps is not None:
-            options["step_size"] = abs(float(t[-1].detach()) - float(t[0].detach())) / self.steps
+            options["step_size"] = abs(as_float(t[-1]) - as_float(t[0])) / self.steps
         solution = solve(
             func, start, t, method=self.method, rtol=self.rtol, atol=self.atol, gradient=self.gradient,
             options=options, params=tuple(self.field.parameters()),
         )  # fmt: skip
         self.stats = solution.stats
         return solution.y
-
-    def _check_points(self, x: Tensor) -> None:
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise TypeError(f"x must be a floating-point tensor (…, {self.dim}), got {getattr(x, 'dtype', type(x))}")
-        if x.ndim == 0 or x.shape[-1] != self.dim:
-            raise ValueError(f"x must have shape (…, {self.dim}), the flow's dim, got {tuple(x.shape)}")
-        weight = next(self.field.parameters(), x)
-        if weight.dtype != x.dtype:
-            raise TypeError(f"x is {x.dtype}, the field's weights {weight.dtype}: convert one, e.g. x.to(weight.dtype)")
-        if not bool(torch.isfinite(x).all()):
-            rows = (~torch.isfinite(x)).reshape(-1, self.dim).any(-1).sum()
-            raise ValueError(f"x has NaN or infinite entries in {int(rows)} of its points; a density needs finite ones")
 
     def extra_repr(self) -> str:
         shown = ("t1", "divergence", "method", "rtol", "atol", "steps", "gradient", "regularizers")

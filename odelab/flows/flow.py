@@ -1,0 +1,78 @@
+"""What every flow from data to a base density can do once it can `transport`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal, TransformedDistribution
+
+from odelab.flows.transform import CNFTransform
+
+
+class Flow(nn.Module):
+    """A bijection of (dim,) between data x and z, distributed like `base`; a subclass says how to `transport`.
+
+    Args:
+        dim: of x and z.
+        base: a distribution over (dim,); the standard normal, on the device and in the dtype of the weights, if None.
+    """
+
+    _origin: Tensor
+
+    def __init__(self, dim: int, base: Distribution | None = None) -> None:
+        super().__init__()
+        if base is not None and base.event_shape != (dim,):
+            raise ValueError(f"base must be over vectors of the flow's dim {dim}, got {tuple(base.event_shape)}")
+        self.dim, self._base = dim, base
+        self.register_buffer("_origin", torch.zeros(()), persistent=False)  # says where a flow without weights lives
+
+    @property
+    def base(self) -> Distribution:
+        if self._base is not None:
+            return self._base
+        like = next(self.parameters(), self._origin)
+        origin = torch.zeros(self.dim, dtype=like.dtype, device=like.device)
+        return Independent(Normal(origin, torch.ones_like(origin), validate_args=False), 1, validate_args=False)
+
+    def transport(self, x: Tensor, *, reverse: bool = False) -> tuple[Tensor, Tensor]:
+        """z (…, dim) from x (…, dim) and log |det ∂z/∂x| (…,); reverse: x from z and log |det ∂x/∂z|."""
+        raise NotImplementedError
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """x (…, dim) from z (…, dim)."""
+        return self.transport(z, reverse=True)[0]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats, (…,) for x (…, dim)."""
+        z, log_det = self.transport(x)
+        return self.base.log_prob(z) + log_det
+
+    @torch.no_grad()
+    def sample(self, shape: int | Sequence[int] = ()) -> Tensor:
+        """Draws (*shape, dim), without a graph; `inverse(base.rsample(shape))` has one."""
+        return self.inverse(self.base.sample(torch.Size((shape,) if isinstance(shape, int) else shape)))
+
+    def distribution(self) -> Distribution:
+        """The flow as a `torch.distributions` object."""
+        return TransformedDistribution(self.base, [CNFTransform(self)])
+
+    def check_points(self, x: Tensor) -> None:
+        """
+        Raises:
+            TypeError, ValueError: x is no floating-point tensor (…, dim) like the weights, or not finite.
+        """
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            raise TypeError(f"x must be a floating-point tensor (…, {self.dim}), got {getattr(x, 'dtype', type(x))}")
+        if x.ndim == 0 or x.shape[-1] != self.dim:
+            raise ValueError(f"x must have shape (…, {self.dim}), the flow's dim, got {tuple(x.shape)}")
+        weight = next(self.parameters(), x)
+        if weight.dtype != x.dtype:
+            raise TypeError(
+                f"x is {x.dtype}, the flow's weights {weight.dtype}: convert one, e.g. x.to({weight.dtype})"
+            )
+        finite = torch.isfinite(x)
+        if not bool(finite.all()):
+            rows = int((~finite).reshape(-1, self.dim).any(-1).sum())
+            raise ValueError(f"x has NaN or infinite entries in {rows} of its points; a density needs finite ones")
