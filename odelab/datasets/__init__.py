@@ -3,6 +3,7 @@
 from odelab.datasets.densities import DENSITIES, Density, density
 from odelab.datasets.energies import ENERGIES, Energy, energy
 from odelab.datasets.images import Images, digits8
+from odelab.datasets.mnist_files import mnist
 from odelab.datasets.series import Series, data_file, lynx_hare
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "digits8",
     "energy",
     "lynx_hare",
+    "mnist",
 ]

@@ -41,14 +41,24 @@ class Images:
         """
         if not 1 <= n <= len(self):
             raise ValueError(f"a subset of n = {n} images from {len(self)}: n must be from 1 to {len(self)}")
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        source = f"{n} of {len(self)} from {self.source}"
+        return self._take(self.stratified(n, seed)[0], source, self.complete and n == len(self))
+
+    def stratified(self, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """Indices of n images with the classes in proportion, (n,), and of the others; in random order, by the seed."""
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(self), generator=generator)
         labels = self.y[order]
         place = torch.empty(len(self), dtype=torch.float64)  # how far through its own class an image comes, in (0, 1)
         for label in labels.unique():
             members = (labels == label).nonzero().squeeze(1)
             place[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
-        chosen = order[place.argsort(stable=True)[:n].sort().values]
-        return self._take(chosen, f"{n} of {len(self)} from {self.source}", complete=n == len(self) and self.complete)
+        ranked = order[place.argsort(stable=True)]
+        chosen, others = ranked[:n], ranked[n:]
+        return (
+            chosen[torch.randperm(len(chosen), generator=generator)],
+            others[torch.randperm(len(others), generator=generator)],
+        )
 
     def holdout(self, n: int) -> tuple[Images, Images]:
         """All but n images, and those n, to choose hyperparameters on: a fixed random split, the same every time.
