@@ -94,7 +94,7 @@ def nfe_of_a_batch(model: Classifier, x: Tensor, y: Tensor) -> dict[str, float]:
     with torch.enable_grad():
         loss = F.cross_entropy(model(x[:BATCH].to(device)), y[:BATCH].to(device))
         torch.autograd.grad(loss, list(model.parameters()))
-    nfe = {"nfe_forward": block.nfe, "nfe_backward": block.nfe_backward}
+    nfe = {"nfe_forward": float(block.nfe), "nfe_backward": float(block.nfe_backward)}
     vars(block).update(before)
     return nfe
 
@@ -160,7 +160,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         own = evaluate(model, test_x, test_y)
         dial = [
             {"tolerance": tol} | under(model, test_x, test_y, method="dopri5", steps=None, rtol=tol, atol=tol)
-            for tol in TOLERANCES
+            for tol in (TOLERANCES if context.seed < 2 else TOLERANCES[2:3])  # the dial takes a minute
         ]
         strict = next(each for each in dial if each["tolerance"] == 1e-3)
         measured |= {"test_error": strict["error"], "test_nll": strict["loss"], "nfe": strict["nfe"]}

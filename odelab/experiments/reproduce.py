@@ -62,8 +62,8 @@ def device_name(kind: str) -> str:
 
 
 def matches(key: Key, only: Sequence[str]) -> bool:
-    """Whether every "name=value" of ``only`` is in the key."""
-    return all(str(key.get(name)) == value for name, _, value in (text.partition("=") for text in only))
+    """Whether the key fits every text of ``only``: "name=value", or "name=one,another"."""
+    return all(str(key.get(name)) in values.split(",") for name, _, values in (text.partition("=") for text in only))
 
 
 def reproduce(
@@ -85,7 +85,7 @@ def reproduce(
         seeds: in place of the experiment's own.
         resume: rows that are there stay, a run that was cut off goes on from its checkpoint.
         again: rows that are there are done anew.
-        only: "name=value" texts; keys that have these are run, others not.
+        only: "name=value" or "name=one,another" texts; keys that fit them all are run, others not.
         out: the file, in place of the usual one.
 
     Raises:
