@@ -1,6 +1,7 @@
 """Normalizing flows, discrete and continuous; floor 2."""
 
 from odelab.flows.cnf import CNF, DIVERGENCES, REGULARIZERS
+from odelab.flows.coupling import NICE
 from odelab.flows.divergence import (
     NOISES,
     exact_divergence,
@@ -10,22 +11,28 @@ from odelab.flows.divergence import (
     unit_directions,
 )
 from odelab.flows.flow import Flow
+from odelab.flows.images import MultiscaleCNF, bits_per_dim, dequantize, logit_transform
 from odelab.flows.planar import PlanarCNF, PlanarFlow, PlanarLayer
 from odelab.flows.transform import CNFTransform
 
 __all__ = [
     "CNF",
     "DIVERGENCES",
+    "NICE",
     "NOISES",
     "REGULARIZERS",
     "CNFTransform",
     "Flow",
+    "MultiscaleCNF",
     "PlanarCNF",
     "PlanarFlow",
     "PlanarLayer",
+    "bits_per_dim",
+    "dequantize",
     "exact_divergence",
     "hutchinson_divergence",
     "jacobian_products",
+    "logit_transform",
     "probes",
     "unit_directions",
 ]

@@ -3,7 +3,16 @@
 from odelab.nets.block import CountedField, ODEBlock
 from odelab.nets.classifiers import BODIES, STEMS, Classifier, ResidualBlock, classifier, saved_for_backward
 from odelab.nets.convolution import ConvField, TimeConv2d
-from odelab.nets.fields import ACTIVATIONS, LAYERS, AutonomousLinear, ConcatLinear, ConcatSquashLinear, MLPField
+from odelab.nets.fields import (
+    ACTIVATIONS,
+    LAYERS,
+    AutonomousLinear,
+    ConcatLinear,
+    ConcatSquashConv2d,
+    ConcatSquashLinear,
+    ImageField,
+    MLPField,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -13,9 +22,11 @@ __all__ = [
     "AutonomousLinear",
     "Classifier",
     "ConcatLinear",
+    "ConcatSquashConv2d",
     "ConcatSquashLinear",
     "ConvField",
     "CountedField",
+    "ImageField",
     "MLPField",
     "ODEBlock",
     "ResidualBlock",

@@ -1,4 +1,4 @@
-"""Vector fields f(t, z) of vectors, with time as an input and derivatives that are pushed forward in closed form.
+"""Vector fields f(t, z) of vectors and images, with time as an input and derivatives pushed forward in closed form.
 
 At a given time every layer is an affine map x ↦ W(t) x + b(t). Its directional derivative is v ↦ W(t) v, that of an
 activation v ↦ φ'(a) · v; so J v comes out of one forward pass beside f, without a backward pass inside it, and training
@@ -8,7 +8,8 @@ through it needs first derivatives only.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -20,13 +21,18 @@ Activation = Callable[[Tensor], tuple[Tensor, Tensor]]
 T = TypeVar("T")
 
 
-class TimeLinear(nn.Module):
-    """What the layers share: weight (dim_out, dim_in) and bias (dim_out,), initialised as in `nn.Linear`."""
+def _uniform(*shape: int, fan_in: int = 1) -> nn.Parameter:
+    """As PyTorch initialises weights and biases of a layer with this many inputs."""
+    return nn.Parameter(torch.empty(shape).uniform_(-(fan_in**-0.5), fan_in**-0.5))
 
-    def __init__(self, dim_in: int, dim_out: int) -> None:
+
+class TimeLinear(nn.Module):
+    """What the layers share: weight (dim_out, dim_in, …) and bias (dim_out,)."""
+
+    def __init__(self, *shape: int, fan_in: int | None = None) -> None:
         super().__init__()
-        like = nn.Linear(dim_in, dim_out)
-        self.weight, self.bias = like.weight, like.bias
+        fan_in = fan_in or math.prod(shape[1:])
+        self.weight, self.bias = _uniform(*shape, fan_in=fan_in), _uniform(shape[0], fan_in=fan_in)
 
     def at(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
         """W(t) (dim_out, dim_in) and b(t) (dim_out,) of the affine map that the layer is at a time t, 0-d."""
@@ -36,9 +42,17 @@ class TimeLinear(nn.Module):
         """x (…, dim_in) -> (…, dim_out); t one time, or (…, 1) a time for each x."""
         raise NotImplementedError
 
+    @staticmethod
+    def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The affine map with this weight and bias, or its linear part."""
+        return F.linear(x, weight, bias)
+
 
 class AutonomousLinear(TimeLinear):
     """W x + b: knows no time, but takes it."""
+
+    def __init__(self, dim_in: int, dim_out: int) -> None:
+        super().__init__(dim_out, dim_in)
 
     def at(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
         return self.weight, self.bias
@@ -51,26 +65,22 @@ class ConcatLinear(TimeLinear):
     """W x + w t + b: the linear layer of x and t put together."""
 
     def __init__(self, dim_in: int, dim_out: int) -> None:
-        super().__init__(dim_in, dim_out)
-        like = nn.Linear(dim_in + 1, dim_out)  # initialised as the layer of both together
-        self.weight, self.time_weight = (nn.Parameter(part) for part in like.weight.detach().split([dim_in, 1], dim=1))
-        self.bias = like.bias
+        super().__init__(dim_out, dim_in, fan_in=dim_in + 1)
+        self.time_weight = _uniform(dim_out, fan_in=dim_in + 1)
 
     def at(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
-        return self.weight, self.time_weight[:, 0] * t + self.bias
+        return self.weight, self.time_weight * t + self.bias
 
     def forward(self, t: Tensor | float, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias) + self.time_weight[:, 0] * t
+        return F.linear(x, self.weight, self.bias) + self.time_weight * t
 
 
 class ConcatSquashLinear(TimeLinear):
     """(W x + b) · σ(g t + c) + s t: time opens a gate for each output and shifts it (Grathwohl et al. 2019, FFJORD)."""
 
     def __init__(self, dim_in: int, dim_out: int) -> None:
-        super().__init__(dim_in, dim_out)
-        self.gate_weight, self.gate_bias, self.shift = (
-            nn.Parameter(torch.empty(dim_out).uniform_(-1, 1)) for _ in range(3)
-        )
+        super().__init__(dim_out, dim_in)
+        self.gate_weight, self.gate_bias, self.shift = (_uniform(dim_out) for _ in range(3))
 
     def at(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
         gate = torch.sigmoid(self.gate_weight * t + self.gate_bias)
@@ -79,6 +89,23 @@ class ConcatSquashLinear(TimeLinear):
     def forward(self, t: Tensor | float, x: Tensor) -> Tensor:
         gate = torch.sigmoid(self.gate_weight * t + self.gate_bias)
         return F.linear(x, self.weight, self.bias) * gate + self.shift * t
+
+
+class ConcatSquashConv2d(TimeLinear):
+    """A 3×3 convolution (weight ∗ x + b) · σ(g t + c) + s t, gated and shifted channel by channel; size kept."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_out, channels_in, 3, 3)
+        self.gate_weight, self.gate_bias, self.shift = (_uniform(channels_out) for _ in range(3))
+
+    def at(self, t: Tensor | float) -> tuple[Tensor, Tensor]:
+        gate = torch.sigmoid(self.gate_weight * t + self.gate_bias)
+        return gate[:, None, None, None] * self.weight, gate * self.bias + self.shift * t
+
+    @staticmethod
+    def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """x (…, channels_in, height, width) -> (…, channels_out, height, width)."""
+        return F.conv2d(x.flatten(0, -4), weight, bias, padding=1).unflatten(0, x.shape[:-3])
 
 
 def _tanh(a: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,7 +124,7 @@ def _silu(a: Tensor) -> tuple[Tensor, Tensor]:
     return y, gate + y * (1 - gate)
 
 
-LAYERS: Mapping[str, type[TimeLinear]] = {
+LAYERS: Mapping[str, Callable[[int, int], TimeLinear]] = {
     "concatsquash": ConcatSquashLinear,
     "concat": ConcatLinear,
     "autonomous": AutonomousLinear,
@@ -125,7 +152,40 @@ def chosen(known: Mapping[str, T], name: str, what: str) -> T:
     raise ValueError(f"unknown {what} {name!r}{hint} Known: {', '.join(known)}")
 
 
-class MLPField(nn.Module):
+class _LayeredField(nn.Module):
+    """Layers that know the time, with an activation between them."""
+
+    def __init__(self, layers: Iterable[TimeLinear], activation: str) -> None:
+        super().__init__()
+        chosen(ACTIVATIONS, activation, "activation")
+        self.layers, self.activation = nn.ModuleList(layers), activation
+
+    def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
+        activate = ACTIVATIONS[self.activation]
+        one_time = not isinstance(t, Tensor) or t.ndim == 0
+        for i, layer in enumerate(self._layers()):
+            z = activate(z)[0] if i else z
+            z = layer.affine(z, *layer.at(t)) if one_time else layer(t, z)  # gate · W costs less than gate · (W z)
+        return z
+
+    def jvp(self, t: Tensor | float, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        activate = ACTIVATIONS[self.activation]
+        for i, layer in enumerate(self._layers()):
+            if i:
+                z, slope = activate(z)
+                v = slope * v
+            weight, bias = layer.at(t)
+            z, v = layer.affine(z, weight, bias), layer.affine(v, weight)
+        return z, v
+
+    def _layers(self) -> Iterator[TimeLinear]:
+        return iter(self.layers)  # type: ignore[arg-type]
+
+    def extra_repr(self) -> str:
+        return f"activation={self.activation!r}"
+
+
+class MLPField(_LayeredField):
     """f(t, z) as a perceptron whose every layer knows the time; the field of FFJORD's flows in the plane.
 
     Args:
@@ -142,34 +202,43 @@ class MLPField(nn.Module):
         layer: str = "concatsquash",
         activation: str = "tanh",
     ) -> None:
-        super().__init__()
         build = chosen(LAYERS, layer, "layer")
-        self.dim, self.activation = dim, activation
-        chosen(ACTIVATIONS, activation, "activation")
-        self.layers = nn.ModuleList(build(a, b) for a, b in pairwise((dim, *hidden, dim)))
+        super().__init__((build(a, b) for a, b in pairwise((dim, *hidden, dim))), activation)
+        self.dim = dim
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
         """t one time, or (…, 1) one for each z; z (…, dim) -> f (…, dim)."""
-        activate = ACTIVATIONS[self.activation]
-        one_time = not isinstance(t, Tensor) or t.ndim == 0
-        for i, layer in enumerate(self._layers()):
-            z = activate(z)[0] if i else z
-            z = F.linear(z, *layer.at(t)) if one_time else layer(t, z)  # the gate times W costs less than times W z
-        return z
+        return super().forward(t, z)
 
     def jvp(self, t: Tensor | float, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """f (…, dim) and J v (K, …, dim), J = ∂f/∂z, for directions v that broadcast to (K, …, dim); t one time."""
-        activate = ACTIVATIONS[self.activation]
-        for i, layer in enumerate(self._layers()):
-            if i:
-                z, slope = activate(z)
-                v = slope * v
-            weight, bias = layer.at(t)
-            z, v = F.linear(z, weight, bias), F.linear(v, weight)
-        return z, v
+        return super().jvp(t, z, v)
 
-    def _layers(self) -> Iterator[TimeLinear]:
-        return iter(self.layers)  # type: ignore[arg-type]
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}, activation={self.activation!r}"
+class ImageField(_LayeredField):
+    """f(t, z) as gated 3×3 convolutions, for images that come and go as flat vectors z (…, channels · height · width).
+
+    Args:
+        shape: (channels, height, width) of the image.
+        hidden: channels of the hidden layers.
+        activation: between layers, see `ACTIVATIONS`.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        hidden: Sequence[int] = (64, 64, 64),
+        activation: str = "softplus",
+    ) -> None:
+        widths = (shape[0], *hidden, shape[0])
+        super().__init__((ConcatSquashConv2d(a, b) for a, b in pairwise(widths)), activation)
+        self.shape, self.dim = tuple(shape), math.prod(shape)
+
+    def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """t one time; z (…, dim) -> f (…, dim)."""
+        return super().forward(t, z.unflatten(-1, self.shape)).flatten(-3)
+
+    def jvp(self, t: Tensor | float, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """f (…, dim) and J v (K, …, dim) for directions v that broadcast to (K, …, dim); t one time."""
+        f, products = super().jvp(t, z.unflatten(-1, self.shape), v.unflatten(-1, self.shape))
+        return f.flatten(-3), products.flatten(-3)
