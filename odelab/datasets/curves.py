@@ -13,9 +13,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
-from torch.special import i0e, log_ndtr
+from torch.special import i0e
 
-CHUNK = 2**21  # pairs of point and centre worked on at once: 16 MB for each intermediate result
+CHUNK = 2**17  # pairs of point and centre worked on at once: intermediate results of 1 MB stay in the cache
 SPIRAL_END = 3 * math.pi
 
 
@@ -43,14 +43,29 @@ def gaussian(sigma: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def blurred_square(width: float, sigma: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """The log-density of a uniform point of the square [0, width]² plus N(0, σ²I): a product of differences of Φ."""
+    """The log-density of a uniform point of the square [0, width]² plus N(0, σ²I): a product of differences of Φ.
 
-    def one_axis(d: Tensor) -> Tensor:
-        distance = (d - width / 2).abs()  # folded to one side, where log Φ loses no digits
-        near, far = (log_ndtr((half - distance) / sigma) for half in (width / 2, -width / 2))
-        return near + torch.log1p(-torch.exp(far - near)) - math.log(width)
+    Where erfc would underflow its asymptotic series continues it, so that the logarithm is finite everywhere.
+    """
+    far, scale = 18.0, sigma * math.sqrt(2)
 
-    return lambda dx, dy: one_axis(dx) + one_axis(dy)
+    def one_axis(d: Tensor) -> tuple[Tensor, Tensor]:
+        """Two parts a, b of the density on one axis, a exp(b) up to a factor; b = 0 unless d is far away."""
+        distance = (d - width / 2).abs()
+        u = (distance - width / 2) / scale
+        beyond = u.clamp(min=far)
+        inverse = beyond**-2
+        shift = u - u.clamp(max=far)
+        difference = torch.erfc(u - shift) - torch.erfc(u - shift + width / scale)
+        return difference / beyond, -(beyond**2) - inverse / 2 + inverse**2 * (5 / 8)
+
+    constant = 2 * (math.log(2 * width / far) - far**2 - far**-2 / 2 + far**-4 * 5 / 8)
+
+    def log_density(dx: Tensor, dy: Tensor) -> Tensor:
+        (ax, bx), (ay, by) = one_axis(dx), one_axis(dy)
+        return (ax * ay).log() + bx + by - constant
+
+    return log_density
 
 
 def circles_log_prob(x: Tensor, radii: tuple[float, ...], sigma: float) -> Tensor:

@@ -64,7 +64,8 @@ def mnist(split: str = "train", *, progress: bool = True) -> Images:
     if split not in ("train", "test"):
         raise ValueError(f"split must be 'train' or 'test', got {split!r}")
     names = [name for name in FILES if name.startswith("train" if split == "train" else "t10k")]
-    found = next((files for folder in _folders() if (files := _in_folder(folder, names))), None)
+    present = ((place, files) for place, folder in _folders() if (files := _in_folder(folder, names)))
+    place, found = next(present, ("a download", None))
     if found is None:
         try:
             found = _downloaded(names, progress)
@@ -73,7 +74,7 @@ def mnist(split: str = "train", *, progress: bool = True) -> Images:
     pixels, labels = (_verified(path, name) for path, name in zip(found, names, strict=True))
     x = torch.frombuffer(bytearray(pixels[16:]), dtype=torch.uint8).reshape(-1, 1, 28, 28)
     y = torch.frombuffer(bytearray(labels[8:]), dtype=torch.uint8).long()
-    return Images(x, y, f"MNIST ({CREDIT}), {split} images, from {found[0].parent}", complete=True)
+    return Images(x, y, f"MNIST ({CREDIT}), {split} images, from {place}", complete=True)
 
 
 def _cache() -> Path:
@@ -84,14 +85,16 @@ def _cache() -> Path:
     return Path(pooch.os_cache("odelab")) / "mnist"
 
 
-def _folders() -> Iterator[Path]:
+def _folders() -> Iterator[tuple[str, Path]]:
+    """Where to look, and how to call it without giving away a person's folders."""
     data = os.environ.get("ODELAB_DATA")
     if data:
-        yield Path(data).expanduser() / "mnist"
-    yield _cache()
-    for folder in (Path(data).expanduser() if data else None, Path("data"), Path.home() / "data"):
-        if folder:
-            yield folder / "MNIST" / "raw"
+        yield "$ODELAB_DATA", Path(data).expanduser() / "mnist"
+    yield "the cache", _cache()
+    if data:
+        yield "$ODELAB_DATA", Path(data).expanduser() / "MNIST" / "raw"
+    for folder in (Path("data"), Path.home() / "data"):
+        yield "torchvision's folder", folder / "MNIST" / "raw"
 
 
 def _in_folder(folder: Path, names: list[str]) -> list[Path] | None:
