@@ -33,6 +33,18 @@ class CountedField(nn.Module):
         return nfe
 
 
+class FullPrecision(nn.Module):
+    """A vector field that autocast leaves alone, in a backward pass that runs within autocast, too."""
+
+    def __init__(self, field: nn.Module) -> None:
+        super().__init__()
+        self.field = field
+
+    def forward(self, t: Tensor, z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):
+            return self.field(t, z)
+
+
 class ODEBlock(nn.Module):
     """z(0) -> z(t1) of dz/dt = field(t, z), as a layer.
 
@@ -76,12 +88,15 @@ class ODEBlock(nn.Module):
         """z at the times t (n,), the first of which is where z is given: (n, *z.shape)."""
         options = dict(self.options)
         if self.steps is not None:
+            if self.steps < 1:
+                raise ValueError(f"steps = {self.steps} of an ODEBlock: at least one, or None for adaptive methods")
             options["step_size"] = abs(self.t1) / self.steps
         if z.dtype in (torch.float16, torch.bfloat16):
             z = z.float()
+        field = FullPrecision(self.field) if torch.is_autocast_enabled(z.device.type) else self.field
         with torch.autocast(z.device.type, enabled=False):
             solution = solve(
-                self.field,
+                field,
                 z,
                 t,
                 method=self.method,

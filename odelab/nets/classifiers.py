@@ -96,7 +96,7 @@ def classifier(
     for what, value, known in (("body", body, BODIES), ("stem", stem, STEMS)):
         if value not in known:
             raise ValueError(f"{what} {value!r} is unknown; there are {', '.join(known)}")
-    if channels % groups:
+    if groups < 1 or channels % groups:
         raise ValueError(f"groups = {groups} do not divide channels = {channels}")
     if body not in ("rk-net", "ode-net") and block:
         raise ValueError(f"{', '.join(block)}: settings of an ODE block, and the body {body!r} has none")
