@@ -22,7 +22,7 @@ from odelab.flows import CNF, NICE, bits_per_dim, dequantize, logit_transform
 from odelab.nets import MLPField
 from odelab.training import Epochs, adam, fit, one_cycle
 
-DIM, ALPHA, BATCH = 64, 0.05, 128
+DIM, ALPHA, BATCH = 64, 1e-3, 128  # α of 0.05 and 1e-5 gave NICE 0.12 and 0.05 bits more on validation data
 ITERATIONS = {"lecture": 300, "full": 3000}
 
 

@@ -15,14 +15,18 @@ from odelab.experiments.results import Key
 from odelab.flows import CNF
 from odelab.nets import MLPField
 
-RECIPES = {"lecture": Recipe(iterations=600, every=200), "full": Recipe(iterations=4000, every=500)}
+RECIPES = {"lecture": Recipe(iterations=300, every=150), "full": Recipe(iterations=1200, every=300)}
 TEST_POINTS = 20_000
 
 
 def toy_flow(seed: int = 0) -> CNF:
-    """FFJORD's field for the plane, 64–64–64 concatsquash tanh with exact trace; eight RK4 steps to train with."""
+    """FFJORD's field for the plane, 64–64–64 concatsquash tanh with exact trace.
+
+    Trained by dopri5 at 1e-3. With four RK4 steps instead the flow learned to exploit them: after 1,000 iterations on
+    8gaussians its NLL was 2.32 by those steps, below the truth's 2.83, and 3.56 by dopri5 at 1e-5.
+    """
     torch.manual_seed(seed)
-    return CNF(MLPField(2), method="rk4_classic", steps=8, gradient="backprop")
+    return CNF(MLPField(2), method="dopri5", rtol=1e-3, atol=1e-3, gradient="backprop")
 
 
 def run_toy(key: Key, context: Context) -> dict[str, Any]:
