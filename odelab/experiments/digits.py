@@ -7,23 +7,25 @@ determinants are counted.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import AffineTransform, ComposeTransform, IndependentTransform, MultivariateNormal, Transform
 
 from odelab.datasets import Images, digits8
-from odelab.experiments.flow_training import PRECISE, in_parts, nfe_of, save_weights
+from odelab.experiments.flow_training import Recipe, in_parts, nfe_of, precise, save_weights, train_flow
 from odelab.experiments.registry import Context
 from odelab.experiments.results import Key
-from odelab.flows import CNF, NICE, bits_per_dim, dequantize, logit_transform
+from odelab.flows import CNF, NICE, Flow, bits_per_dim, dequantize, logit_transform
 from odelab.nets import MLPField
-from odelab.training import Epochs, adam, fit, one_cycle
+from odelab.training import Epochs
 
 DIM, ALPHA, BATCH = 64, 1e-3, 128  # α of 0.05 and 1e-5 gave NICE 0.12 and 0.05 bits more on validation data
-ITERATIONS = {"lecture": 300, "full": 3000}
+RECIPES = {
+    "lecture": Recipe(iterations=300, batch=BATCH, lr=2e-3, every=100),
+    "full": Recipe(iterations=3000, batch=BATCH, lr=2e-3, every=300),
+}
 
 
 def digits_keys(budget: str) -> list[Key]:
@@ -51,11 +53,34 @@ def to_line(train: Images) -> Transform:
     return ComposeTransform([logit, IndependentTransform(AffineTransform(-y.mean(0) * scale, scale), 1)])
 
 
-def bits(flow: Any, transform: Transform, x: Tensor) -> float:
-    """Mean bits per dimension of dequantised images x (n, 64)."""
-    y = transform(x)
-    log_prob = in_parts(flow.log_prob, y, 500) + transform.log_abs_det_jacobian(x, y)
-    return float(bits_per_dim(log_prob.mean().item(), DIM, 17))
+class Digits:
+    """The digits as points y (n, 64) on the line, and the way back from nats there to bits per dimension.
+
+    Attributes:
+        validation, test, training: y (n, 64) of fixed noise; the last is part of the training images.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.images, validation, test = split()
+        self.transform = to_line(self.images)
+        self.epochs = Epochs(len(self.images), BATCH, seed)
+        self._offset: dict[str, float] = {}
+        self.validation = self._on_line("validation", flat(validation, 1))
+        self.test = self._on_line("test", flat(test, 2))
+        self.training = self._on_line("training", flat(self.images, 3)[:250])
+
+    def _on_line(self, name: str, x: Tensor) -> Tensor:
+        y = self.transform(x)
+        self._offset[name] = self.transform.log_abs_det_jacobian(x, y).mean().item()
+        return y
+
+    def draw(self, step: int) -> Tensor:
+        """A batch of y (BATCH, 64), its noise from torch's global generator."""
+        return self.transform(dequantize(self.images.x.flatten(1)[self.epochs(step)], self.images.levels))
+
+    def bits(self, nll: float, name: str) -> float:
+        """Bits per dimension from the mean NLL, in nats, of "validation", "test" or "training"."""
+        return float(bits_per_dim(self._offset[name] - nll, DIM, self.images.levels))
 
 
 def gaussian_bits(train: Images, validation: Images, test: Images) -> dict[str, Any]:
@@ -75,61 +100,32 @@ def gaussian_bits(train: Images, validation: Images, test: Images) -> dict[str, 
     return {"bits": score(best, test, 2), "validation_bits": scores[best], "shrink": best, "parameters": 64 + 2080}
 
 
+def digits_flow(seed: int, **settings: Any) -> CNF:
+    """FFJORD's kind of field for vectors, 64–128–128–64 softplus, with Hutchinson's trace and four RK4 steps."""
+    torch.manual_seed(seed)
+    settings = {"divergence": "hutchinson", "method": "rk4_classic", "steps": 4, "gradient": "backprop", **settings}
+    return CNF(MLPField(DIM, hidden=(128, 128), activation="softplus"), **settings)
+
+
 def run_digits(key: Key, context: Context) -> dict[str, Any]:
     """One model of the digits."""
-    train, validation, test = split()
     if key["model"] == "gaussian":
-        return gaussian_bits(train, validation, test)
-    torch.manual_seed(context.seed)
-    flow: Any
+        return gaussian_bits(*split())
+    digits = Digits(context.seed)
+    flow: Flow = digits_flow(context.seed)
     if key["model"] == "nice":
+        torch.manual_seed(context.seed)
         flow = NICE(DIM, hidden=(128, 128), layers=4)
-    else:
-        flow = CNF(
-            MLPField(DIM, hidden=(128, 128), activation="softplus"),
-            divergence="hutchinson", method="rk4_classic", steps=4, gradient="backprop", steer=0.25,
-        )  # fmt: skip
-    transform, held = to_line(train), flat(validation, 1)
-    epochs = Epochs(len(train), BATCH, context.seed)
-    continuous = isinstance(flow, CNF)
-    start = time.process_time()
-
-    def loss(model: Any, images: Tensor) -> Tensor:
-        return -model.log_prob(transform(dequantize(images, train.levels))).mean() / DIM
-
-    def validate(model: nn.Module) -> dict[str, float]:
-        judged: Any = model.replace(**PRECISE) if isinstance(model, CNF) else model
-        seen = {"loss": bits(judged, transform, held), "cpu_seconds": time.process_time() - start}
-        return seen | ({"nfe": float(nfe_of(judged))} if isinstance(judged, CNF) else {})
-
-    pixels = train.x.flatten(1)
-    history = fit(
-        flow,
-        loss,
-        lambda step: pixels[epochs(step)],
-        steps=ITERATIONS[context.budget],
-        optimizer=adam(2e-3),
-        schedule=one_cycle(0.1),
-        clip=5.0,
-        ema=0.99,
-        validate=validate,
-        every=ITERATIONS[context.budget] // 10,
-        checkpoint=context.folder / "run.safetensors",
-        resume=context.resume,
-        fabric=context.fabric(),
-        seed=context.seed,
-        progress=context.progress,
-    )
-    flow.cpu()
-    if continuous:
+    history = train_flow(flow, digits.draw, digits.validation, RECIPES[context.budget], context)
+    if isinstance(flow, CNF):
         save_weights(flow.field, "ffjord_digits", context)
-        flow = flow.replace(**PRECISE)
-    result = {
-        "bits": bits(flow, transform, flat(test, 2)),
-        "bits_training": bits(flow, transform, flat(train, 3)[:250]),
-        "validation_bits": history.best["loss"] if history.best else None,
+    judge = precise(flow.cpu())
+    nll = {name: -in_parts(judge.log_prob, getattr(digits, name), 500).mean().item() for name in ("test", "training")}
+    return {
+        "bits": digits.bits(nll["test"], "test"),
+        "bits_training": digits.bits(nll["training"], "training"),
+        "validation_bits": digits.bits(history.best["loss"], "validation") if history.best else None,
         "parameters": sum(p.numel() for p in flow.parameters()),
-        "cpu_seconds": round(time.process_time() - start, 1),
-        "validations": history.validation,
+        "nfe": nfe_of(judge) if isinstance(judge, CNF) else None,
+        "validations": [seen | {"bits": digits.bits(seen["loss"], "validation")} for seen in history.validation],
     }
-    return result | ({"nfe": nfe_of(flow)} if continuous else {})
