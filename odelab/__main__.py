@@ -11,6 +11,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m odelab", description=__doc__)
     verbs = top.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="what can be reproduced, how long it takes, where results go")
+    verbs.add_parser("results", help="the stored full runs as tables, as the README shows them")
     run = verbs.add_parser("reproduce", help="do the runs of one experiment and write their numbers down")
     run.add_argument("name", help="of the experiment, see list")
     run.add_argument("--budget", default="lecture", choices=("lecture", "full"), help="minutes, or the papers' scale")
@@ -44,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     if given.verb == "list":
         print(listing())
+        return 0
+    if given.verb == "results":
+        from odelab.experiments.tables import markdown
+
+        print(markdown())
         return 0
     from odelab.experiments.reproduce import reproduce
     from odelab.training import TrainingDiverged
