@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m odelab", description=__doc__)
     verbs = top.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="what can be reproduced, how long it takes, where results go")
-    verbs.add_parser("results", help="the stored full runs as tables, as the README shows them")
+    shown = verbs.add_parser("results", help="the stored full runs as tables, ours beside the papers'")
+    shown.add_argument("--into", metavar="FILE", help="put them between the markers of this file, e.g. README.md")
     run = verbs.add_parser("reproduce", help="do the runs of one experiment and write their numbers down")
     run.add_argument("name", help="of the experiment, see list")
     run.add_argument("--budget", default="lecture", choices=("lecture", "full"), help="minutes, or the papers' scale")
@@ -47,9 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(listing())
         return 0
     if given.verb == "results":
-        from odelab.experiments.tables import markdown
+        from odelab.experiments.tables import markdown, put_into
 
-        print(markdown())
+        if given.into:
+            path = Path(given.into)
+            path.write_text(put_into(path.read_text(encoding="utf-8")), encoding="utf-8")
+        else:
+            print(markdown())
         return 0
     from odelab.experiments.reproduce import reproduce
     from odelab.training import TrainingDiverged

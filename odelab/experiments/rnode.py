@@ -83,6 +83,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         "nfe_training": 8,
         "last_nll": last["loss"],
         "last_nll_own_solver": last["own_solver"],
+        "last_nfe": last["nfe"],
         "target": first_below(history.validation, TARGET[key["data"]]),
         "cpu_seconds": round(last["cpu_seconds"], 1),
         "validations": history.validation,

@@ -1,0 +1,184 @@
+"""Planar flows, discrete against continuous (Chen et al. 2018, "NF against CNF"): density matching and likelihood.
+
+Density matching minimises KL(q‖p) to an energy's density: base samples are moved, ½‖z‖² becomes U. Maximum likelihood
+minimises KL(data‖q): data are moved, and U is the base's. Both are mean(U(end) − log det), so both are one loop.
+Every run is on the CPU, with gradients from `planar_kernels`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
+
+from odelab.datasets import ENERGIES, data_file, density, energy
+from odelab.experiments.planar_kernels import RMSPROP
+from odelab.experiments.planar_training import (
+    RK4_STEPS,
+    ContinuousTrainer,
+    DiscreteTrainer,
+    Recipe,
+    draw,
+    marks,
+)
+from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.results import Key
+from odelab.flows import CNF
+from odelab.flows.flow import Flow
+from odelab.flows.planar import PlanarCNF, PlanarDensity, PlanarFlow
+from odelab.training import load_checkpoint, save_checkpoint, seed_of
+
+WIDTHS = (2, 8, 32)
+DATA = ("circles", "moons")
+TEST_POINTS = 20_000
+SAVE_SECONDS = 30.0
+CHECKPOINT = "planar.safetensors"
+
+
+# The papers' numbers of iterations. Mini-batches of about a hundred are what planar flows were introduced with, by
+# RMSprop with momentum 0.9; the rates were chosen on a pilot with a seed of its own (`planar_pilot`).
+RECIPES = {
+    "full": {"cnf": Recipe(10_000, 3e-3, 512, 100), "nf": Recipe(500_000, 1e-4, 128, 1000)},
+    "lecture": {"cnf": Recipe(1000, 3e-3, 512, 100), "nf": Recipe(20_000, 1e-4, 128, 1000)},
+}
+
+
+def measure(model: Flow, target: str, n: int, seed: int = 1) -> dict[str, float]:
+    """How far the model is from the target, in nats, on n fresh points, with the standard error of that mean.
+
+    For an energy the true KL(q‖p), log Z included, and the own solver's where there is one; for data NLL and its gap to
+    the truth. The CNF is solved by dopri5 at 1e-6.
+    """
+    generator = torch.Generator().manual_seed(seed_of("planar-test", target, seed))
+    if target in ENERGIES:
+        z = torch.randn(n, 2, generator=generator)
+        x, log_det = model.transport(z, reverse=True)
+        excess = model.base.log_prob(z) - log_det - energy(target).log_prob(x)
+        return {"kl": excess.mean().item(), "kl_error": (excess.std() / n**0.5).item()}
+    truth = density(target)
+    x = truth.sample(n, generator)
+    log_q = model.log_prob(x)
+    excess = truth.log_prob(x) - log_q
+    result = {"nll": -log_q.mean().item(), "truth": truth.entropy}
+    return result | {"gap": excess.mean().item(), "gap_error": (excess.std() / n**0.5).item()}
+
+
+def examine(model: Flow, target: str) -> dict[str, Any]:
+    """The last measurement: more points, a second route over a grid, and the solver that the CNF was trained with."""
+    result: dict[str, Any] = measure(model, target, TEST_POINTS, seed=2)
+    if isinstance(model, CNF):
+        own = model.replace(method="rk4_classic", steps=RK4_STEPS)
+        result["nfe"] = model.stats.nfe if model.stats else 0
+        result["own_solver"] = next(iter(measure(own, target, TEST_POINTS, seed=2).values()))
+    where = energy(target) if target in ENERGIES else density(target)
+    points, area = where.grid(200, where.reach)
+    log_q = torch.cat([model.double().log_prob(part) for part in points.view(-1, 2).split(5000)])
+    model.float()
+    result["mass"] = log_q.exp().sum().item() * area
+    if target in ENERGIES:
+        log_p = where.log_prob(points.view(-1, 2))
+        result["kl_grid"] = (log_q.exp() * (log_q - log_p)).nan_to_num(0.0, math.inf).sum().item() * area
+        result["kl_from_target"] = (log_p.exp() * (log_p - log_q)).nan_to_num(0.0, math.inf).sum().item() * area
+    return result
+
+
+def run(key: Key, context: Context) -> dict[str, Any]:
+    """One flow for one target."""
+    return train(key, RECIPES[context.budget][key["flow"]], context)
+
+
+def train(key: Key, recipe: Recipe, context: Context) -> dict[str, Any]:
+    target, file = key["target"], context.folder / "run.safetensors"
+    torch.manual_seed(seed_of("planar-start", context.seed, key["flow"], key["width"]))
+    trainer = (DiscreteTrainer if key["flow"] == "nf" else ContinuousTrainer)(key, recipe)
+    chunks, curve, begin = recipe.iterations // recipe.chunk, [], 0
+    if context.resume and file.is_file():
+        saved = load_checkpoint(file)
+        begin, curve = saved["chunk"], saved["curve"]
+        trainer.load(saved["state"])
+    label = context.progress if isinstance(context.progress, str) else None
+    last = time.monotonic()
+    for chunk in tqdm(range(begin, chunks), label, chunks, initial=begin, disable=not context.progress, leave=False):
+        trainer.advance(draw(target, recipe, context.seed, chunk))
+        done = (chunk + 1) * recipe.chunk
+        if done in marks(recipe):
+            with torch.no_grad():
+                found = measure(trainer.model(), target, 5000)
+                curve.append([done, found["kl" if target in ENERGIES else "gap"]])
+        if time.monotonic() - last > SAVE_SECONDS:
+            save_checkpoint(file, {"chunk": chunk + 1, "curve": curve, "state": trainer.state})
+            last = time.monotonic()
+    with torch.no_grad():
+        model = trainer.model()
+        result = examine(model, target)
+    keep(model, key, context)
+    result |= {"curve": curve, "iterations": recipe.iterations, "batch": recipe.batch, "lr": recipe.lr}
+    if key["flow"] == "nf":
+        result |= RMSPROP
+    return {name: value if plain(value) else None for name, value in result.items()}
+
+
+def plain(value: Any) -> bool:
+    """False for NaN and infinity, which JSON has no word for: a run that diverged shows as null."""
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def name_of(key: Key) -> str:
+    return f"{key['flow']}-{key['width']}-{key['target']}"
+
+
+def keep(model: Flow, key: Key, context: Context) -> None:
+    """Put the weights of seed 0 of a full run where the lessons find them."""
+    if context.seed != 0 or context.budget != "full":
+        return
+    context.weights.mkdir(parents=True, exist_ok=True)
+    path = context.weights / CHECKPOINT
+    with FileLock(path.with_suffix(".lock")):
+        tensors = load_file(path) if path.is_file() else {}
+        tensors |= {f"{name_of(key)}.{k}": v.detach().clone() for k, v in model.state_dict().items()}
+        part = path.with_suffix(".part")
+        save_file(tensors, part)
+        part.replace(path)
+
+
+def trained(flow: str, width: int, target: str) -> CNF | PlanarDensity:
+    """The stored model of seed 0 of the full run: `.log_prob(x)`, `.sample((n,))`, `.transport(x)`.
+
+    Raises:
+        KeyError: when no such model is stored.
+    """
+    tensors = load_file(data_file(f"checkpoints/{CHECKPOINT}"))
+    prefix = name_of({"flow": flow, "width": width, "target": target}) + "."
+    state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    if not state:
+        raise KeyError(f"no {prefix[:-1]} in {CHECKPOINT}; there are {sorted({n.split('.')[0] for n in tensors})}")
+    model: CNF | PlanarDensity
+    if flow == "nf":
+        model = PlanarDensity(PlanarFlow(2, width), generates=target in ENERGIES)
+    else:
+        model = CNF(PlanarCNF(2, width))
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def keys(budget: str) -> list[Key]:
+    """The figure first, then the likelihoods; the long runs last."""
+    figure = [(flow, width, target) for flow in ("cnf", "nf") for width in WIDTHS for target in ENERGIES]
+    likelihood = [(flow, 64, target) for flow in ("cnf", "nf") for target in DATA]
+    return [{"flow": flow, "width": width, "target": target} for flow, width, target in figure + likelihood]
+
+
+EXPERIMENTS = {
+    "planar": Experiment(
+        name="planar",
+        title="planar NF against CNF: density matching with K = M = 2, 8, 32, likelihood with 64 (Chen et al. 2018)",
+        keys=keys,
+        run=run,
+        minutes={"lecture": 3, "full": 40},
+    )
+}

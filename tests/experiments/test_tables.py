@@ -1,0 +1,54 @@
+"""The tables of stored runs, and that the README shows what is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from odelab.__main__ import main
+from odelab.experiments import tables
+from odelab.experiments.results import Row, stored
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def row(key: dict[str, Any], seed: int, **result: Any) -> Row:
+    return Row(key, seed, "full", result, 1.0, "", "", "", "")
+
+
+def test_readme_shows_the_stored_runs() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert tables.START in text and tables.END in text
+    assert tables.put_into(text) == text, "python -m odelab results --into README.md puts them there"
+
+
+def test_mnist_keeps_ours_and_the_papers_apart() -> None:
+    runs = [
+        row({"body": "resnet"}, s, test_error=e, parameters=576778, saved_bytes=2e7) for s, e in enumerate((0.4, 0.6))
+    ]
+    (line,) = (line for line in tables.mnist_table(runs).splitlines() if line.startswith("| ResNet"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1:6] == ["0.50 ± 0.14", "2", "0.41", "576,778", "0.60 M"]
+
+
+def test_a_row_that_was_not_run_is_empty() -> None:
+    (line,) = (line for line in tables.mnist_table([]).splitlines() if line.startswith("| no block"))
+    assert [cell.strip() for cell in line.strip("|").split("|")][1:] == ["", "0", *[""] * 5]
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_every_row_of_a_stored_experiment_is_in_its_table(name: str) -> None:
+    rows = stored(name)
+    text = tables.TABLES[name][0](rows)
+    width = {line.count("|") for line in text.splitlines()}
+    assert len(width) == 1, "all lines have the same columns"
+    assert "nan" not in text.lower()
+
+
+def test_into_changes_only_what_is_between_the_markers(tmp_path: Path) -> None:
+    file = tmp_path / "page.md"
+    file.write_text(f"before\n{tables.START}\nold\n{tables.END}\nafter\n")
+    assert main(["results", "--into", str(file)]) == 0
+    assert file.read_text() == f"before\n{tables.START}\n{tables.markdown()}\n{tables.END}\nafter\n"
