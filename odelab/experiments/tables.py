@@ -90,8 +90,8 @@ def rnode_table(rows: list[Row]) -> str:
          over_seeds(runs, "straightness", ".2f"), str(len(runs))]
         for (data, penalty), runs in by_key(rows, "data", "penalty").items()
     ]  # fmt: skip
-    header = ("data", "penalty", "NLL, best", "NLL, last", "by its own two steps", "NFE, best", "NFE, last", "∫‖f‖²", "∫‖∇f‖²",
-              "length ÷ distance", "seeds")  # fmt: skip
+    header = ("data", "penalty", "NLL, best", "NLL, last", "by its own two steps", "NFE, best", "NFE, last",
+              "∫‖f‖²", "∫‖∇f‖²", "length ÷ distance", "seeds")  # fmt: skip
     return table(header, lines)
 
 
