@@ -60,6 +60,13 @@ def gated_planar(z: Tensor, w: Tensor, u: Tensor, b: Tensor, gate: Tensor) -> tu
     return h @ (gate[..., None] * u), divergence[..., 0]
 
 
+def unpack(raw: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """w, u (…, M, d), b and gate (…, M) from rows (…, M (2 d + 2)): all w, all u, all b, all gates before σ."""
+    width = raw.shape[-1] // (2 * dim + 2)
+    w, u, b, gate = raw.split((width * dim, width * dim, width, width), -1)
+    return w.unflatten(-1, (width, dim)), u.unflatten(-1, (width, dim)), b, gate.sigmoid()
+
+
 class PlanarLayer(nn.Module):
     """One planar layer with parameters w, u (d,) and b (): z (…, d) -> z′ (…, d), log_det (…)."""
 
@@ -160,13 +167,13 @@ class PlanarCNF(nn.Module):
         sizes = (1, hidden, hidden, width * (2 * dim + 2))
         self.first, self.second, self.last = (nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
 
+    def raw(self, t: Tensor) -> Tensor:
+        """The hypernetwork's output at times t (…): (…, M (2 dim + 2)), for `unpack`."""
+        return self.last(self.second(self.first(t[..., None]).tanh()).tanh())
+
     def units(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """w, u (…, M, d), b and gate (…, M) of the units at times t (…)."""
-        hidden = self.second(self.first(t[..., None]).tanh()).tanh()
-        w, u, rest = self.last(hidden).split((self.width * self.dim, self.width * self.dim, 2 * self.width), -1)
-        b, gate = rest.unflatten(-1, (2, self.width)).unbind(-2)
-        shape = (self.width, self.dim)
-        return w.unflatten(-1, shape), u.unflatten(-1, shape), b, gate.sigmoid()
+        return unpack(self.raw(t), self.dim)
 
     def with_divergence(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
         """f (…, dim) and its divergence (…), in closed form, at one time t and points z (…, dim)."""
