@@ -2,7 +2,8 @@
 
 from odelab.training.batches import Epochs, seed_of
 from odelab.training.checkpoint import BrokenCheckpoint, load_checkpoint, save_checkpoint
-from odelab.training.fit import History, TrainingDiverged, adam, fit
+from odelab.training.fit import adam, fit
+from odelab.training.run import History, TrainingDiverged
 from odelab.training.schedules import constant, cosine, one_cycle
 
 __all__ = [

@@ -33,6 +33,8 @@ class Epochs:
             raise ValueError(f"batch = {batch} does not fit {n} samples")
         if batch % world:
             raise ValueError(f"batch = {batch} does not divide among {world} processes")
+        if not 0 <= rank < world:
+            raise ValueError(f"rank = {rank} of {world} processes: they are numbered from 0")
         self.n, self.batch, self.seed, self.rank, self.world = n, batch, seed, rank, world
         self.steps = n // batch
         self._epoch = -1
@@ -41,6 +43,6 @@ class Epochs:
     def __call__(self, step: int) -> Tensor:
         epoch, position = divmod(step, self.steps)
         if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(seed_of("epoch", self.seed, epoch))
-            self._epoch, self._order = epoch, torch.randperm(self.n, generator=generator)
+            generator = torch.Generator("cpu").manual_seed(seed_of("epoch", self.seed, epoch))
+            self._epoch, self._order = epoch, torch.randperm(self.n, generator=generator, device="cpu")
         return self._order[position * self.batch : (position + 1) * self.batch][self.rank :: self.world]

@@ -23,6 +23,8 @@ class BrokenCheckpoint(ValueError):
 def flatten(tree: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """The tree with each tensor replaced by its name, under which it is added to ``tensors``."""
     if isinstance(tree, Tensor):
+        while path in tensors:
+            path += "'"  # keys may have dots in them
         tensors[path] = tree.detach().contiguous()
         return {"tensor": path}
     if isinstance(tree, dict):
@@ -70,9 +72,13 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            tree = json.loads((file.metadata() or {})["odelab"])
+            header = file.metadata() or {}
+            if "odelab" not in header:
+                raise BrokenCheckpoint(f"{path} is a safetensors file, but no checkpoint of a run; pass another file")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-        return unflatten(tree, tensors)
-    except (SafetensorError, KeyError, ValueError) as error:
+        return unflatten(json.loads(header["odelab"]), tensors)
+    except BrokenCheckpoint:
+        raise
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
         message = f"{path} is not a whole checkpoint ({error}); delete it to start this run anew"
         raise BrokenCheckpoint(message) from error

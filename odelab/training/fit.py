@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +15,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from odelab.training.batches import seed_of
-from odelab.training.checkpoint import load_checkpoint, save_checkpoint
 from odelab.training.interrupt import Interruptible
+from odelab.training.run import History, Run
 from odelab.training.schedules import Schedule, constant
 
 Loss = Callable[[Any, Any], Tensor]  # (model, batch) -> 0-d tensor
 Optimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss is NaN or infinite; `step` says when. The last checkpoint, from before, is kept."""
-
-    def __init__(self, message: str, step: int) -> None:
-        super().__init__(message)
-        self.step = step
-
-
-@dataclass
-class History:
-    """What a run measured on its way.
-
-    Attributes:
-        loss: training loss of every step.
-        validation: one dict per validation, with "step" and whatever `validate` returned.
-        best: the entry of `validation` with the least "loss"; None without validation.
-        step: steps done; less than asked for after an early stop.
-        seconds: wall time, that of earlier sittings included.
-        stopped: "finished", or "early stop".
-    """
-
-    loss: list[float] = field(default_factory=list)
-    validation: list[dict[str, float]] = field(default_factory=list)
-    best: dict[str, float] | None = None
-    step: int = 0
-    seconds: float = 0.0
-    stopped: str = "finished"
 
 
 class _Objective(nn.Module):
@@ -119,17 +89,19 @@ def fit(
         raise ValueError(f"keep is {keep!r}; it can be 'best' or 'last'")
     if (every is None) != (validate is None):
         raise ValueError("validate and every belong together: what to measure, and every how many steps")
+    if resume and not checkpoint:
+        raise ValueError("resume goes on from a checkpoint: say which file")
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     model.to(fabric.device)
     raw = (optimizer or adam())([p for p in model.parameters() if p.requires_grad])
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
     objective, opt = fabric.setup(_Objective(model, loss), raw)
-    run = _Run(model, average, raw, checkpoint, seed, steps)
+    run = Run(model, average, raw, checkpoint, seed, steps)
     if resume and checkpoint and Path(checkpoint).is_file():
         run.restore(fabric.device)
-    history, rates = run.history, [group["lr"] for group in raw.param_groups]
-    rates = run.rates or rates
-    run.rates = rates
+    fabric.barrier()  # nobody saves before all have read
+    history = run.history
+    rates = run.rates = run.rates or [group["lr"] for group in raw.param_groups]
     bar = tqdm(
         total=steps,
         initial=history.step,
@@ -146,14 +118,9 @@ def fit(
                 group["lr"] = rate * schedule(step / steps)
             model.train()
             value = objective(batches(step))
-            number = value.item()
+            number, asked = _together(fabric, value, interrupt.asked)
             if not math.isfinite(number):
-                raise TrainingDiverged(
-                    f"the loss is {number} at step {step} of {steps}; lower the learning rate"
-                    + ("" if clip else " or clip the gradient")
-                    + (f". {checkpoint} holds the run before" if checkpoint and Path(checkpoint).is_file() else ""),
-                    step,
-                )
+                raise run.diverged(f"the loss is {number} at", step)
             raw.zero_grad()
             fabric.backward(value)
             if clip:
@@ -166,84 +133,30 @@ def fit(
             history.seconds = time.perf_counter() - start
             bar.update()
             if validate and every and (history.step % every == 0 or history.step == steps):
-                run.validate(validate, patience)
+                run.validate(lambda model: fabric.broadcast(validate(model)), patience)
                 bar.set_postfix({k: f"{v:.4g}" for k, v in history.validation[-1].items() if k != "step"})
-            due = time.perf_counter() - saved > save_seconds or history.step == steps or interrupt.asked
-            if checkpoint and (due or history.stopped != "finished") and fabric.global_rank == 0:
-                run.save()
+            stop = interrupt.asked if fabric.world_size == 1 else asked
+            ends = history.step == steps or history.stopped != "finished" or stop
+            if ends or time.perf_counter() - saved > save_seconds:
+                run.check()
+                if checkpoint and fabric.global_rank == 0:
+                    run.save()
                 saved = time.perf_counter()
-            if interrupt.asked:
-                raise KeyboardInterrupt(f"stopped after step {history.step}; resume=True goes on from {checkpoint}")
+            if stop:
+                how = (
+                    f"resume=True goes on from {checkpoint}"
+                    if checkpoint
+                    else "without a checkpoint its steps are lost"
+                )
+                raise KeyboardInterrupt(f"stopped after step {history.step}; {how}")
     run.leave(keep)
     return history
 
 
-class _Run:
-    """Everything a checkpoint has to hold."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        average: AveragedModel | None,
-        optimizer: torch.optim.Optimizer,
-        path: str | Path | None,
-        seed: int,
-        steps: int,
-    ) -> None:
-        self.model, self.average, self.optimizer, self.path = model, average, optimizer, path
-        self.identity = {"seed": seed, "steps": steps, "parameters": sum(p.numel() for p in model.parameters())}
-        self.history = History()
-        self.rates: list[float] = []
-        self.best: dict[str, Tensor] | None = None
-        self.waited = 0
-
-    @property
-    def kept(self) -> nn.Module:
-        """The module whose weights count."""
-        return self.average.module if self.average else self.model
-
-    def validate(self, measure: Callable[[nn.Module], dict[str, float]], patience: int | None) -> None:
-        self.kept.eval()
-        with torch.no_grad():
-            entry = {"step": self.history.step, **{k: float(v) for k, v in measure(self.kept).items()}}
-        self.history.validation.append(entry)
-        if self.history.best is None or entry["loss"] < self.history.best["loss"]:
-            self.history.best, self.waited = entry, 0
-            self.best = {name: tensor.clone() for name, tensor in self.kept.state_dict().items()}
-        else:
-            self.waited += 1
-            if patience and self.waited >= patience:
-                self.history.stopped = "early stop"
-
-    def save(self) -> None:
-        state = {
-            "identity": self.identity,
-            "history": vars(self.history) | {"loss": torch.tensor(self.history.loss, dtype=torch.float64)},
-            "rates": self.rates,
-            "waited": self.waited,
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict() if self.average else None,
-            "optimizer": self.optimizer.state_dict(),
-            "best": self.best,
-        }
-        save_checkpoint(self.path or "", state)
-
-    def restore(self, device: torch.device) -> None:
-        state = load_checkpoint(self.path or "", device)
-        if state["identity"] != self.identity:
-            raise ValueError(
-                f"{self.path} is of another run: it has {state['identity']}, this one {self.identity}; "
-                "move it away, or pass another checkpoint file"
-            )
-        self.history = History(**(state["history"] | {"loss": state["history"]["loss"].tolist()}))
-        self.rates, self.waited, self.best = state["rates"], state["waited"], state["best"]
-        self.model.load_state_dict(state["model"])
-        if self.average:
-            self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-
-    def leave(self, keep: str) -> None:
-        """Put the weights that count into the model, in evaluation mode."""
-        weights = self.best if keep == "best" and self.best is not None else self.kept.state_dict()
-        self.model.load_state_dict({name: tensor.clone() for name, tensor in weights.items()})
-        self.model.eval()
+def _together(fabric: Fabric, loss: Tensor, asked: bool) -> tuple[float, bool]:
+    """The mean loss of all processes, and whether any of them is asked to stop: they go on and end together."""
+    if fabric.world_size == 1:
+        return loss.item(), asked
+    both = torch.stack([loss.detach().float(), loss.new_tensor(asked, dtype=torch.float32)])
+    mean = fabric.all_reduce(both, reduce_op="mean")
+    return float(mean[0]), bool(mean[1] > 0)
