@@ -105,7 +105,8 @@ class ConcatSquashConv2d(TimeLinear):
     @staticmethod
     def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """x (…, channels_in, height, width) -> (…, channels_out, height, width)."""
-        return F.conv2d(x.flatten(0, -4), weight, bias, padding=1).unflatten(0, x.shape[:-3])
+        y = F.conv2d(x.reshape(-1, *x.shape[-3:]), weight, bias, padding=1)
+        return y.view(*x.shape[:-3], *y.shape[1:])
 
 
 def _tanh(a: Tensor) -> tuple[Tensor, Tensor]:

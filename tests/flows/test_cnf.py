@@ -1,0 +1,141 @@
+"""The density of a CNF: against closed forms, against its own samples, and as others' code sees it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from flow_problems import LinearField, Plain, Reversed, gradient, mlp, points
+from torch.distributions import Independent, MultivariateNormal, Normal, TransformedDistribution, constraints
+
+from odelab.flows import CNF, CNFTransform
+
+TIGHT = {"rtol": 1e-9, "atol": 1e-9}
+
+
+@pytest.mark.parametrize("divergence", ["exact", "hutchinson"])
+def test_a_linear_field_gives_the_gaussian_of_the_matrix_exponential(divergence):
+    """z(1) = e^A x is N(0, 1), so x is N(0, e^{−A} e^{−Aᵀ}); with signs as probes a diagonal A has no variance."""
+    matrix = torch.tensor([[0.8, 0.0], [0.0, -0.4]] if divergence == "hutchinson" else [[0.3, 1.0], [-0.7, -0.2]])
+    matrix = matrix.double()
+    back = torch.linalg.matrix_exp(-matrix)
+    reference = MultivariateNormal(torch.zeros(2).double(), back @ back.T)
+    flow, x = CNF(LinearField(matrix), divergence=divergence, **TIGHT), points()
+    torch.testing.assert_close(flow.log_prob(x), reference.log_prob(x), rtol=0, atol=1e-7)
+    z, log_det = flow.transport(x)
+    torch.testing.assert_close(z, x @ torch.linalg.matrix_exp(matrix).T, rtol=0, atol=1e-7)
+    torch.testing.assert_close(log_det, matrix.trace().expand(6), rtol=0, atol=1e-7)
+
+
+def test_it_is_a_density():
+    axis = torch.linspace(-7, 7, 141, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis)
+    with torch.no_grad():
+        total = CNF(mlp()).log_prob(grid).exp().sum() * (axis[1] - axis[0]) ** 2
+    assert abs(total - 1) < 1e-3
+
+
+def test_samples_are_distributed_like_the_density():
+    """E[−log p] over samples is the entropy: that of the base less the mean log-determinant."""
+    torch.manual_seed(0)
+    flow = CNF(LinearField(torch.tensor([[0.5, 0.2], [0.0, -1.0]])))
+    x = flow.sample((50, 40))
+    assert x.shape == (50, 40, 2) and not x.requires_grad
+    entropy = math.log(2 * math.pi * math.e) - (-0.5)
+    assert abs(-flow.log_prob(x).mean() - entropy) < 0.1
+
+
+def test_there_and_back():
+    flow, x = CNF(mlp(), **TIGHT), points()
+    z, log_det = flow.transport(x)
+    back, other = flow.transport(z, reverse=True)
+    torch.testing.assert_close(back, x, rtol=0, atol=1e-7)
+    torch.testing.assert_close(other, -log_det, rtol=0, atol=1e-7)
+    torch.testing.assert_close(flow.inverse(z), back, rtol=0, atol=1e-7)
+    jacobian = torch.autograd.functional.jacobian(lambda row: flow.transport(row)[0], x[0])
+    torch.testing.assert_close(torch.linalg.slogdet(jacobian)[1], log_det[0], rtol=0, atol=1e-7)
+
+
+def test_the_trajectory_begins_with_the_density_and_ends_with_the_base():
+    flow, x = CNF(mlp(), t1=0.5, **TIGHT), points(6).view(2, 3, 2)
+    t = torch.tensor([0.0, 0.1, 0.5])
+    z, log_density = flow.trajectory(x, t)
+    assert z.shape == (3, 2, 3, 2) and log_density.shape == (3, 2, 3)
+    torch.testing.assert_close(log_density[0], flow.log_prob(x))
+    torch.testing.assert_close(log_density[-1], flow.base.log_prob(z[-1]))
+    inner, middle = flow.trajectory(x, t[1:2])
+    torch.testing.assert_close(inner[0], z[1], rtol=0, atol=1e-6)
+    torch.testing.assert_close(middle[0], log_density[1], rtol=0, atol=1e-6)
+    # on from there it is the flow of the time that is left
+    late = CNF(_Later(flow.field, 0.1), t1=0.4, **TIGHT)
+    torch.testing.assert_close(late.log_prob(z[1]), log_density[1], rtol=0, atol=1e-6)
+
+
+class _Later(Plain):
+    def __init__(self, field, delay):
+        super().__init__(field)
+        self.delay = delay
+
+    def forward(self, t, z):
+        return self.field(t + self.delay, z)
+
+
+def test_gradients_agree():
+    field, x = mlp(hidden=(4,)), points(3)
+    found = {}
+    for how in ("backprop", "checkpoint", "adjoint"):
+        for name, f in (("pushed", field), ("pulled", Plain(field))):
+            flow = CNF(f, gradient=how, regularizers=("kinetic", "jacobian"), **TIGHT)
+            log_prob, costs = flow.log_prob_and_costs(x)
+            loss = -log_prob.mean() + 0.1 * costs["kinetic"].mean() + 0.2 * costs["jacobian"].mean()
+            found[how, name] = gradient(loss, field)
+    for key, value in found.items():
+        torch.testing.assert_close(value, found["backprop", "pushed"], rtol=0, atol=1e-6, msg=str(key))
+
+
+# --- as a torch.distributions object ---
+
+
+def test_distribution():
+    flow, x = CNF(mlp(), **TIGHT), points()
+    distribution = flow.distribution()
+    torch.testing.assert_close(distribution.log_prob(x), flow.log_prob(x))
+    assert distribution.event_shape == (2,) and distribution.batch_shape == ()
+    torch.manual_seed(0)
+    sample = distribution.sample((3, 4))
+    torch.manual_seed(0)
+    torch.testing.assert_close(sample, flow.sample((3, 4)), rtol=0, atol=1e-6)
+    assert distribution.has_rsample and distribution.rsample((2,)).requires_grad
+
+
+def test_transform_between_other_transforms():
+    flow, x = CNF(mlp(), **TIGHT), points().exp()
+    transform = CNFTransform(flow)
+    assert transform.bijective and transform.domain == transform.codomain == constraints.real_vector
+    assert transform == CNFTransform(flow) and transform != CNFTransform(CNF(mlp()))
+    z = transform.inv(x.log())
+    torch.testing.assert_close(transform(z), x.log(), rtol=0, atol=1e-7)
+    torch.testing.assert_close(transform.log_abs_det_jacobian(z, x.log()), -flow.transport(x.log())[1])
+    lognormal = TransformedDistribution(flow.base, [transform, torch.distributions.ExpTransform()])
+    torch.testing.assert_close(lognormal.log_prob(x), flow.log_prob(x.log()) - x.log().sum(-1))
+
+
+def test_a_density_through_the_transform_costs_one_solve(monkeypatch):
+    flow, solves = CNF(mlp()), []
+    solve = flow.transport
+    monkeypatch.setattr(flow, "transport", lambda *args, **how: (solves.append(1), solve(*args, **how))[1])
+    flow.distribution().log_prob(points())
+    assert len(solves) == 1
+
+
+def test_another_base_and_a_reversed_field():
+    """With the field reversed, base and data change places."""
+    base = Independent(Normal(torch.tensor([1.0, -1.0]).double(), torch.tensor([0.5, 2.0]).double()), 1)
+    field, x = mlp(), points()
+    there, back = CNF(field, base, **TIGHT), CNF(Reversed(field), base, **TIGHT)
+    z, log_det = there.transport(x)
+    again, other = back.transport(z)
+    torch.testing.assert_close(again, x, rtol=0, atol=1e-7)
+    torch.testing.assert_close(other, -log_det, rtol=0, atol=1e-7)
+    torch.testing.assert_close(there.log_prob(x), base.log_prob(z) + log_det)
