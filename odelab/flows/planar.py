@@ -179,7 +179,9 @@ class PlanarCNF(nn.Module):
         """f (…, dim) and its divergence (…), in closed form, at one time t and points z (…, dim)."""
         if z.shape[-1] != self.dim:
             raise ValueError(f"PlanarCNF has dim={self.dim}, z has shape {tuple(z.shape)}: its last size must be dim")
-        f, divergence = gated_planar(z.reshape(-1, self.dim), *self.units(torch.as_tensor(t).to(z)))
+        f, divergence = gated_planar(
+            z.reshape(-1, self.dim), *self.units(torch.as_tensor(t, dtype=z.dtype, device=z.device))
+        )
         return f.reshape(z.shape), divergence.reshape(z.shape[:-1])
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
