@@ -19,7 +19,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--budget", default="lecture", choices=("lecture", "full"), help="minutes, or the papers' scale")
     run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps or auto; several GPUs: under torchrun")
     run.add_argument("--seeds", type=int, nargs="+", metavar="N", help="in place of the experiment's own")
-    run.add_argument("--only", nargs="+", default=[], metavar="NAME=VALUE", help="runs whose key has these")
+    run.add_argument(
+        "--only", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="runs whose key has these"
+    )
     run.add_argument("--resume", action="store_true", help="keep finished runs, go on with one that was cut off")
     run.add_argument("--again", action="store_true", help="do finished runs anew")
     return top
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(markdown())
         return 0
     from odelab.experiments.reproduce import reproduce
+    from odelab.solvers.errors import SolverError
     from odelab.training import TrainingDiverged
 
     try:
@@ -73,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted; the same command with --resume goes on from here.", file=sys.stderr)
         return 130
-    except TrainingDiverged as error:
+    except (TrainingDiverged, SolverError, OSError) as error:
         print(f"odelab: {error}", file=sys.stderr)
         return 1
     except ValueError as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import importlib
 import importlib.util
+import os
 import platform
+import shlex
 import shutil
 import subprocess
 import time
@@ -19,7 +21,7 @@ from tqdm.auto import tqdm
 from odelab.datasets.series import FOLDERS
 from odelab.experiments.registry import EXPERIMENTS, Context, Experiment
 from odelab.experiments.results import Key, Row, add_row, load_rows, result_file, run_name
-from odelab.training.devices import make_fabric
+from odelab.training.devices import make_fabric, resolved
 
 
 def experiment(name: str) -> Experiment:
@@ -47,10 +49,10 @@ def commit() -> str:
         return "unknown"
 
 
-def device_name(kind: str) -> str:
+def device_name(device: str) -> str:
     """The device in words, with the threads where it is a CPU."""
-    if kind == "cuda":
-        return torch.cuda.get_device_name()
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -58,7 +60,7 @@ def device_name(kind: str) -> str:
     except (OSError, StopIteration):
         pass
     threads = torch.get_num_threads()
-    return f"{model}, {threads} thread{'s' * (threads > 1)}"
+    return f"{model}, " + ("GPU" if device == "mps" else f"{threads} thread{'s' * (threads > 1)}")
 
 
 def matches(key: Key, only: Sequence[str]) -> bool:
@@ -78,7 +80,7 @@ def reproduce(
     out: Path | None = None,
     progress: bool = True,
 ) -> Path:
-    """Do the runs and return the file with their rows.
+    """Do the runs and return the file with their rows. Under torchrun all processes train, and the first one writes.
 
     Args:
         budget: "lecture" or "full".
@@ -89,13 +91,14 @@ def reproduce(
         out: the file, in place of the usual one.
 
     Raises:
-        ValueError: for a name, budget, key or device that is not there, and when rows are there and it is not said
-            whether to resume or to begin again.
+        ValueError: for a name, budget, key or device that is not there, when rows are there and it is not said
+            whether to resume or to begin again, and for a result that cannot be stored.
     """
     what = experiment(name)
     if budget not in ("lecture", "full"):
         raise ValueError(f"budget is {budget!r}; it can be 'lecture' or 'full'")
-    seeds = tuple(what.seeds[budget] if seeds is None else seeds)
+    device, writes = resolved(device), os.environ.get("RANK", "0") == "0"
+    seeds = tuple(dict.fromkeys(what.seeds[budget] if seeds is None else seeds))
     keys = [key for key in what.keys(budget) if matches(key, only)]
     if not keys:
         known = "; ".join(" ".join(f"{k}={v}" for k, v in key.items()) for key in what.keys(budget))
@@ -106,26 +109,29 @@ def reproduce(
     if len(todo) < len(keys) * len(seeds) and not (resume or again):
         there = len(keys) * len(seeds) - len(todo)
         raise ValueError(f"{path} has {there} of these runs; --resume keeps them, --again does them anew")
-    scratch = FOLDERS[1].parent / "build" / "runs" if path.parts[-2:-1] != ("odelab-results",) else path.parent / "runs"
+    ours = path == result_file(name, budget) and path.is_absolute()  # relative where there is no checkout
+    scratch = (FOLDERS[1].parent / "build" if ours else path.parent) / "runs"
     for number, (key, seed) in enumerate(todo, 1):
         label = f"{name} {number}/{len(todo)} {run_name(key, seed)}"
-        tqdm.write(label) if progress else None
+        tqdm.write(label) if progress and writes else None
         folder = scratch / name / budget / run_name(key, seed)
-        if folder.exists() and not resume:
+        if writes and folder.exists() and not resume:
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         start, before = time.perf_counter(), _minutes(folder)
-        clock = folder / "minutes"
+        minutes = before
         try:
             measured = what.run(key, _context(seed, budget, folder, path, resume, label if progress else False, device))
         finally:
-            minutes = before + (time.perf_counter() - start) / 60
-            clock.write_text(f"{minutes}")
+            minutes += (time.perf_counter() - start) / 60
+            if writes:
+                (folder / "minutes").write_text(f"{minutes}")
+        if not writes:
+            continue
         command = f"python -m odelab reproduce {name} --budget {budget} --seeds {seed}"
-        command += "".join(f" --only {k}={v}" for k, v in key.items())
+        command += " --only" * bool(key) + "".join(f" {shlex.quote(f'{k}={v}')}" for k, v in key.items())
         when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-        kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-        row = Row(key, seed, budget, measured, round(minutes, 2), command, commit(), device_name(kind), when)
+        row = Row(key, seed, budget, measured, round(minutes, 2), command, commit(), device_name(device), when)
         add_row(path, name, row)
         shutil.rmtree(folder)
     return path

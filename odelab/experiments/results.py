@@ -6,7 +6,7 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,14 @@ def load_rows(path: Path) -> list[Row]:
 
 
 def add_row(path: Path, name: str, row: Row) -> None:
-    """Put a row into the file, in place of one of the same key and seed; safe with several processes at it."""
+    """Put a row into the file, in place of one of the same key and seed; safe with several processes at it.
+
+    Raises:
+        ValueError: when the row holds what JSON cannot, or the file is not one of ours; the file stays as it is.
+    """
+    wrong = list(unstorable(asdict(row)))
+    if wrong:
+        raise ValueError(f"{row.name} cannot be stored, nor could be read by others: {', '.join(wrong)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         others = [old for old in load_rows(path) if (old.key, old.seed, old.budget) != (row.key, row.seed, row.budget)]
@@ -98,6 +105,22 @@ def add_row(path: Path, name: str, row: Row) -> None:
         part = path.with_suffix(".part")
         part.write_text(f'{{"name": {json.dumps(name)}, "rows": [\n{lines}\n]}}\n', encoding="utf-8")
         os.replace(part, path)
+
+
+def unstorable(value: Any, where: str = "") -> Iterator[str]:
+    """Each part of a value that JSON has no word for: NaN, infinity, tensors, keys that are not text."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from unstorable(part, f"{where}.{key}".lstrip("."))
+            if not isinstance(key, str):
+                yield f"the key {key!r} in {where}"
+    elif isinstance(value, (list, tuple)):
+        for i, part in enumerate(value):
+            yield from unstorable(part, f"{where}[{i}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{where} is {value}"
+    elif not isinstance(value, (str, int, float, type(None))):
+        yield f"{where} is a {type(value).__name__}"
 
 
 def stored(name: str, budget: str = "full") -> list[Row]:

@@ -8,6 +8,22 @@ import torch
 from lightning_fabric import Fabric
 
 
+def resolved(device: str) -> str:
+    """The device that a text stands for: "auto" is a GPU where there is one, and any other text itself.
+
+    Raises:
+        ValueError: for a device that is not there.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    kind, colon, index = device.partition(":")
+    if not there.get(kind) or (colon and not (index.isdecimal() and int(index) < there[kind])):
+        names = ", ".join(f"{name}:{i}" if name == "cuda" else name for name in there for i in range(there[name]))
+        raise ValueError(f"device {device!r} is not there; this machine has {names}")
+    return device
+
+
 def make_fabric(device: str = "auto", precision: str = "32-true") -> Fabric:
     """A launched Fabric for "cpu", "cuda", "cuda:1", "mps" or "auto" (a GPU where there is one).
 
@@ -19,19 +35,14 @@ def make_fabric(device: str = "auto", precision: str = "32-true") -> Fabric:
     Raises:
         ValueError: for a device that is not there.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = device.partition(":")
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(kind):
-        names = ", ".join(name for name, usable in there.items() if usable)
-        raise ValueError(f"device {device!r} is not there; this machine has {names}")
+    kind, _, index = resolved(device).partition(":")
     processes = int(os.environ.get("WORLD_SIZE", 1))
-    devices: int | list[int] = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if not index else [int(index)]
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    devices: int | list[int] = [int(index)] if index and kind == "cuda" and processes == 1 else local
     if processes == 1:
         fabric = Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]
     else:
-        nodes = processes // int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+        nodes = processes // local
         fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy="ddp", precision=precision)  # type: ignore[arg-type]
     fabric.launch()
     return fabric

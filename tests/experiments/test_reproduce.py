@@ -1,0 +1,184 @@
+"""Runs are done once, written as they end, and go on where they were cut off."""
+
+import json
+import shlex
+import signal
+import time
+
+import pytest
+
+from odelab.__main__ import parser
+from odelab.experiments.reproduce import available, experiment, matches, reproduce
+from odelab.experiments.results import load_rows
+from odelab.training import BrokenCheckpoint, TrainingDiverged
+
+
+def go(fake, **settings):
+    return load_rows(
+        reproduce("fake", **({"budget": "full", "device": "cpu", "out": fake.path, "progress": False} | settings))
+    )
+
+
+def measured(rows):
+    return [(row.key, row.seed, row.result) for row in rows]
+
+
+def interrupt_in(line, seed, at):
+    def on_step(key, its_seed, step):
+        if (key["line"], its_seed, step) == (line, seed, at):
+            time.sleep(0.3)
+            signal.raise_signal(signal.SIGINT)
+
+    return on_step
+
+
+def test_every_run_leaves_a_row_and_nothing_else(fake):
+    rows = go(fake)
+    assert fake.done == [("up hill", 0), ("down/hill", 0), ("up hill", 1), ("down/hill", 1)]
+    assert [row.name for row in rows] == [
+        "down_hill-0.1-seed0",
+        "down_hill-0.1-seed1",
+        "up_hill-1e-05-seed0",
+        "up_hill-1e-05-seed1",
+    ]
+    assert all(row.result["steps"] == 6 and row.budget == "full" and row.minutes >= 0 for row in rows)
+    assert all(row.device.endswith("1 thread") and row.when.endswith("UTC") and row.commit for row in rows)
+    assert len({json.dumps(row.result) for row in rows}) == 4
+    assert not [
+        file for file in fake.path.parent.rglob("*") if file.is_file() and file.suffix not in (".json", ".lock")
+    ]
+
+
+def test_the_command_of_a_row_selects_that_row_alone(fake):
+    for row in go(fake):
+        given = parser().parse_args(shlex.split(row.command)[3:])
+        assert (given.name, given.budget, given.seeds) == ("fake", "full", [row.seed])
+        assert [key for key in fake.KEYS if matches(key, given.only)] == [row.key]
+    assert parser().parse_args(["reproduce", "fake", "--only", "a=1", "--only", "b=2"]).only == ["a=1", "b=2"]
+
+
+def test_rows_that_are_there_are_neither_lost_nor_done_again_unasked(fake):
+    first = go(fake, seeds=[0])
+    fake.done.clear()
+    with pytest.raises(
+        ValueError, match=r"fake\.json has 2 of these runs; --resume keeps them, --again does them anew"
+    ):
+        go(fake)
+    assert fake.done == []
+    rows = go(fake, resume=True)
+    assert fake.done == [("up hill", 1), ("down/hill", 1)]
+    assert [row for row in rows if row.seed == 0] == first
+    fake.done.clear()
+    assert go(fake, resume=True) == rows and fake.done == []
+    assert len(go(fake, again=True, seeds=[1, 1])) == 4
+    assert fake.done == [("up hill", 1), ("down/hill", 1)]
+
+
+def test_budgets_have_rows_of_their_own(fake):
+    go(fake, budget="lecture")
+    rows = go(fake, seeds=[0])
+    assert sorted((row.name, row.budget) for row in rows) == [
+        ("down_hill-0.1-seed0", "full"),
+        ("up_hill-1e-05-seed0", "full"),
+        ("up_hill-1e-05-seed0", "lecture"),
+    ]
+
+
+def test_only_some_runs(fake):
+    go(fake, only=["line=up hill"], seeds=[2])
+    assert fake.done == [("up hill", 2)]
+    go(fake, only=["rate=0.1,0.2", "line=down/hill"], seeds=[3])
+    assert fake.done[1:] == [("down/hill", 3)]
+    for only in (["line=up"], ["colour=red"], ["line"], ["rate=0.1", "line=up hill"]):
+        with pytest.raises(
+            ValueError, match=f"no run of fake is {' '.join(only)}; there are: line=up hill rate=1e-05; line"
+        ):
+            go(fake, only=only)
+
+
+def test_an_interrupted_run_goes_on_and_its_minutes_add_up(fake):
+    expected = measured(go(fake))
+    fake.path.unlink()
+    fake.done.clear()
+    fake.on_step = interrupt_in("down/hill", 0, 3)
+    with pytest.raises(KeyboardInterrupt):
+        go(fake)
+    assert [row.name for row in load_rows(fake.path)] == ["up_hill-1e-05-seed0"]
+    folder = fake.path.parent / "runs" / "fake" / "full" / "down_hill-0.1-seed0"
+    assert sorted(file.name for file in folder.iterdir()) == ["minutes", "run.safetensors"]
+    first = float((folder / "minutes").read_text())
+    assert first > 0.3 / 60
+    steps = []
+    fake.on_step = lambda key, seed, step: steps.append(step) if (key["line"], seed) == ("down/hill", 0) else None
+    rows = go(fake, resume=True)
+    assert steps == [4, 5]
+    assert measured(rows) == expected
+    assert next(row for row in rows if row.name == "down_hill-0.1-seed0").minutes >= round(first, 2)
+    assert not folder.exists()
+
+
+def test_without_resume_a_cut_off_run_begins_anew(fake):
+    fake.on_step = interrupt_in("up hill", 0, 3)
+    with pytest.raises(KeyboardInterrupt):
+        go(fake, seeds=[0])
+    steps = []
+    fake.on_step = lambda key, seed, step: steps.append(step)
+    go(fake, seeds=[0])
+    assert steps == [*range(6), *range(6)]
+
+
+def test_a_run_that_fails_leaves_the_rows_before_it_and_its_checkpoint(fake):
+    def on_step(key, seed, step):
+        if key["line"] == "down/hill" and step == 2:
+            raise TrainingDiverged("the loss is nan", step)
+
+    fake.on_step = on_step
+    with pytest.raises(TrainingDiverged):
+        go(fake, seeds=[0])
+    assert [row.key["line"] for row in load_rows(fake.path)] == ["up hill"]
+
+
+def test_a_result_that_is_nan_is_not_written_and_not_lost(fake, monkeypatch):
+    good = fake.EXPERIMENTS["fake"].run
+    bad = fake.Experiment(
+        **(vars(fake.EXPERIMENTS["fake"]) | {"run": lambda k, c: good(k, c) | {"nll": [0.0, float("nan")]}})
+    )
+    with monkeypatch.context() as patch:
+        patch.setitem(fake.EXPERIMENTS, "fake", bad)
+        with pytest.raises(ValueError, match=r"up_hill-1e-05-seed0 cannot be stored.*result\.nll\[1\] is nan"):
+            go(fake, seeds=[0])
+    assert not fake.path.exists()
+    fake.on_step = lambda *_: pytest.fail("trained again")
+    rows = go(fake, seeds=[0], only=["line=up hill"], resume=True)
+    assert rows[0].result["steps"] == 6
+
+
+def test_a_broken_checkpoint_says_which_file_to_delete(fake):
+    fake.on_step = interrupt_in("up hill", 0, 3)
+    with pytest.raises(KeyboardInterrupt):
+        go(fake)
+    file = next(fake.path.parent.rglob("run.safetensors"))
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(BrokenCheckpoint, match=r"seed0/run\.safetensors is not a whole checkpoint.*delete it"):
+        go(fake, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [({"budget": "huge"}, "budget is 'huge'"), ({"device": "tpu"}, "device 'tpu' is not there; this machine has cpu")],
+)
+def test_wrong_settings_stop_before_anything_is_run(fake, settings, text):
+    with pytest.raises(ValueError, match=text):
+        go(fake, **settings)
+    assert fake.done == [] and not fake.path.parent.exists()
+
+
+def test_the_experiments_that_are_there():
+    with pytest.raises(ValueError, match="no experiment is called 'minst'; there are mnist, "):
+        experiment("minst")
+    for what in available():
+        for budget in ("lecture", "full"):
+            keys = what.keys(budget)
+            assert keys and what.seeds[budget] and what.minutes[budget] > 0
+            assert len({json.dumps(key) for key in keys}) == len(keys)
+            assert all(json.loads(json.dumps(key)) == key for key in keys)
