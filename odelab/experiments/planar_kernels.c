@@ -47,12 +47,12 @@ static void flow_block(int kind, int layers, int n, const float *theta, const fl
     float X[MAX_LAYERS + 1][BLOCK], Y[MAX_LAYERS + 1][BLOCK], H[MAX_LAYERS][BLOCK], gx[BLOCK], gy[BLOCK];
     memcpy(X[0], x, n * sizeof(float));
     memcpy(Y[0], y, n * sizeof(float));
-    float push[MAX_LAYERS], along[MAX_LAYERS];
+    float push[MAX_LAYERS], soft[MAX_LAYERS];
     for (int k = 0; k < layers; k++) {
         const float *p = theta + UNIT * k;
         float s = p[0] * p[2] + p[1] * p[3], norm = p[0] * p[0] + p[1] * p[1];
-        along[k] = fmaxf(s, 0.f) + log1pf(expf(-fabsf(s))) - 1.f;
-        push[k] = (along[k] - s) / norm;
+        soft[k] = fmaxf(s, 0.f) + log1pf(expf(-fabsf(s)));
+        push[k] = (soft[k] - 1.f - s) / norm;
         float u1 = p[2] + push[k] * p[0], u2 = p[3] + push[k] * p[1];
         for (int i = 0; i < n; i++) {
             float h = squash(p[0] * X[k][i] + p[1] * Y[k][i] + p[4]);
@@ -64,18 +64,19 @@ static void flow_block(int kind, int layers, int n, const float *theta, const fl
     energy_slope(kind, n, X[layers], Y[layers], gx, gy);
     for (int k = layers - 1; k >= 0; k--) {
         const float *p = theta + UNIT * k;
-        float u1 = p[2] + push[k] * p[0], u2 = p[3] + push[k] * p[1], c = along[k];
+        float u1 = p[2] + push[k] * p[0], u2 = p[3] + push[k] * p[1], c = soft[k] - 1.f;
         float a1 = 0, a2 = 0, ab = 0, v1 = 0, v2 = 0, vc = 0;
         for (int i = 0; i < n; i++) {
-            float h = H[k][i], slope = 1.f - h * h, share = slope / (1.f + c * slope);
+            /* 1 + c slope, without the cancellation at c = -1 */
+            float h = H[k][i], slope = 1.f - h * h, share = slope / (h * h + soft[k] * slope);
             float da = 2.f * c * h * share + slope * (gx[i] * u1 + gy[i] * u2);
             a1 += da * X[k][i]; a2 += da * Y[k][i]; ab += da;
             v1 += gx[i] * h; v2 += gy[i] * h; vc -= share;
             gx[i] += p[0] * da; gy[i] += p[1] * da;
         }
         /* u-hat = u + push w and c = softplus(s) - 1 back to w and u, with s = w.u and norm = |w|^2. */
-        float s = p[0] * p[2] + p[1] * p[3], norm = p[0] * p[0] + p[1] * p[1], soft = sigmoid(s);
-        float to_push = v1 * p[0] + v2 * p[1], to_s = to_push * (soft - 1.f) / norm + vc * soft;
+        float s = p[0] * p[2] + p[1] * p[3], norm = p[0] * p[0] + p[1] * p[1], rise = sigmoid(s);
+        float to_push = v1 * p[0] + v2 * p[1], to_s = to_push * (rise - 1.f) / norm + vc * rise;
         float to_norm = -2.f * to_push * push[k] / norm;
         float *g = grad + UNIT * k;
         g[0] += a1 + push[k] * v1 + to_s * p[2] + to_norm * p[0];

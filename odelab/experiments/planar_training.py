@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from odelab.datasets import ENERGIES, density
 from odelab.experiments.planar_kernels import cnf_gradient, train_flow
@@ -53,36 +52,60 @@ class DiscreteTrainer:
         flow = PlanarFlow(2, len(self.state["theta"]))
         w, u, b = self.state["theta"].split((2, 2, 1), 1)
         flow.load_state_dict({"w": w, "u": u, "b": b[:, 0]})
-        return PlanarDensity(flow, generates=self.generates)
+        return PlanarDensity(flow, generates=self.generates).double()
 
 
 class ContinuousTrainer:
     """M gated planar units by Adam, through steps of classical RK4; data stand at t = 0, the base at t = 1."""
 
     def __init__(self, key: Key, recipe: Recipe):
-        self.field = PlanarCNF(2, key["width"])
-        self.optimizer = torch.optim.Adam(self.field.parameters(), lr=recipe.lr, fused=True)
+        field = PlanarCNF(2, key["width"])
+        self.shapes = {name: parameter.shape for name, parameter in field.named_parameters()}
+        theta = nn.utils.parameters_to_vector(field.parameters()).detach()
+        self.state = {"theta": theta, "mean": torch.zeros_like(theta), "square": torch.zeros_like(theta)}
+        self.state["step"] = torch.zeros((), dtype=torch.int64)
+        self.recipe, self.width = recipe, key["width"]
         self.kind, self.generates = kind_of(key["target"]), key["target"] in ENERGIES
-        self.times = torch.linspace(0, 1, 2 * RK4_STEPS + 1)
+        self.times = torch.linspace(0, 1, 2 * RK4_STEPS + 1)[:, None]
+
+    def named(self, vector: Tensor) -> dict[str, Tensor]:
+        """Views of a vector of all parameters, by their names."""
+        parts = vector.split([shape.numel() for shape in self.shapes.values()])
+        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+
+    def gradient(self, points: Tensor, out: dict[str, Tensor]) -> None:
+        """∇ of the loss on points (2, n) into ``out``. Backward by hand: a graph would cost more."""
+        p = self.named(self.state["theta"])
+        first = torch.addmm(p["first.bias"], self.times, p["first.weight"].mT).tanh_()
+        second = torch.addmm(p["second.bias"], first, p["second.weight"].mT).tanh_()
+        raw = torch.addmm(p["last.bias"], second, p["last.weight"].mT)
+        # A model that generates moves the base's points from t = 1 to the data's side at 0.
+        slope = cnf_gradient(self.kind, raw, points, backwards=self.generates)
+        for name, inputs in (("last", second), ("second", first), ("first", self.times)):
+            torch.mm(slope.mT, inputs, out=out[f"{name}.weight"])
+            torch.sum(slope, 0, out=out[f"{name}.bias"])
+            if name != "first":
+                slope = (slope @ p[f"{name}.weight"]).mul_(1 - inputs * inputs)
 
     def advance(self, z: Tensor) -> None:
+        theta, mean, square, step = self.state.values()
+        gradient = torch.empty_like(theta)
+        out = self.named(gradient)
         for points in z:
-            raw = self.field.raw(self.times)
-            self.optimizer.zero_grad()
-            # A model that generates moves the base's points from t = 1 to the data's side at 0.
-            raw.backward(cnf_gradient(self.kind, raw, points, backwards=self.generates))
-            self.optimizer.step()
+            self.gradient(points, out)
+            step += 1
+            mean.lerp_(gradient, 0.1)
+            square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+            bias, spread = 1 - 0.9 ** int(step), (1 - 0.999 ** int(step)) ** 0.5
+            theta.addcdiv_(mean, square.sqrt().div_(spread).add_(1e-8), value=-self.recipe.lr / bias)
 
-    @property
-    def state(self) -> dict[str, Any]:
-        return {"field": self.field.state_dict(), "optimizer": self.optimizer.state_dict()}
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.field.load_state_dict(state["field"])
-        self.optimizer.load_state_dict(state["optimizer"])
+    def load(self, state: dict[str, Tensor]) -> None:
+        self.state = state
 
     def model(self) -> CNF:
-        return CNF(self.field, rtol=1e-6, atol=1e-6)
+        field = PlanarCNF(2, self.width)
+        field.load_state_dict(self.named(self.state["theta"]))
+        return CNF(field, rtol=1e-6, atol=1e-6)
 
 
 def kind_of(target: str) -> str:

@@ -29,7 +29,8 @@ def planar(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """z + u tanh(wᵀz + b) and the logarithm of its Jacobian's determinant. z, w, u: (…, d); b and log_det: (…)."""
     h = ((z * w).sum(-1) + b).tanh()
     # det(I + u h′ wᵀ) = 1 + h′ wᵀu, with h′ = 1 − h²: O(d) where a general determinant is O(d³).
-    return z + u * h[..., None], (1 + (1 - h * h) * (w * u).sum(-1)).abs().log()
+    determinant = h * h + (1 - h * h) * (1 + (w * u).sum(-1))  # the same, without cancellation at wᵀu = −1
+    return z + u * h[..., None], determinant.abs().log()
 
 
 def planar_inverse(y: Tensor, w: Tensor, u: Tensor, b: Tensor, *, bisections: int = 40) -> Tensor:

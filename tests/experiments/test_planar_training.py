@@ -59,6 +59,23 @@ def test_rmsprop_is_that_of_torch() -> None:
         torch.testing.assert_close(state["theta"], parameter.detach(), atol=2e-4, rtol=1e-3)
 
 
+@needs_compiler
+def test_the_hypernetwork_by_hand_and_adam_are_those_of_torch() -> None:
+    torch.manual_seed(1)
+    trainer = ContinuousTrainer({"flow": "cnf", "width": 4, "target": "U2"}, Recipe(4, 1e-2, 32, 4))
+    field = trainer.model().field
+    optimizer, times = torch.optim.Adam(field.parameters(), lr=1e-2), trainer.times[:, 0]
+    z = draw("U2", trainer.recipe, 0, 0)
+    for points in z:
+        raw = field.raw(times)
+        optimizer.zero_grad()
+        raw.backward(cnf_gradient("U2", raw, points, backwards=True, compiled=False))
+        optimizer.step()
+    trainer.advance(z)
+    for name, parameter in trainer.named(trainer.state["theta"]).items():
+        torch.testing.assert_close(parameter, field.get_parameter(name).detach(), atol=1e-4, rtol=1e-3)
+
+
 def test_without_a_compiler_autograd_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planar_kernels.shutil, "which", lambda name: None)
     planar_kernels.library.cache_clear()
@@ -109,7 +126,7 @@ def test_the_measured_kl_is_that_of_a_known_case() -> None:
     key = {"flow": "nf", "width": 2, "target": "U1"}
     model = DiscreteTrainer(key, Recipe(1, 1e-3, 8, 1)).model()
     with torch.no_grad():
-        sampled, by_grid = measure(model, "U1", 20_000), energy("U1").kl_from(model.double().log_prob)
+        sampled, by_grid = measure(model, "U1", 20_000), energy("U1").kl_from(model.log_prob)
     assert abs(sampled["kl"] - by_grid) < 5 * sampled["kl_error"]
 
 
