@@ -42,7 +42,7 @@ test-browser: $(STAMP)  ## the lessons in JupyterLab in a real Chromium (ALL=1: 
 	ALL=$(ALL) $(VENV)/bin/pytest tests/browser
 
 run: $(STAMP)  ## execute every notebook without a browser; HTML under build/html
-	$(VENV)/bin/jupyter nbconvert --to html --execute --output-dir build/html $(NOTEBOOKS)
+	$(VENV)/bin/jupyter nbconvert --to html --execute --ExecutePreprocessor.store_widget_state=False --output-dir build/html $(NOTEBOOKS)
 
 bench: $(STAMP)  ## time the solvers and the widgets, side by side with other libraries
 	$(PY) -m benchmarks.run

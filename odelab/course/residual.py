@@ -69,6 +69,7 @@ def euler(answer: Callable[[Field, Tensor, Tensor], Any]) -> None:
             "f is evaluated at the end of the step; Euler looks where it stands, at t[k]",
         ),
         (_euler_states(lambda _t, z: _pushed(t[0], z), z0, t), "the time inside f never moves: pass t[k]"),
+        (_euler_states(lambda now, z: _pushed(z, now * torch.ones_like(z)), z0, t), "f takes the time first: f(t, z)"),
         (
             z0 + torch.cat([torch.zeros(1), t.diff()])[:, None] * _pushed(t[0], z0),
             "each step starts from the last state",
@@ -164,6 +165,10 @@ def turn(matrix: Any) -> None:
     end = torch.linalg.matrix_exp(a) @ torch.tensor([1.0, 0.0], dtype=torch.float64)
     if torch.allclose(end, torch.tensor([-1.0, 0.0], dtype=torch.float64), atol=1e-3):
         return
+    if torch.allclose(a, torch.diag(torch.tensor([-1.0, -1.0], dtype=torch.float64))):
+        raise Hint("that is where points should be after time 1; A is the velocity, z' = A z, not the map")
+    if torch.allclose(end, torch.tensor([-1.0, 0.0], dtype=torch.float64), atol=0.02):
+        raise Hint("the angle is right to two digits: take math.pi")
     where = f"yours takes (1, 0) to ({float(end[0]):.3f}, {float(end[1]):.3f})"
     if a[0, 1] == 0 and a[1, 0] == 0:
         raise Hint(f"{where}: a diagonal A keeps x on its line, where it cannot pass 0; use the second dimension")

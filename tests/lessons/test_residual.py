@@ -45,6 +45,7 @@ def test_euler() -> None:
         rejected(check.euler(lambda f, z0, t, slip=slip: euler(f, z0, t, slip)), word)
     rejected(check.euler(lambda f, z0, t: euler(f, z0, t)[-1]), "one state")
     rejected(check.euler(lambda f, z0, t: ...), "not attempted")
+    rejected(check.euler(lambda f, z0, t: euler(lambda t, z: f(z, t), z0, t)), "time first")
 
 
 def test_extrapolate() -> None:
@@ -87,6 +88,8 @@ def test_turn() -> None:
     rejected(check.turn([[0, -2 * half], [2 * half, 0]]), "full turn")
     rejected(check.turn([[0, -half / 2], [half / 2, 0]]), "wrong angle")
     rejected(check.turn([[0, 1.0], [0, 0]]), "which motion")
+    rejected(check.turn([[-1.0, 0], [0, -1.0]]), "not the map")
+    rejected(check.turn([[0, -3.14], [3.14, 0]]), "math.pi")
     rejected(check.turn([[...]]), "not attempted")
 
 
