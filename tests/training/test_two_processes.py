@@ -1,0 +1,46 @@
+"""Two processes on one machine train one model, stop together and go on together."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from two_processes import train
+
+
+def free_port() -> int:
+    try:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            return s.getsockname()[1]
+    except OSError as error:
+        pytest.skip(f"no port can be opened here: {error}")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available() or not torch.distributed.is_gloo_available(), reason="no gloo")
+def test_two_processes_train_the_model_of_one(tmp_path):
+    single, both = tmp_path / "single", tmp_path / "both"
+    single.mkdir(), both.mkdir()
+    train(single)
+    script = Path(__file__).with_name("two_processes.py")
+    where = ["--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={free_port()}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    command = [sys.executable, "-m", "torch.distributed.run", *where, str(script), str(both)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    if "Address already in use" in done.stderr or "Operation not permitted" in done.stderr:
+        pytest.skip("torchrun cannot open ports here")
+    assert done.returncode == 0, done.stderr[-3000:]
+
+    alone = json.loads((single / "0.json").read_text())
+    first, second = (json.loads((both / f"{rank}.json").read_text()) for rank in range(2))
+    assert alone["world"] == 1 and first["world"] == 2
+    assert first == second
+    torch.testing.assert_close(first["loss"], alone["loss"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(first["weights"], alone["weights"], rtol=1e-5, atol=1e-5)
+    for rank in range(2):
+        assert "stopped after step 5" in (both / f"stopped{rank}").read_text()
