@@ -157,6 +157,11 @@ def _short(cells: Results | None) -> str:
 
 def put_into(text: str, results: Results) -> str:
     """The README's text with these results between its markers; as it was, where it has none."""
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    return f"{before}{start}\n{readme(results)}\n{end}{after}" if start and end else text
+    return put_between(text, START, END, readme(results))
+
+
+def put_between(text: str, start: str, end: str, content: str) -> str:
+    """The text with this content between two markers; as it was, where it has none."""
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    return f"{before}{found}\n{content}\n{closed}{after}" if found and closed else text

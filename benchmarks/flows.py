@@ -1,0 +1,231 @@
+"""Training a flow and an ODE-Net against the same models as usually written: `python -m benchmarks.flows`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torchdiffeq
+from torch import Tensor, nn
+
+from benchmarks.report import markdown, put_between, spread, table
+from benchmarks.solvers import Counted, distance
+from benchmarks.timing import QUICK, Effort, interleave, ratio
+from benchmarks.usual_flows import UsualField, UsualFlow, d_backward_passes
+from odelab.flows import CNF, exact_divergence, hutchinson_divergence, jacobian_products, probes, unit_directions
+from odelab.nets import ConvField, MLPField, ODEBlock
+
+TARGETS = {"ffjord": 1.8, "ode-net": 1.2}
+EFFORT = Effort(8.0, least=5)
+GRADIENTS = ("checkpoint", "adjoint", "backprop")
+START, END = "<!-- bench-flows:start -->", "<!-- bench-flows:end -->"
+
+
+def eight_gaussians(n: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    angle = torch.randint(8, (n,), generator=generator) * (math.pi / 4)
+    centres = 4 * torch.stack([angle.cos(), angle.sin()], 1)
+    return (centres + 0.5 * torch.randn(n, 2, generator=generator)) / 2**0.5
+
+
+def trained_flow(hidden: tuple[int, ...] = (64, 64, 64), iterations: int = 100) -> CNF:
+    """A flow in the middle of its training on eight Gaussians, where a step costs what it usually does."""
+    torch.manual_seed(0)
+    flow = CNF(MLPField(2, hidden), t1=0.5)
+    quick = flow.replace(method="rk4", steps=4, gradient="backprop")
+    optimizer = torch.optim.Adam(flow.parameters(), lr=5e-3)
+    for i in range(iterations):
+        optimizer.zero_grad()
+        (-quick.log_prob(eight_gaussians(128, i)).mean()).backward()
+        optimizer.step()
+    return flow
+
+
+def gradient_of(loss: Tensor, module: nn.Module) -> Tensor:
+    """Backward; the gradient of all parameters, flat."""
+    module.zero_grad()
+    loss.backward()
+    return torch.cat([p.grad.reshape(-1) for p in module.parameters() if p.grad is not None])
+
+
+def ffjord(effort: Effort, flow: CNF | None = None, batch: int = 512) -> dict[str, Any]:
+    """One training iteration: dopri5 at 1e-5, exact trace, loss and gradient."""
+    flow = flow or trained_flow()
+    usual, x = UsualFlow(UsualField(flow.field), float(flow.t1), 1e-5), eight_gaussians(batch, 1000)  # type: ignore[arg-type]
+    found: dict[str, Tensor] = {}
+
+    def ours(how: str) -> Callable[[], None]:
+        variant = flow.replace(gradient=how)
+        return lambda: found.update({how: gradient_of(-variant.log_prob(x).mean(), flow)})
+
+    tasks: dict[str, Callable[[], object]] = {how: ours(how) for how in GRADIENTS}
+    tasks["usual"] = lambda: found.update({"usual": gradient_of(usual.loss(x), usual)})
+    row = compare("FFJORD 64–64–64, batch 512", tasks, effort, TARGETS["ffjord"])
+    usual.nfe = usual.accepted = 0
+    torch.no_grad()(usual.loss)(x)
+    torch.no_grad()(flow.log_prob)(x)
+    assert flow.stats is not None
+    steps = {"usual": [usual.accepted, usual.nfe], "odelab": [flow.stats.accepted, flow.stats.nfe]}
+    # the usual model's parameters stand in another order, so sizes are compared
+    sizes = {name: float(torch.linalg.vector_norm(g)) for name, g in found.items()}
+    return {**row, "accepted, nfe": steps, "gradient_norm": sizes}
+
+
+def ode_net(effort: Effort, batch: int = 32, channels: int = 64) -> dict[str, Any]:
+    """The ODE block of the MNIST table, 64×6×6, dopri5 at 1e-3: forward and backward, the same field in both."""
+    torch.manual_seed(0)
+    field, z = ConvField(channels, min(32, channels)), torch.randn(batch, channels, 6, 6)
+    times, blocks = torch.tensor([0.0, 1.0]), {how: ODEBlock(field, gradient=how) for how in GRADIENTS}
+    found: dict[str, Tensor] = {}
+
+    def usual() -> None:
+        y = torchdiffeq.odeint_adjoint(field, z, times, rtol=1e-3, atol=1e-3, method="dopri5")[-1]
+        found["usual"] = gradient_of(y.square().mean(), field)
+
+    def ours(how: str) -> Callable[[], None]:
+        return lambda: found.update({how: gradient_of(blocks[how](z).square().mean(), field)})
+
+    tasks: dict[str, Callable[[], object]] = {how: ours(how) for how in GRADIENTS}
+    row = compare(f"ODE-Net, {channels}×6×6, batch {batch}", {**tasks, "usual": usual}, effort, TARGETS["ode-net"])
+    counted = Counted(field)
+    with torch.no_grad():
+        torchdiffeq.odeint(counted, z, times, rtol=1e-3, atol=1e-3, method="dopri5")
+    stats = blocks["checkpoint"].stats
+    assert stats is not None
+    steps = {"usual": [counted.accepted, counted.nfe], "odelab": [stats.accepted, stats.nfe]}
+    errors = {name: distance(g, found["backprop"]) for name, g in found.items()}
+    return {**row, "accepted, nfe": steps, "gradient_error": errors}
+
+
+def compare(title: str, tasks: dict[str, Callable[[], object]], effort: Effort, target: float) -> dict[str, Any]:
+    """CPU time of the task "usual" over that of every other; the target is for the first of them."""
+    seconds = interleave(tasks, effort)
+    columns = {name: ratio(seconds["usual"], seconds[name]) for name in tasks if name != "usual"}
+    targets = {next(iter(columns)): target}
+    return {
+        "title": title,
+        "columns": {name: {**cell, "target": targets.get(name)} for name, cell in columns.items()},
+        "cpu_seconds": {name: statistics.median(samples) for name, samples in seconds.items()},
+    }
+
+
+def traces(effort: Effort, dims: tuple[int, ...] = (2, 8, 32, 64), batch: int = 128) -> list[dict[str, Any]]:
+    """f, its divergence and the gradient of both, once, by dimension."""
+    rows = []
+    for dim in dims:
+        torch.manual_seed(0)
+        field, x, t = MLPField(dim), torch.randn(batch, dim), torch.tensor(0.3)
+        usual, signs = UsualField(field), probes("rademacher", 1, x)
+
+        def pulled(field: nn.Module, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+            f, rows = jacobian_products(_Hidden(field), t, z, unit_directions(z))
+            return f, rows.diagonal(dim1=0, dim2=-1).sum(-1)
+
+        def train(divergence: Callable[..., Any], field: nn.Module, *more: Any, x: Tensor = x) -> Callable[[], object]:
+            def task() -> object:
+                f, trace = divergence(field, torch.tensor(0.3), x.clone().requires_grad_(True), *more)
+                return gradient_of((f.square().sum(-1) + trace).mean(), field)
+
+            return task
+
+        tasks = {
+            "exact, pushed": train(exact_divergence, field),
+            "exact, one backward pass": train(pulled, field),
+            "Hutchinson": train(hutchinson_divergence, field, signs),
+            "f alone": train(lambda field, t, z: (field(t, z), z.new_zeros(len(z))), field),
+            "usual": train(d_backward_passes, usual),
+        }
+        with torch.no_grad():
+            error = distance(exact_divergence(field, t, x)[1], d_backward_passes(usual, t, x.clone())[1].detach())
+        rows.append({"dim": dim, "error": error, **compare(f"trace, d = {dim}", tasks, effort, 1.0)})
+    return rows
+
+
+class _Hidden(nn.Module):
+    """A field without its jvp."""
+
+    def __init__(self, field: nn.Module) -> None:
+        super().__init__()
+        self.field = field
+
+    def forward(self, t: Tensor, z: Tensor) -> Tensor:
+        return self.field(t, z)
+
+
+@torch.no_grad()
+def sampling(effort: Effort, flow: CNF | None = None, n: int = 2000) -> dict[str, Any]:
+    """Draws from the flow; as usually written the sampler solves the same ODE by torchdiffeq, without the trace too."""
+    flow = flow or trained_flow()
+    usual, times = UsualField(flow.field), torch.tensor([float(flow.t1), 0.0])  # type: ignore[arg-type]
+    tasks = {
+        "odelab": lambda: flow.sample(n),
+        "usual": lambda: torchdiffeq.odeint(usual, torch.randn(n, 2), times, rtol=1e-5, atol=1e-5, method="dopri5"),
+    }
+    row = compare(f"{n} samples", tasks, effort, 1.0)
+    return {**row, "samples per CPU second": n / row["cpu_seconds"]["odelab"]}
+
+
+def measure(effort: Effort) -> dict[str, Any]:
+    flow = trained_flow(iterations=10 if effort is QUICK else 100)
+    short = effort.shorter()
+    return {
+        "iterations": [ffjord(effort, flow), ode_net(effort)],
+        "traces": traces(short, (2, 8) if effort is QUICK else (2, 8, 32, 64)),
+        "sampling": sampling(short, flow),
+    }
+
+
+def tables(results: dict[str, Any]) -> str:
+    rows = [[row["title"], *(spread(row["columns"][how]) for how in GRADIENTS)] for row in results["iterations"]]
+    names = list(results["traces"][0]["columns"])
+    return "\n\n".join([
+        table(["training iteration: usual ÷ odelab", *GRADIENTS], rows),
+        table(["d backward passes ÷", *names], [_trace_cells(row, names) for row in results["traces"]]),
+        f"{results['sampling']['title']}: {spread(results['sampling']['columns']['odelab'])} of torchdiffeq, "
+        f"{results['sampling']['samples per CPU second']:,.0f} a CPU second",
+    ])  # fmt: skip
+
+
+def _trace_cells(row: dict[str, Any], names: list[str]) -> list[str]:
+    return [row["title"], *(f"{row['columns'][name]['ratio']:.1f}" for name in names)]
+
+
+def readme(results: dict[str, Any]) -> str:
+    """What stands in the README between START and END."""
+    rows = [
+        [row["title"], *(f"{row['columns'][how]['ratio']:.1f}" for how in GRADIENTS)] for row in results["iterations"]
+    ]
+    names = list(results["traces"][0]["columns"])
+    return "\n\n".join([
+        markdown(["CPU time of a training iteration as usually written ÷ odelab's", *GRADIENTS], rows),
+        "As usually written: `odeint_adjoint` of torchdiffeq and, for FFJORD, d backward passes for the trace; the "
+        "same weights, tolerances and accepted steps.",
+        markdown(["d backward passes ÷", *names], [_trace_cells(row, names) for row in results["traces"]]),
+        "The trace of one evaluation with its gradient, a 64–64–64 net, batch 128. Sampling: "
+        f"{results['sampling']['samples per CPU second']:,.0f} points a CPU second, "
+        f"{results['sampling']['columns']['odelab']['ratio']:.1f} times as many as torchdiffeq.",
+    ])  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    from benchmarks.run import README, ROOT, circumstances
+
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.flows", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds; keeps nothing")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    results = {**circumstances(), "command": "python -m benchmarks.flows", **measure(QUICK if args.quick else EFFORT)}
+    print(tables(results), flush=True)
+    if not args.quick:
+        kept = ROOT / "data" / "results" / "bench_flows.json"
+        kept.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        README.write_text(put_between(README.read_text(), START, END, readme(results)))
+
+
+if __name__ == "__main__":
+    main()
