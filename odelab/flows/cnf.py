@@ -197,7 +197,8 @@ class CNF(Flow):
     def _solve(self, func: Callable[..., Any], start: Any, t: Tensor, options: dict[str, Any]) -> Any:
         options = {**self.options, **options}
         if self.steps is not None:
-            options["step_size"] = abs(as_float(t[-1]) - as_float(t[0])) / self.steps
+            size = abs(as_float(t[-1]) - as_float(t[0])) / self.steps
+            options = {"interp": "cubic", **options, "step_size": size}  # output times lie between the steps
         solution = solve(
             func, start, t, method=self.method, rtol=self.rtol, atol=self.atol, gradient=self.gradient,
             options=options, params=tuple(self.field.parameters()),

@@ -16,7 +16,8 @@ class Flow(nn.Module):
 
     Args:
         dim: of x and z.
-        base: a distribution over (dim,); the standard normal, on the device and in the dtype of the weights, if None.
+        base: a distribution over (dim,), which stays on the device it was made on; if None, the standard normal, which
+            follows the weights' device and dtype.
     """
 
     _origin: Tensor

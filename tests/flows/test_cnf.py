@@ -72,6 +72,14 @@ def test_the_trajectory_begins_with_the_density_and_ends_with_the_base():
     torch.testing.assert_close(late.log_prob(z[1]), log_density[1], rtol=0, atol=1e-6)
 
 
+def test_a_trajectory_of_fixed_steps_is_as_good_between_them():
+    flow, x, t = CNF(mlp(), **TIGHT), points(), torch.linspace(0, 1, 10)
+    z, log_density = flow.trajectory(x, t)
+    coarse, also = flow.replace(method="rk4", steps=8).trajectory(x, t)
+    torch.testing.assert_close(coarse, z, rtol=0, atol=1e-3)
+    torch.testing.assert_close(also, log_density, rtol=0, atol=1e-3)
+
+
 class _Later(Plain):
     def __init__(self, field, delay):
         super().__init__(field)
