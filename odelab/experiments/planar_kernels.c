@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { UNIT = 5, GATED = 6, BLOCK = 64, MAX_LAYERS = 64, MAX_UNITS = 64, MAX_STEPS = 32 };
+enum { UNIT = 5, GATED = 6, BLOCK = 128, MAX_LAYERS = 64, MAX_UNITS = 64, MAX_STEPS = 32 };
 
 static inline float squash(float a) { return 1.f - 2.f / (1.f + expf(2.f * fminf(fmaxf(a, -20.f), 20.f))); }
 static inline float sigmoid(float a) { return 1.f / (1.f + expf(-fminf(fmaxf(a, -40.f), 40.f))); }

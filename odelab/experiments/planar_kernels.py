@@ -33,7 +33,7 @@ def library() -> ctypes.CDLL | None:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     with tempfile.TemporaryDirectory() as folder:
         kernel, shared = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
-        for tuning in (["-march=native"], []):
+        for tuning in (["-march=native", "-mprefer-vector-width=512"], ["-march=native"], []):
             try:
                 # Linked apart from -ffast-math, which would have the whole process flush denormal numbers to zero.
                 fast = ["-std=c11", "-O3", "-ffast-math", "-fPIC", *tuning]
