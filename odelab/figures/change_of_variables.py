@@ -189,7 +189,7 @@ def costs(measured: Costs, d: int, fig: Figure | None = None) -> Figure:
             ax.plot(dims, [row[name][k] for row in measured.values()], label=name, **line_style(i))
         ax.axvline(d, color=COLORS["black"], linestyle="-", linewidth=0.9)
         ax.set(xlabel="dimension d", ylabel=unit, xscale="log", yscale="log")
-        ax.set(title=("counted", "measured on this machine")[k])
+        ax.set(title=("counted", "measured in this run")[k])
         ax.set_xticks(dims, [str(n) for n in dims])
         ax.minorticks_off()
     fig.axes[0].legend(loc="upper left")
@@ -218,7 +218,7 @@ def limits(errors: Mapping[str, tuple[ArrayLike, ArrayLike, int]], fig: Figure |
     ):
         at, size = np.asarray(x, float), np.asarray(error, float)
         ax.loglog(at, size, label="measured", **line_style(i))
-        ax.loglog(at, size[0] * (at / at[0]) ** slope, label=f"slope {slope}", **GUIDE)
+        ax.loglog(at, size[-1] * (at / at[-1]) ** slope, label=f"slope {slope}".replace("-", "−"), **GUIDE)
         name, ax_title = title.split("|")
         ax.set(title=ax_title, xlabel=name, ylabel="error")
         ax.legend()

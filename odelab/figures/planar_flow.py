@@ -12,7 +12,13 @@ from numpy.typing import ArrayLike
 from odelab.figures.change_of_variables import GRID, GUIDE, broken
 from odelab.figures.style import COLORS, describe, line_style, new_figure
 
-INK: dict[str, Any] = {"cmap": "Blues", "origin": "lower", "interpolation": "bilinear", "vmin": 0.0}
+INK: dict[str, Any] = {
+    "cmap": "Blues",
+    "origin": "lower",
+    "interpolation": "bilinear",
+    "vmin": 0.0,
+    "zorder": 1.5,
+}  # above the paper
 
 
 def density_strips(
@@ -55,12 +61,11 @@ def layer(densities: ArrayLike, masses: ArrayLike, half_width: float, fig: Figur
     stack, window = np.asarray(densities, float), (-half_width, half_width, -half_width, half_width)
     left.imshow(stack[0], extent=window, **INK, vmax=np.quantile(stack, 0.999))
     middle.plot([], [], **GRID)
-    middle.plot([], [], color=COLORS["vermillion"], linestyle="--", linewidth=2.2, label="next layer acts along here")
+    middle.plot([], [], color=COLORS["vermillion"], linestyle="--", linewidth=2.2)
     for ax in (left, middle):
         ax.set(xlim=window[:2], ylim=window[2:], aspect="equal")
         ax.grid(visible=False)
-    middle.set_title("grid")
-    middle.legend(loc="upper left")
+    middle.set_title("grid, and where it is creased next")
     _meter(right, np.arange(len(stack)), masses, "layers")
     return describe(
         fig,

@@ -107,7 +107,7 @@ def measured_costs(dims: Sequence[int]) -> figures.Costs:
     """Multiplications and seconds of one change of log-density of :func:`network`, by dimension and route.
 
     Multiplications of the passes are counted by torch as it runs, those of the elimination added: a pivot with k rows
-    below it takes k + k². Seconds are the best of three.
+    below it takes k + k². Seconds of the processor, the best of three.
     """
     measured: dict[int, dict[str, tuple[float, float]]] = {}
     for d in dims:
@@ -143,12 +143,12 @@ def multiplications(route: Callable[[], Any]) -> float:
 
 
 def seconds(route: Callable[[], Any], repeats: int = 3) -> float:
-    """The least time that ``route`` takes in a few runs."""
+    """The least processor time that ``route`` takes in a few runs."""
     spent = []
     for _ in range(repeats):
-        begun = time.perf_counter()
+        begun = time.process_time()
         route()
-        spent.append(time.perf_counter() - begun)
+        spent.append(time.process_time() - begun)
     return min(spent)
 
 
