@@ -1,7 +1,8 @@
 """The gradients of `planar_kernels.c`, compiled where there is a C compiler; the same from autograd elsewhere.
 
-500,000 iterations on a model of 160 parameters are nothing but overhead in a framework. A loop in C is some fifty times
-faster; it knows the models and energies of this experiment and nothing else.
+500,000 iterations on a model of 160 parameters are nothing but overhead in a framework: one gradient of 32 layers on
+128 points took 16 ms with autograd and 0.03 ms in C, one of 32 units on 512 points 29 ms and 1.2 ms. The loops know the
+models and energies of this experiment and nothing else.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def library() -> ctypes.CDLL | None:
                 return ctypes.CDLL(str(shared))
             except (OSError, subprocess.CalledProcessError):
                 continue
-    warnings.warn("no C compiler (cc): planar flows train through autograd, some fifty times slower", stacklevel=2)
+    warnings.warn("no C compiler (cc): planar flows train through autograd, up to 500 times slower", stacklevel=2)
     return None
 
 
