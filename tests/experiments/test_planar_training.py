@@ -11,10 +11,11 @@ from torch import Tensor
 
 from odelab.datasets import energy
 from odelab.experiments import planar, planar_kernels
-from odelab.experiments.planar import RECIPES, keys, measure, train
+from odelab.experiments.planar import RECIPES, keys, measure, train, trained
 from odelab.experiments.planar_kernels import KINDS, cnf_gradient, flow_gradient, train_flow
 from odelab.experiments.planar_training import ContinuousTrainer, DiscreteTrainer, Recipe, draw, marks
 from odelab.experiments.registry import Context
+from odelab.experiments.results import stored
 from odelab.training.devices import make_fabric
 
 needs_compiler = pytest.mark.skipif(
@@ -141,6 +142,23 @@ def test_a_gradient_step_follows_the_field_from_base_to_data() -> None:
         trainer.advance(draw("U2", recipe, 0, chunk))
     with torch.no_grad():
         assert measure(trainer.model(), "U2", 2000)["kl"] < before - 1
+
+
+@pytest.mark.parametrize("flow", ["nf", "cnf"])
+@pytest.mark.parametrize("target", ["U1", "U2", "U3"])
+def test_stored_models_are_those_of_the_stored_numbers(flow: str, target: str) -> None:
+    key = {"flow": flow, "width": 8, "target": target}
+    rows = [row for row in stored("planar") if row.key == key and row.seed == 0]
+    if not rows:
+        pytest.skip("this row of the full run has not been computed yet")
+    with torch.no_grad():
+        found = measure(trained(**key), target, 4000)
+    assert abs(found["kl"] - rows[0].result["kl"]) < 5 * found["kl_error"]
+
+
+def test_a_model_that_is_not_stored_is_named() -> None:
+    with pytest.raises((KeyError, FileNotFoundError), match="nf-3-U1|planar.safetensors"):
+        trained("nf", 3, "U1")
 
 
 def test_the_protocol_is_the_papers() -> None:
