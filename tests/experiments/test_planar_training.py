@@ -157,7 +157,7 @@ def test_stored_models_are_those_of_the_stored_numbers(flow: str, target: str) -
 
 
 def test_a_model_that_is_not_stored_is_named() -> None:
-    with pytest.raises((KeyError, FileNotFoundError), match="nf-3-U1|planar.safetensors"):
+    with pytest.raises((KeyError, FileNotFoundError), match=r"nf-3-U1|planar\.safetensors"):
         trained("nf", 3, "U1")
 
 
