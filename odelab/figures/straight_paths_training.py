@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ def own_and_true(
         curves: title -> (own, true), each like iterations, (k,).
         best: the entropy of the data, which no true NLL beats.
     """
-    fig = new_figure(fig, (9.6, 3.5))
+    fig = new_figure(fig, (9.6, 3.7))
     axes = fig.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for ax, (title, (own, true)) in zip(axes, curves.items(), strict=True):
         ax.plot(iterations, true, label="dopri5, 1e-5", **line_style(0) | {"markersize": 4})
@@ -31,8 +32,8 @@ def own_and_true(
         ax.axhline(best, label="entropy of the data", **GUIDE)
         ax.set_title(title, fontsize=11)
         ax.set(xlabel="iterations")
-    axes[0].set(ylabel="NLL (nats)", ylim=(best - 0.1, best + 1.15))
-    axes[-1].legend(loc="upper right")
+    axes[0].set(ylabel="NLL (nats)", ylim=(best - 0.6, best + 1.3))
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return describe(
         fig,
         "Negative log-likelihood against iterations in panels of growing penalty. Without a penalty the value of the "
@@ -61,9 +62,16 @@ def regularised(
     grid = fig.add_gridspec(2, 3, width_ratios=(1, 1, 1.05))
     image, paths = fig.add_subplot(grid[:, 0]), fig.add_subplot(grid[:, 1])
     nll, nfe = fig.add_subplot(grid[0, 2]), fig.add_subplot(grid[1, 2])
-    top = max(float(flow.density.max()) for flow in flows.values())
     window = (-half_width, half_width)
-    image.imshow(flows[strength].density, origin="lower", extent=(*window, *window), vmin=0, vmax=min(top, 0.08))
+    # zorder: what moves must lie above the panel's background, or a redraw of the moving parts hides it
+    image.imshow(
+        flows[strength].density,
+        zorder=1.5,
+        origin="lower",
+        extent=(*window, *window),
+        vmin=0,
+        vmax=2.5 * math.exp(-best),
+    )
     image.grid(visible=False)
     draw_paths(paths, flows[strength].paths)
     for ax in (image, paths):
@@ -77,7 +85,7 @@ def regularised(
         ax.set_title(title, fontsize=11)
         ax.set_xticks(places, [f"{value:g}" for value in flows])
         ax.plot([], [], **HERE | {"markerfacecolor": "none", "markeredgewidth": 2, "markersize": 11})
-    nll.legend(loc="upper left")
+    nll.legend(loc="upper right")
     nfe.set(xlabel="λ", ylim=(0, None))
     update_regularised(fig, flows, strength)
     return describe(
