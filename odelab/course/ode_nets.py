@@ -48,30 +48,6 @@ def time_channel(answer: Callable[..., Any]) -> None:
 
 
 @exercise
-def field_parameters(answer: Callable[..., Any]) -> None:
-    """answer(channels): how many numbers are trained in norm–ReLU–conv–norm–ReLU–conv–norm with time as a channel."""
-    for channels in (4, 16, 64):
-        c, given = channels, _number("the count", answer(channels))
-        wrong = {
-            "each convolution sees one channel more than the state has: the time": 18 * c * c + 2 * c + 6 * c,
-            "a convolution has a bias per channel that it makes": 18 * c * (c + 1) + 6 * c,
-            "a norm scales and shifts every channel, and there are three norms": 18 * c * (c + 1) + 2 * c,
-            "there are three norms, each with a scale and a shift per channel": 18 * c * (c + 1) + 2 * c + 3 * c,
-            "three norms, not two": 18 * c * (c + 1) + 2 * c + 4 * c,
-            "two convolutions, not one": 9 * c * (c + 1) + c + 6 * c,
-            "a 3×3 filter has nine weights": 6 * c * (c + 1) + 2 * c + 6 * c,
-            "time is an input only: the convolution still makes as many channels as the state has": 18 * (c + 1) ** 2
-            + 2 * (c + 1)
-            + 6 * c,
-        }
-        for advice, candidate in wrong.items():
-            if given == candidate:
-                raise Hint(advice)
-        if given != 18 * c * (c + 1) + 8 * c:
-            raise Hint(f"for {channels} channels your count is off by {given - 18 * c * (c + 1) - 8 * c:g}")
-
-
-@exercise
 def solver_bill(answer: Callable[..., Any]) -> None:
     """answer(accepted, rejected, evaluation, state): NFE of dopri5, and bytes kept by backprop, checkpoint, adjoint."""
     for accepted, rejected, evaluation, state in ((3, 0, 500.0, 20.0), (11, 2, 3000.0, 64.0)):

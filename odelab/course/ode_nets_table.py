@@ -5,6 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from scipy.stats import ttest_ind
+
 NAMES = {
     "mlp": "1-layer MLP",
     "no-block": "no block",
@@ -49,6 +52,28 @@ class SideBySide:
         return "\n".join(line.rstrip() for line in lines)
 
 
-def paper_errors() -> dict[str, str]:
-    """The column of the paper's test errors."""
-    return {body: f"{error:.2f} %" for body, (error, _) in PAPER.items()}
+def three_columns(quick: Mapping[str, float], full: Mapping[str, Sequence[float]]) -> SideBySide:
+    """Test errors in percent: of the run just made, of our full runs (one number per seed), and of the paper."""
+    return SideBySide(
+        {
+            "quick: just now, 4,000 images, one seed": {body: f"{error:.1f} %" for body, error in quick.items()},
+            "full: ours, stored": {body: mean_and_spread(errors) for body, errors in full.items() if len(errors)},
+            "paper, as the seminar prints it": {body: f"{error:.2f} %" for body, (error, _) in PAPER.items()},
+        }
+    )
+
+
+def mean_and_spread(errors: Sequence[float]) -> str:
+    """Mean ± standard deviation over seeds, and how many there are."""
+    spread = f" ± {np.std(errors, ddof=1):.2f}" if len(errors) > 1 else ""
+    return f"{np.mean(errors):.2f}{spread} % ({len(errors)} seed{'s' * (len(errors) > 1)})"
+
+
+def against(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """Difference of two means over seeds, its standard error, and whether Welch's test tells them apart at 5 %."""
+    if min(len(ours), len(theirs)) < 2:
+        return "too few seeds"
+    error = np.sqrt(np.var(ours, ddof=1) / len(ours) + np.var(theirs, ddof=1) / len(theirs))
+    p = float(ttest_ind(ours, theirs, equal_var=False).pvalue)
+    verdict = "told apart" if p < 0.05 else "not told apart"
+    return f"{np.mean(ours) - np.mean(theirs):+.2f} ± {error:.2f}: {verdict} (p = {p:.2g})".replace("-", "−")

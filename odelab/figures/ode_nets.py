@@ -118,26 +118,23 @@ def memory(steps: Mapping[int, Mapping[str, float]], depth: Mapping[int, float],
     )
 
 
-def evaluations(
-    panels: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]], xlabels: Sequence[str], fig: Figure | None = None
-) -> Figure:
+def evaluations(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], fig: Figure | None = None) -> Figure:
     """NFE forward and backward while a network trains; one panel per training run.
 
     Args:
-        panels: title -> (progress, NFE forward, NFE backward), each (n,).
-        xlabels: what progress is, per panel.
+        panels: what was trained and by what it is counted -> (NFE forward, NFE backward), each (n,).
     """
     fig = new_figure(fig, (9.6, 3.4))
     axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for ax, xlabel, (title, (progress, forward, backward)) in zip(axes, xlabels, panels.items(), strict=True):
-        for i, (name, counts) in enumerate((("forward", forward), ("backward", backward))):
-            few = {} if len(np.asarray(counts)) < 40 else {"marker": None, "drawstyle": "steps-mid"}
-            ax.plot(progress, counts, label=name, **(line_style(i) | few))
-        top = max(np.max(forward), np.max(backward))
-        ax.set(title=title, xlabel=xlabel, ylim=(0, max(1.1 * top, ax.get_ylim()[1])))
+    for ax, (title, pair) in zip(axes, panels.items(), strict=True):
+        for i, (name, counts) in enumerate(zip(("forward", "backward"), pair, strict=True)):
+            y = np.asarray(counts, float)
+            many = {"marker": None, "drawstyle": "steps-mid"} if len(y) > 40 else {}
+            ax.plot(np.arange(len(y)) + 1, y, label=name, **(line_style(i) | many))
+        ax.set(title=title, ylim=(0, 1.1 * max(np.max(counts) for pair in panels.values() for counts in pair)))
         ax.legend(loc="lower right")
     axes[0].set_ylabel("evaluations of f (NFE)")
-    return describe(fig, "Evaluations of f in the forward and the backward solve while training proceeds.")
+    return describe(fig, f"Evaluations of f, forward and backward, while training proceeds: {', '.join(panels)}.")
 
 
 def noise(levels: ArrayLike, errors: Mapping[str, ArrayLike], examples: ArrayLike, fig: Figure | None = None) -> Figure:

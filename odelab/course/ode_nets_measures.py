@@ -1,0 +1,81 @@
+"""What the ODE-Nets' lesson measures on its small networks: memory, mistakes, the dial of the tolerance."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from odelab.nets import Classifier
+
+TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+
+
+class Held:
+    """Stands in the graph for a tensor, and lives as long as the way back may need it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.storage = tensor.detach().untyped_storage()  # detached: a node that held its own output would never die
+
+
+def kept(layer: Callable[[Tensor], Tensor], z: Tensor, weights: Iterable[Tensor]) -> int:
+    """Bytes that are alive between the forward and the backward pass, each storage once, the weights excepted.
+
+    What the graph has dropped again, such as the stages of rejected steps, is not counted.
+    """
+    held: weakref.WeakSet[Held] = weakref.WeakSet()
+
+    def pack(tensor: Tensor) -> Held:
+        held.add(stand_in := Held(tensor))
+        return stand_in
+
+    with saved_tensors_hooks(pack, lambda stand_in: stand_in):
+        end = layer(z)
+    sizes = {each.storage.data_ptr(): each.storage.nbytes() for each in held}
+    del end  # until here it kept the graph alive
+    there = {weight.untyped_storage().data_ptr() for weight in weights}
+    return sum(size for place, size in sizes.items() if place not in there)
+
+
+def with_solver(
+    net: Classifier, method: str = "dopri5", steps: int | None = None, tolerance: float = 1e-3
+) -> Classifier:
+    """The same network, its block solved otherwise from now on; a network without a block stays as it is."""
+    if net.block:
+        vars(net.block).update(method=method, steps=steps, rtol=tolerance, atol=tolerance)
+    return net
+
+
+@torch.no_grad()
+def mistakes(net: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    """Image by image, whether the answer is wrong: (n,), bool."""
+    return net(images).argmax(1) != labels
+
+
+@torch.no_grad()
+def measure_dial(
+    net: Classifier, images: Tensor, labels: Tensor, tolerances: Sequence[float] = TOLERANCES
+) -> dict[float, dict[str, Any]]:
+    """tolerance -> NFE, test error in percent, mean distance of the logits to those at 1e-7, and CPU seconds."""
+    reference, dial = with_solver(net, tolerance=1e-7)(images), {}
+    for tolerance in tolerances:
+        begun = time.process_time()
+        logits = with_solver(net, tolerance=tolerance)(images)
+        seconds = time.process_time() - begun
+        error = 100 * (logits.argmax(1) != labels).double().mean().item()
+        gap = (logits - reference).abs().mean().item()
+        dial[tolerance] = {"nfe": net.block.nfe if net.block else 0, "error": error, "gap": gap, "seconds": seconds}
+    with_solver(net)
+    return dial
+
+
+def errors_under_noise(nets: Iterable[Classifier], images: Tensor, labels: Tensor, levels: Sequence[float]) -> Tensor:
+    """Test error in percent under Gaussian noise of these standard deviations, (nets, levels); one noise for all."""
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
+    rates = [[mistakes(net, images + sigma * noise, labels).double().mean() for sigma in levels] for net in nets]
+    return 100 * torch.tensor(rates)
