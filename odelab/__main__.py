@@ -37,10 +37,10 @@ def listing() -> str:
         lines.append(f"{what.name}: {what.title}")
         for budget in ("lecture", "full"):
             runs, seeds = len(what.keys(budget)), len(what.seeds[budget])
-            lines.append(
-                f"  --budget {budget:7} {runs} runs × {seeds} seed{'s' * (seeds > 1)}, "
-                f"about {what.minutes[budget]:g} minutes on one CPU thread -> {result_file(what.name, budget)}"
-            )
+            minutes = what.minutes.get(budget)
+            time = f"about {minutes:g} minutes on one CPU thread" if minutes else "for a GPU, not timed yet"
+            count = f"{runs} runs × {seeds} seed{'s' * (seeds > 1)}"
+            lines.append(f"  --budget {budget:7} {count}, {time} -> {result_file(what.name, budget)}")
     return "\n".join(lines)
 
 

@@ -48,7 +48,7 @@ class Experiment:
         keys: budget -> the runs of one seed.
         run: does one of them and returns what it measured.
         seeds: budget -> seeds by default.
-        minutes: budget -> about how long all of it takes on one thread of a CPU.
+        minutes: budget -> about how long all of it takes on one thread of a CPU; none where nobody has timed it.
     """
 
     name: str
@@ -64,5 +64,6 @@ EXPERIMENTS: dict[str, str] = {
     "planar": "odelab.experiments.planar",
     "ffjord-toy": "odelab.experiments.ffjord",
     "ffjord-digits": "odelab.experiments.ffjord",
+    "ffjord-mnist": "odelab.experiments.ffjord_mnist",
     "rnode": "odelab.experiments.rnode",
 }
