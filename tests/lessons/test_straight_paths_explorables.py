@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 from scipy.optimize import linear_sum_assignment
 
+from odelab.course.straight_paths import ablation
 from odelab.figures import straight_paths as figures
 from odelab.figures.straight_paths_training import Trained, own_and_true
 from odelab.widgets import straight_paths as explorables
@@ -85,6 +88,9 @@ def test_regularised_plots_the_chosen_flow(strength: float) -> None:
     image, paths, nll, nfe = explorer.figure.axes
     flow, place = flows[strength], [0.0, 0.1].index(strength)
     assert np.allclose(image.images[0].get_array(), flow.density)
+    x, y = image.transAxes.transform((0.5, 0.5))
+    picture = np.asarray(explorer._blitter.picture())
+    assert (picture[len(picture) - int(y), int(x)] < 255).any(), "the moving density is not hidden by its panel"
     assert np.allclose(paths.lines[2].get_xydata(), flow.paths[-1])
     assert nll.lines[0].get_ydata().tolist() == [3.9, 3.8] and nll.lines[1].get_ydata().tolist() == [3.6, 3.7]
     assert nll.lines[-1].get_xydata().tolist() == [[place, flow.nll]]
@@ -93,6 +99,25 @@ def test_regularised_plots_the_chosen_flow(strength: float) -> None:
 
 def test_own_and_true_draws_both_and_what_lies_between() -> None:
     curves = {"λ = 0": (torch.tensor([4.0, 3.5]), torch.tensor([4.1, 4.2])), "λ = 1": ([4.0, 3.8], [4.0, 3.8])}
-    left, right = own_and_true([50, 100], curves, 3.466).axes
+    fig = own_and_true([50, 100], curves, 3.466)
+    left, right = fig.axes
     assert np.allclose(left.lines[0].get_ydata(), [4.1, 4.2]) and np.allclose(left.lines[1].get_ydata(), [4.0, 3.5])
-    assert left.get_title() == "λ = 0" and right.get_legend() is not None
+    assert [ax.get_title() for ax in (left, right)] == [*curves] and len(fig.legends) == 1
+
+
+def test_ablation_keeps_the_columns_apart_and_says_what_is_missing() -> None:
+    flow = Trained(np.zeros((2, 2)), np.zeros((2, 1, 2)), 4.5, 3.1, 120, 5.0, 1.3)
+    names = ("last_nll", "last_nll_own_solver", "last_nfe", "nll", "nll_own_solver", "nfe")
+    rows = [
+        SimpleNamespace(key={"penalty": "none"}, result=dict(zip(names, values, strict=True)))
+        for values in ((5.0, 3.0, 200, 4.0, 4.0, 30), (7.0, 2.0, 240, 4.2, 4.1, 36))
+    ]
+    lines = ablation({"none": ("λ = 0", flow)}, rows).splitlines()
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
+        "none",
+        "λ = 0: 4.50 (3.10), 120",
+        "6.00 ± 1.41 (2.50 ± 0.71), 220 ± 28; 2 seeds",
+        "4.10 ± 0.14 (4.05 ± 0.07), 33 ± 4; 2 seeds",
+        "0.97 bits/dim, 68.5 h",
+    ]
+    assert len(lines) == 6 and lines[4].count("not yet run") == 2 and "24.4 h" in lines[5]
