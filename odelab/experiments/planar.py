@@ -21,12 +21,12 @@ from tqdm.auto import tqdm
 from odelab.datasets import ENERGIES, data_file, density, energy
 from odelab.experiments.planar_kernels import RMSPROP
 from odelab.experiments.planar_training import (
-    RK4_STEPS,
     ContinuousTrainer,
     DiscreteTrainer,
     Recipe,
     draw,
     marks,
+    rk4_steps,
 )
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
@@ -81,8 +81,9 @@ def examine(model: Flow, target: str) -> dict[str, Any]:
     """The last measurement: more points, a second route over a grid, and the solver that the CNF was trained with."""
     result: dict[str, Any] = measure(model, target, TEST_POINTS, seed=2)
     if isinstance(model, CNF):
-        own = model.replace(method="rk4_classic", steps=RK4_STEPS)
-        result["nfe"] = model.stats.nfe if model.stats else 0
+        steps = rk4_steps(model.field.width)
+        own = model.replace(method="rk4_classic", steps=steps)
+        result |= {"nfe": model.stats.nfe if model.stats else 0, "rk4_steps": steps}
         result["own_solver"] = next(iter(measure(own, target, TEST_POINTS, seed=2).values()))
     where = energy(target) if target in ENERGIES else density(target)
     points, area = where.grid(150, where.reach)

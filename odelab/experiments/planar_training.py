@@ -14,8 +14,6 @@ from odelab.flows import CNF
 from odelab.flows.planar import PlanarCNF, PlanarDensity, PlanarFlow
 from odelab.training import seed_of
 
-RK4_STEPS = 8
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -66,7 +64,7 @@ class ContinuousTrainer:
         self.state["step"] = torch.zeros((), dtype=torch.int64)
         self.recipe, self.width = recipe, key["width"]
         self.kind, self.generates = kind_of(key["target"]), key["target"] in ENERGIES
-        self.times = torch.linspace(0, 1, 2 * RK4_STEPS + 1)[:, None]
+        self.times = torch.linspace(0, 1, 2 * rk4_steps(self.width) + 1)[:, None]
 
     def named(self, vector: Tensor) -> dict[str, Tensor]:
         """Views of a vector of all parameters, by their names."""
@@ -106,6 +104,14 @@ class ContinuousTrainer:
         field = PlanarCNF(2, self.width)
         field.load_state_dict(self.named(self.state["theta"]))
         return CNF(field, rtol=1e-6, atol=1e-6)
+
+
+def rk4_steps(width: int) -> int:
+    """Steps of RK4 in training, more where fewer units must move points in jolts.
+
+    With eight steps, two units learned their solver: KL to U3 −0.05 by those steps, 0.69 by dopri5.
+    """
+    return 32 if width < 8 else 16 if width < 32 else 8
 
 
 def kind_of(target: str) -> str:
