@@ -45,8 +45,8 @@ CHECKPOINT = "planar.safetensors"
 # The papers' numbers of iterations. Mini-batches of about a hundred are what planar flows were introduced with, by
 # RMSprop with momentum 0.9; the rates were chosen on a pilot with a seed of its own (`planar_pilot`).
 RECIPES = {
-    "full": {"cnf": Recipe(10_000, 1e-3, 512, 100), "nf": Recipe(500_000, 3e-4, 128, 1000)},
-    "lecture": {"cnf": Recipe(1000, 1e-3, 512, 100), "nf": Recipe(20_000, 3e-4, 128, 1000)},
+    "full": {"cnf": Recipe(10_000, 1e-3, 128, 100), "nf": Recipe(500_000, 3e-4, 128, 1000)},
+    "lecture": {"cnf": Recipe(1000, 1e-3, 128, 100), "nf": Recipe(20_000, 3e-4, 128, 1000)},
 }
 
 
