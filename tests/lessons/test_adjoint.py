@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 import torchdiffeq
+from exercise_answers import every_answer, judge
 from scipy.integrate import solve_ivp
 from torch.autograd import grad
 
-from odelab.course import check
 from odelab.figures import adjoint as figures
 from odelab.widgets import adjoint as explorables
 
@@ -138,19 +137,9 @@ EXERCISES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("exercise", "answer", "hint"),
-    [
-        pytest.param(name, *case, id=f"{name}: {kind}")
-        for name, cases in EXERCISES.items()
-        for kind, case in cases.items()
-    ],
-)
+@every_answer(EXERCISES)
 def test_exercises(exercise: str, answer: Callable, hint: str | None, capsys: pytest.CaptureFixture[str]) -> None:
-    verdict = getattr(check, exercise)(answer)
-    assert bool(verdict) == (hint is None), verdict.message
-    assert hint is None or re.search(hint, verdict.message), verdict.message
-    assert capsys.readouterr().out.strip() == verdict.message
+    judge(exercise, answer, hint, capsys)
 
 
 # Explorables: what is plotted, against another computation, at two settings each.
