@@ -24,17 +24,18 @@ class Estimates:
         probes: numbers K of probes, increasing.
         values: noise -> estimates with each K, (len(probes), n).
         predicted: noise -> standard deviation of one estimate with K = 1, by formula.
+        reach: the histograms show errors up to this size; the same for figures that a slider changes in place.
     """
 
     trace: float
     probes: tuple[int, ...]
     values: dict[str, np.ndarray]
     predicted: dict[str, float]
+    reach: float
 
     def edges(self) -> np.ndarray:
-        """Bins that show the widest of the histograms, (BINS + 1,)."""
-        reach = 3.5 * max(*self.predicted.values(), 0.3)
-        return self.trace + np.linspace(-reach, reach, BINS + 1)
+        """Bins of the error, (BINS + 1,)."""
+        return np.linspace(-self.reach, self.reach, BINS + 1)
 
 
 def estimates(data: Estimates, k: int, fig: Figure | None = None) -> Figure:
@@ -47,17 +48,26 @@ def estimates(data: Estimates, k: int, fig: Figure | None = None) -> Figure:
         spread.plot([], [], label=f"{noise}: measured", **(style | {"linestyle": ""}))
     for i in range(len(NOISES)):
         spread.plot([], [], **(line_style(i) | {"marker": None, "linewidth": 1.2}))
-    histogram.axvline(0, color=COLORS["black"], linestyle="-", linewidth=1, label="the trace")
+    histogram.axvline(0, color=COLORS["black"], linestyle="-", linewidth=1)
     spread.axvline(1, color=COLORS["black"], linestyle="-", linewidth=1)
-    histogram.set(xlabel="estimate of the trace", ylabel="height, tallest bin 1", ylim=(0, 1.08))
-    spread.set(xscale="log", yscale="log", xlabel="probes K", ylabel="standard deviation", ylim=(0.02, 60))
+    histogram.set(
+        xlabel="estimate − trace", ylabel="height, tallest bin 1", ylim=(0, 1.08), xlim=(-data.reach, data.reach)
+    )
+    spread.set(
+        xscale="log",
+        yscale="log",
+        xlabel="probes K",
+        ylabel="standard deviation",
+        ylim=(0.02, 60),
+        xlim=(data.probes[0] / 1.4, data.probes[-1] * 1.4),
+    )
     spread.set(title="lines: formula; marks: measured")
     histogram.legend(loc="upper right")
     spread.legend(loc="lower left")
     update_estimates(fig, data, k)
     return describe(
         fig,
-        "Left, histograms of a trace estimated with Gaussian and with Rademacher probes, around the true value. Right, "
+        "Left, histograms of a trace estimated with Gaussian and with Rademacher probes, around zero error. Right, "
         "their standard deviations against the number of probes, log-log, on lines of slope minus one half.",
     )
 
@@ -67,14 +77,11 @@ def update_estimates(fig: Figure, data: Estimates, k: int) -> None:
     (histogram, spread), edges = fig.axes, data.edges()
     at, probes = data.probes.index(k), np.array(data.probes)
     for i, noise in enumerate(NOISES):
-        count, _ = np.histogram(data.values[noise][at], edges)
+        count, _ = np.histogram(data.values[noise][at] - data.trace, edges)
         histogram.lines[i].set_data((edges[1:] + edges[:-1]) / 2, count / max(count.max(), 1))
         spread.lines[i].set_data(probes, np.maximum(data.values[noise].std(1), 1e-9))
         spread.lines[len(NOISES) + i].set_data(probes, np.maximum(data.predicted[noise] / np.sqrt(probes), 1e-9))
-    histogram.lines[len(NOISES)].set_xdata([data.trace] * 2)
     spread.lines[2 * len(NOISES)].set_xdata([k] * 2)
-    histogram.set_xlim(edges[0], edges[-1])
-    spread.set_xlim(probes[0] / 1.4, probes[-1] * 1.4)
     histogram.set_title(f"{data.values['gaussian'].shape[1]} estimates with K = {k}")
 
 

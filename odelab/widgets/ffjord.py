@@ -36,14 +36,14 @@ def predicted_std(matrix: Tensor) -> dict[str, float]:
     return {"gaussian": math.sqrt(2 * total), "rademacher": math.sqrt(max(2 * (total - diagonal), 0.0))}
 
 
-def estimate_traces(matrix: Tensor, seed: int = 0) -> figures.Estimates:
+def estimate_traces(matrix: Tensor, reach: float, seed: int = 0) -> figures.Estimates:
     """DRAWS estimates of tr B by the mean of εᵀBε over K probes, for each K of PROBES and both noises; B (d, d)."""
     generator, values = torch.Generator().manual_seed(seed), {}
     for noise in figures.NOISES:
         e = probes(noise, PROBES[-1], matrix.new_empty(DRAWS, len(matrix)), generator)
         running = ((e @ matrix) * e).sum(-1).cumsum(0)  # (K, DRAWS)
         values[noise] = np.stack([(running[k - 1] / k).numpy() for k in PROBES])
-    return figures.Estimates(matrix.trace().item(), PROBES, values, predicted_std(matrix))
+    return figures.Estimates(matrix.trace().item(), PROBES, values, predicted_std(matrix), reach)
 
 
 def probe_explorer(matrices: Mapping[str, Tensor]) -> Explorable:
@@ -52,7 +52,8 @@ def probe_explorer(matrices: Mapping[str, Tensor]) -> Explorable:
     Args:
         matrices: name -> matrix (d, d).
     """
-    data = {name: estimate_traces(matrix) for name, matrix in matrices.items()}
+    reach = max(0.3, *(3 * std for matrix in matrices.values() for std in predicted_std(matrix).values()))
+    data = {name: estimate_traces(matrix, reach) for name, matrix in matrices.items()}
 
     def draw(fig: Figure, k: int, matrix: str) -> None:
         figures.estimates(data[matrix], k, fig=fig)
