@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from odelab.figures import change_of_variables as figures
 from odelab.flows import exact_divergence, hutchinson_divergence, probes
 from odelab.flows.planar import invertible
+from odelab.solvers import solve
 from odelab.widgets.explorable import Explorable
 
 STRIPS = 17
@@ -95,6 +96,30 @@ def planar_layer(w: float = 1.5, angle: int = 30, u: float = 1.2, turn: int = 60
     }
     alt = "A square grid before and after one planar layer, and wᵀz after against before, for chosen w, u and b."
     return Explorable(draw, controls, alt=alt, update=update, size=(10.5, 4.0))
+
+
+def step_and_flow(frames: int = 15) -> tuple[Figure, Callable[[Figure, int], None], tuple[float, float]]:
+    """One Euler step of a planar field against its flow, for a time h from 0 to 2.4.
+
+    Returns:
+        The figure, its update for frame k, and at the end the smallest determinant of the step and of the flow, both
+        from differences of mapped points.
+    """
+    w, u, lines = torch.tensor([1.5, 0.0]), torch.tensor([-1.0, 0.4]), square_grid(2.6, 15, 41)
+    times = torch.linspace(0, 2.4, frames)
+
+    def field(t: Any, z: Tensor) -> Tensor:
+        return torch.tanh(z @ w.to(z))[..., None] * u.to(z)
+
+    def update(fig: Figure, k: int) -> None:
+        det = 1 + times[k] * (w @ u) * (1 - torch.tanh(lines @ w) ** 2)
+        figures.update_step_and_flow(fig, float(times[k]), lines + times[k] * field(0, lines), flowed[k], det)
+
+    flowed = torch.as_tensor(solve(field, lines, times, rtol=1e-5, atol=1e-5).y)
+    corners = lines.double()[..., None, :] + 1e-4 * torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    ends = (corners + times[-1] * field(0, corners), solve(field, corners, times[[0, -1]], rtol=1e-9, atol=1e-9).y[-1])
+    smallest = [float(((end[..., 1:, :] - end[..., :1, :]) / 1e-4).det().min()) for end in ends]
+    return figures.step_and_flow(lines, lines), update, (smallest[0], smallest[1])
 
 
 def network(d: int, hidden: int = HIDDEN) -> Callable[[Tensor], Tensor]:

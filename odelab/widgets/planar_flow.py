@@ -91,16 +91,23 @@ def time_densities(field: Any, points: Tensor, times: Tensor) -> Tensor:
 class Film:
     """What a movie of a continuous flow shows, computed once, from a standard normal at t = 0 to t = 1.
 
+    ``masses`` are the integrals of the density at ``times``, ``drift`` is how far they get from one.
+
     Args:
         field: with ``with_divergence(t, z) -> (f, div)`` for z (…, 2).
         half_width: of the window; frames: moments, the first and the last included.
     """
+
+    alt = (
+        "Particles and density of a continuous flow: a round hill takes the shape that was learned, its mass stays one."
+    )
 
     def __init__(self, field: Any, half_width: float = 4.0, frames: int = 21) -> None:
         self.times, self.half_width = torch.linspace(0, 1, frames), half_width
         points, area = plane_grid(half_width, SIDE)
         self.densities = time_densities(field, points.float(), self.times)
         self.masses = self.densities.sum((1, 2)) * area
+        self.drift = float((self.masses - 1).abs().max())
         cloud = torch.randn(PARTICLES, 2, generator=torch.Generator().manual_seed(0))
         start = torch.cat([MARKED, cloud])
         self.paths, self.log_density = carried(field, start, log_normal(start), self.times)
