@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
 from odelab.figures.style import COLORS, describe, line_style, new_figure
@@ -221,6 +222,7 @@ def limits(errors: Mapping[str, tuple[ArrayLike, ArrayLike, int]], fig: Figure |
         ax.loglog(at, size[-1] * (at / at[-1]) ** slope, label=f"slope {slope}".replace("-", "−"), **GUIDE)
         name, ax_title = title.split("|")
         ax.set(title=ax_title, xlabel=name, ylabel="error")
+        ax.xaxis.set_minor_formatter(NullFormatter())  # less than two decades would label every tick
         ax.legend()
     return describe(
         fig,
