@@ -30,7 +30,8 @@ FLOORS = {
 STRANGERS = {"solvers", "datasets", "figures", "training"}  # know nothing of each other, whatever their floors
 NEED_JUPYTER = {"figures", "widgets", "course"}  # allowed the packages of the [lab] extra
 NEED_TRAIN = {"datasets", "flows", "latent", "training", "experiments"}  # allowed those of the [train] extra
-MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "lightning-fabric": "lightning_fabric"}  # distributions imported under another name
+# Distributions imported under another name.
+MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "lightning-fabric": "lightning_fabric"}
 LONGEST = 250  # lines
 
 

@@ -80,7 +80,8 @@ class Blitter:
         """Draw what stays, without what moves and what lies above that; list those in drawing order."""
         self._top, still = [], []
         for parent in (*self.figure.axes, self.figure):
-            children = [child for child in parent.get_children() if not isinstance(child, (Axis, Axes))]
+            children = [each for each in parent.get_children() if not isinstance(each, (Axis, Axes))]
+            children.remove(parent.patch)  # the ground that everything stands on, whatever its zorder says
             lowest = min((child.get_zorder() for child in children if child in self._moving), default=math.inf)
             above = [child for child in children if child in self._moving or child.get_zorder() > lowest]
             still += [child for child in above if isinstance(child, Legend) and child not in self._moving]
