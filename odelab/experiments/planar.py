@@ -81,7 +81,8 @@ def examine(model: Flow, target: str) -> dict[str, Any]:
     """The last measurement: more points, a second route over a grid, and the solver that the CNF was trained with."""
     result: dict[str, Any] = measure(model, target, TEST_POINTS, seed=2)
     if isinstance(model, CNF):
-        steps = rk4_steps(model.field.width)
+        field: Any = model.field
+        steps = rk4_steps(field.width)
         own = model.replace(method="rk4_classic", steps=steps)
         result |= {"nfe": model.stats.nfe if model.stats else 0, "rk4_steps": steps}
         result["own_solver"] = next(iter(measure(own, target, TEST_POINTS, seed=2).values()))

@@ -79,7 +79,8 @@ class Blitter:
     def _keep_background(self) -> None:
         """Draw what stays, without what moves and what lies above that; list those in drawing order."""
         self._top, still = [], []
-        for parent in (*self.figure.axes, self.figure):
+        parents: list[Axes | Figure] = [*self.figure.axes, self.figure]
+        for parent in parents:
             children = [each for each in parent.get_children() if not isinstance(each, (Axis, Axes))]
             children.remove(parent.patch)  # the ground that everything stands on, whatever its zorder says
             lowest = min((child.get_zorder() for child in children if child in self._moving), default=math.inf)
