@@ -158,7 +158,7 @@ def update_planar_layer(
 
 def step_and_flow(stepped: ArrayLike, flowed: ArrayLike, fig: Figure | None = None) -> Figure:
     """One Euler step of a planar field beside its flow for the same time, as grids (lines, points, 2)."""
-    fig = new_figure(fig, (8.4, 4.2))
+    fig = new_figure(fig, (8.4, 4.7))  # so high that the titles have room above square panels
     names = ("one layer: z + h f(z)", "the flow of f for time h")
     for ax, lines, name in zip(fig.subplots(1, 2), (stepped, flowed), names, strict=True):
         ax.plot(*broken(lines), **GRID)
