@@ -1,45 +1,17 @@
-"""What the ODE-Nets' lesson measures on its small networks: memory, mistakes, the dial of the tolerance."""
+"""What the ODE-Nets' lesson measures on its small networks: mistakes, the dial of the tolerance."""
 
 from __future__ import annotations
 
 import time
-import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 
 from odelab.nets import Classifier
 
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-
-
-class Held:
-    """Stands in the graph for a tensor, and lives as long as the way back may need it."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.storage = tensor.detach().untyped_storage()  # detached: a node that held its own output would never die
-
-
-def kept(layer: Callable[[Tensor], Tensor], z: Tensor, weights: Iterable[Tensor]) -> int:
-    """Bytes that are alive between the forward and the backward pass, each storage once, the weights excepted.
-
-    What the graph has dropped again, such as the stages of rejected steps, is not counted.
-    """
-    held: weakref.WeakSet[Held] = weakref.WeakSet()
-
-    def pack(tensor: Tensor) -> Held:
-        held.add(stand_in := Held(tensor))
-        return stand_in
-
-    with saved_tensors_hooks(pack, lambda stand_in: stand_in):
-        end = layer(z)
-    sizes = {each.storage.data_ptr(): each.storage.nbytes() for each in held}
-    del end  # until here it kept the graph alive
-    there = {weight.untyped_storage().data_ptr() for weight in weights}
-    return sum(size for place, size in sizes.items() if place not in there)
 
 
 def with_solver(

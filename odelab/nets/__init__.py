@@ -1,7 +1,7 @@
 """Networks with time in them, and the classifiers of the ODE-Net's table; floor 2."""
 
 from odelab.nets.block import CountedField, ODEBlock
-from odelab.nets.classifiers import BODIES, STEMS, Classifier, ResidualBlock, classifier, saved_for_backward
+from odelab.nets.classifiers import BODIES, STEMS, Classifier, ResidualBlock, classifier
 from odelab.nets.convolution import ConvField, TimeConv2d
 from odelab.nets.fields import (
     ACTIVATIONS,
@@ -13,6 +13,7 @@ from odelab.nets.fields import (
     ImageField,
     MLPField,
 )
+from odelab.nets.memory import saved_for_backward
 
 __all__ = [
     "ACTIVATIONS",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -115,23 +114,3 @@ def classifier(
         nn.GroupNorm(groups, channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)
     )
     return Classifier(stem_of(stem, channels, groups), middle, head)
-
-
-def saved_for_backward(model: nn.Module, images: Tensor) -> int:
-    """Bytes that autograd keeps between the forward and the backward pass, each storage counted once.
-
-    Parameters and the input itself are not counted: they are there anyway.
-    """
-    there = {p.untyped_storage().data_ptr() for p in (*model.parameters(), images)}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in there:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        output = model(images)
-    del output
-    return sum(kept.values())

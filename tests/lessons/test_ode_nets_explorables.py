@@ -8,10 +8,11 @@ import torch
 import torchdiffeq
 
 from odelab import nets
-from odelab.course.ode_nets_measures import errors_under_noise, kept, measure_dial, with_solver
+from odelab.course.ode_nets_measures import errors_under_noise, measure_dial, with_solver
 from odelab.course.ode_nets_table import NAMES, PAPER, against, three_columns
 from odelab.figures import ode_nets as figures
 from odelab.figures.ode_nets_explorables import mosaic
+from odelab.nets import saved_for_backward as kept
 from odelab.widgets import ode_nets as explorables
 
 # Explorables: what is plotted, against another computation, at two settings each.
