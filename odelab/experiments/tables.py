@@ -87,7 +87,7 @@ def rnode_table(rows: list[Row]) -> str:
         [data, penalty, over_seeds(runs, "nll", ".2f"), over_seeds(runs, "last_nll", ".2f"),
          over_seeds(runs, "last_nll_own_solver", ".2f"), over_seeds(runs, "nfe", ".0f"),
          over_seeds(runs, "last_nfe", ".0f"), over_seeds(runs, "kinetic", ".2f"), over_seeds(runs, "jacobian", ".1f"),
-         over_seeds(runs, "straightness", ".2f"), str(len(runs))]
+         over_seeds(runs, "straightness", ".3f"), str(len(runs))]
         for (data, penalty), runs in by_key(rows, "data", "penalty").items()
     ]  # fmt: skip
     header = ("data", "penalty", "NLL, best", "NLL, last", "by its own two steps", "NFE, best", "NFE, last",
