@@ -38,7 +38,7 @@ def listing() -> str:
         for budget in ("lecture", "full"):
             runs, seeds = len(what.keys(budget)), len(what.seeds[budget])
             minutes = what.minutes.get(budget)
-            time = f"about {minutes:g} minutes on one CPU thread" if minutes else "for a GPU, not timed yet"
+            time = f"about {minutes:g} minutes on one CPU thread" if minutes else "not timed yet"
             count = f"{runs} runs × {seeds} seed{'s' * (seeds > 1)}"
             lines.append(f"  --budget {budget:7} {count}, {time} -> {result_file(what.name, budget)}")
     return "\n".join(lines)

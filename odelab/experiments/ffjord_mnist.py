@@ -34,7 +34,8 @@ SOLVERS: dict[str, dict[str, Any]] = {
 def run(key: Key, context: Context) -> dict[str, Any]:
     """One of the two flows; bits per dimension on the test images, by the flow's own solver and one probe an image."""
     size = SIZES[context.budget]
-    train, held = mnist("train").holdout(min(5000, len(mnist("train")) // 5))
+    everything = mnist("train")
+    train, held = everything.holdout(min(5000, len(everything) // 5))
     test, logit = mnist("test"), logit_transform(ALPHA)
     device = context.fabric().device
     pixels, epochs = train.x.flatten(1), Epochs(len(train), size["batch"], context.seed)

@@ -110,6 +110,7 @@ def reproduce(
         there = len(keys) * len(seeds) - len(todo)
         raise ValueError(f"{path} has {there} of these runs; --resume keeps them, --again does them anew")
     ours = path == result_file(name, budget) and path.is_absolute()  # relative where there is no checkout
+    source = commit()  # of the code that runs, which files changed later do not change
     scratch = (FOLDERS[1].parent / "build" if ours else path.parent) / "runs"
     for number, (key, seed) in enumerate(todo, 1):
         label = f"{name} {number}/{len(todo)} {run_name(key, seed)}"
@@ -131,7 +132,7 @@ def reproduce(
         command = f"python -m odelab reproduce {name} --budget {budget} --seeds {seed}"
         command += " --only" * bool(key) + "".join(f" {shlex.quote(f'{k}={v}')}" for k, v in key.items())
         when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-        row = Row(key, seed, budget, measured, round(minutes, 2), command, commit(), device_name(device), when)
+        row = Row(key, seed, budget, measured, round(minutes, 2), command, source, device_name(device), when)
         add_row(path, name, row)
         shutil.rmtree(folder)
     return path

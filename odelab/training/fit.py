@@ -110,6 +110,7 @@ def fit(
         leave=False,
     )
     start, saved = time.perf_counter() - history.seconds, time.perf_counter()
+    cpu_start = time.process_time() - history.cpu_seconds
     with bar, Interruptible() as interrupt:
         while history.step < steps and history.stopped == "finished":
             step = history.step
@@ -131,6 +132,7 @@ def fit(
             history.loss.append(number)
             history.step += 1
             history.seconds = time.perf_counter() - start
+            history.cpu_seconds = time.process_time() - cpu_start
             bar.update()
             if validate and every and (history.step % every == 0 or history.step == steps):
                 run.validate(lambda model: fabric.broadcast(validate(model)), patience)

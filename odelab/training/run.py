@@ -31,7 +31,8 @@ class History:
         validation: one dict per validation, with "step" and whatever `validate` returned.
         best: the entry of `validation` with the least "loss"; None without validation.
         step: steps done; less than asked for after an early stop.
-        seconds: wall time, that of earlier sittings included.
+        seconds, cpu_seconds: wall time and processor time, those of earlier sittings included.
+        validation_cpu: `cpu_seconds` at each validation.
         stopped: "finished", or "early stop".
     """
 
@@ -40,6 +41,8 @@ class History:
     best: dict[str, float] | None = None
     step: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    validation_cpu: list[float] = field(default_factory=list)
     stopped: str = "finished"
 
 
@@ -86,6 +89,7 @@ class Run:
                 f"validate returned {', '.join(list(entry)[1:]) or 'nothing'}; 'loss' is what fit judges by"
             )
         self.history.validation.append(entry)
+        self.history.validation_cpu.append(self.history.cpu_seconds)
         if entry["loss"] < (self.history.best or {"loss": math.inf})["loss"]:  # NaN is never the best
             self.history.best, self.waited = entry, 0
             self.best = {name: tensor.clone() for name, tensor in self.kept.state_dict().items()}

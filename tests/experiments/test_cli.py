@@ -20,7 +20,7 @@ def test_list_from_a_shell():
     assert done.returncode == 0, done.stderr
     for name in EXPERIMENTS:
         assert f"{name}: " in done.stdout
-    times = done.stdout.count("minutes on one CPU thread -> ") + done.stdout.count("for a GPU, not timed yet -> ")
+    times = done.stdout.count("minutes on one CPU thread -> ") + done.stdout.count("not timed yet -> ")
     assert times == 2 * len(EXPERIMENTS)
     assert done.stderr == ""
 
