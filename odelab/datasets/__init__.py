@@ -4,6 +4,7 @@ from odelab.datasets.densities import DENSITIES, Density, density
 from odelab.datasets.energies import ENERGIES, Energy, energy
 from odelab.datasets.images import Images, digits8
 from odelab.datasets.mnist_files import mnist
+from odelab.datasets.sequences import Sequences
 from odelab.datasets.series import Series, data_file, lynx_hare
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Density",
     "Energy",
     "Images",
+    "Sequences",
     "Series",
     "data_file",
     "density",
