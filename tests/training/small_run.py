@@ -58,4 +58,5 @@ def small_fit(model: nn.Module, after: Callable[[int], Any] = lambda step: None,
 
 
 if __name__ == "__main__":  # python small_run.py CHECKPOINT: steps that take their time, a checkpoint after each
+    torch.set_num_threads(1)  # as the tests: dropout masks depend on it
     small_fit(small_model(), lambda step: time.sleep(0.05), checkpoint=Path(sys.argv[1]), save_seconds=0.0)
