@@ -4,8 +4,11 @@ from odelab.datasets.densities import DENSITIES, Density, density
 from odelab.datasets.energies import ENERGIES, Energy, energy
 from odelab.datasets.images import Images, digits8
 from odelab.datasets.mnist_files import mnist
+from odelab.datasets.mocap import Mocap, mocap35
+from odelab.datasets.mocap_channels import channels62
 from odelab.datasets.sequences import Sequences
 from odelab.datasets.series import Series, data_file, lynx_hare
+from odelab.datasets.series_files import load_sequences
 
 __all__ = [
     "DENSITIES",
@@ -13,12 +16,16 @@ __all__ = [
     "Density",
     "Energy",
     "Images",
+    "Mocap",
     "Sequences",
     "Series",
+    "channels62",
     "data_file",
     "density",
     "digits8",
     "energy",
+    "load_sequences",
     "lynx_hare",
     "mnist",
+    "mocap35",
 ]
