@@ -6,9 +6,9 @@ from odelab.datasets.images import Images, digits8
 from odelab.datasets.mnist_files import mnist
 from odelab.datasets.mocap import Mocap, mocap35
 from odelab.datasets.mocap_channels import channels62
+from odelab.datasets.sequence_files import load_sequences
 from odelab.datasets.sequences import Sequences
 from odelab.datasets.series import Series, data_file, lynx_hare
-from odelab.datasets.series_files import load_sequences
 
 __all__ = [
     "DENSITIES",
