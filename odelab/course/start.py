@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import html
 import importlib.metadata
 import os
 import platform
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 import odelab
+from odelab.course.tables import SideBySide
 from odelab.datasets import data_file
 from odelab.figures.start import Stop
 
@@ -46,25 +45,10 @@ def ready_lessons(folder: str | Path = ".") -> dict[int, int]:
     return ready
 
 
-class Table:
-    """Rows of text, as HTML in a notebook and as plain text elsewhere."""
-
-    def __init__(self, rows: Sequence[tuple[str, str]]) -> None:
-        self.rows = tuple(rows)
-
-    def _repr_html_(self) -> str:
-        cell = '<td style="text-align:left">{}</td>'
-        lines = (f"<tr>{''.join(cell.format(html.escape(text)) for text in row)}</tr>" for row in self.rows)
-        return f"<table><tbody>{''.join(lines)}</tbody></table>"
-
-    def __repr__(self) -> str:
-        width = max(len(name) for name, _ in self.rows)
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in self.rows)
-
-
-def environment() -> Table:
+def environment() -> SideBySide:
     """What this kernel runs on and what it found: versions, device, threads, budget, data."""
-    return Table(
+    return SideBySide(
+        (),
         [
             ("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
             ("odelab", odelab.__version__),
@@ -74,7 +58,7 @@ def environment() -> Table:
             ("ODELAB_BUDGET", os.environ.get("ODELAB_BUDGET", "not set: lecture, minutes on a laptop")),
             ("lynx–hare counts (lesson 03)", _shipped("lynx_hare_1900_1920.csv")),
             *((name, f"{_large(name)}; {otherwise}") for name, otherwise in LARGE_DATA.items()),
-        ]
+        ],
     )
 
 

@@ -10,7 +10,7 @@ import torch
 import torchdiffeq
 from scipy.stats import norm
 
-from odelab.course.planar_flow import ThreeColumns
+from odelab.course.planar_flow import nf_against_cnf
 from odelab.figures import change_of_variables as figures
 from odelab.figures.planar_flow import density_strips
 from odelab.flows import PlanarCNF, PlanarFlow
@@ -141,7 +141,7 @@ def test_movie_plots_what_torchdiffeq_carries(t: float) -> None:
 
 
 def test_three_columns_are_not_mixed() -> None:
-    table = ThreeColumns(
+    table = nf_against_cnf(
         {("nf", 2): 10, ("cnf", 2): 1516}, {("nf", 2): (0.9, 0.01), ("cnf", 2): (0.5, 0.02)}, {("nf", 2): [0.4, 0.6]}
     )
     assert table.rows[0] == ("NF, K = 2", "10", "0.900 ± 0.010", "0.500 ± 0.141 (2 seeds)", "a picture, no number")

@@ -12,7 +12,8 @@ import torch
 from exercise_answers import every_answer, judge
 from torch.distributions import MultivariateNormal
 
-from odelab.course.ffjord_results import MISSING, digits_table, stored_flows, toy_table
+from odelab.course.ffjord_results import digits_table, stored_flows, toy_table
+from odelab.course.tables import MISSING
 from odelab.flows import CNF
 from odelab.widgets import ffjord as explorables
 

@@ -102,7 +102,7 @@ def test_three_columns_are_kept_apart() -> None:
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["1-layer MLP"] == ("6.4 %", "1.36 ± 0.07 % (2 seeds)", "1.60 %")
     assert rows["no block"] == ("6.1 %", "0.60 % (1 seed)", "–")
-    assert rows["ODE-Net"] == ("–", "–", "0.42 %")
+    assert rows["ODE-Net"] == ("–", "not run yet", "0.42 %")
     assert "<th" in table._repr_html_() and "1.60 %" in repr(table)
 
 
