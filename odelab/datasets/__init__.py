@@ -1,5 +1,6 @@
 """Data the course teaches with; floor 1: tensors and time, nothing of networks."""
 
+from odelab.datasets.amc import read_amc
 from odelab.datasets.densities import DENSITIES, Density, density
 from odelab.datasets.energies import ENERGIES, Energy, energy
 from odelab.datasets.images import Images, digits8
@@ -9,6 +10,9 @@ from odelab.datasets.mocap_channels import channels62
 from odelab.datasets.sequence_files import load_sequences
 from odelab.datasets.sequences import Sequences
 from odelab.datasets.series import Series, data_file, lynx_hare
+from odelab.datasets.skeleton import Skeleton
+from odelab.datasets.skeleton_files import read_asf
+from odelab.datasets.skeleton_standard import standard_skeleton
 
 __all__ = [
     "DENSITIES",
@@ -19,6 +23,7 @@ __all__ = [
     "Mocap",
     "Sequences",
     "Series",
+    "Skeleton",
     "channels62",
     "data_file",
     "density",
@@ -28,4 +33,7 @@ __all__ = [
     "lynx_hare",
     "mnist",
     "mocap35",
+    "read_amc",
+    "read_asf",
+    "standard_skeleton",
 ]

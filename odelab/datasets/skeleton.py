@@ -1,0 +1,115 @@
+"""A skeleton: bones that hang on each other, and where the joints are when the channels of a recording are given.
+
+Axes of the CMU recordings: y points up, x to the left of a person who looks along z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from odelab.datasets.mocap_channels import CHANNELS, LAYOUT
+
+INCH = 0.0254  # metres
+
+
+@dataclass(frozen=True, eq=False)
+class Skeleton:
+    """Joints in an order in which every parent comes before its children; a bone has the name of the joint it ends in.
+
+    Attributes:
+        names: of the J joints, the root first.
+        parents: index of each joint's parent; −1 for the root.
+        offsets: the bone from the parent to the joint at rest, (J, 3) float64, in the files' units; for the root its
+            position.
+        axes: the frame in which each bone turns, by its angles about x, y, z in degrees, (J, 3) float64.
+        metres: metres in one unit.
+        source: where the proportions come from.
+    """
+
+    names: tuple[str, ...]
+    parents: tuple[int, ...]
+    offsets: Tensor
+    axes: Tensor
+    metres: float
+    source: str
+
+    def __post_init__(self) -> None:
+        n = len(self.names)
+        if len(self.parents) != n or self.offsets.shape != (n, 3) or self.axes.shape != (n, 3):
+            raise ValueError(
+                f"{n} joints need {n} parents, offsets and axes ({n}, 3), got {len(self.parents)}, "
+                f"{tuple(self.offsets.shape)} and {tuple(self.axes.shape)}"
+            )
+        for k, (name, parent) in enumerate(zip(self.names, self.parents, strict=True)):
+            if not (parent == -1 if k == 0 else 0 <= parent < k):
+                raise ValueError(
+                    f"joint {k}, {name}, has parent {parent}; it must come before, and only the first has none"
+                )
+        if missing := [name for name, _ in LAYOUT if name not in self.names]:
+            raise ValueError(f"the skeleton has no bone {', '.join(missing)}, which the recordings move")
+
+    @property
+    def bones(self) -> tuple[tuple[int, int], ...]:
+        """Joints to draw a line between: (parent, child), J − 1 pairs of indices into `names`."""
+        return tuple((parent, child) for child, parent in enumerate(self.parents) if parent >= 0)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Length of each of the `bones` in metres, (J − 1,) float64."""
+        return self.offsets[1:].norm(dim=-1) * self.metres
+
+    def index(self, name: str) -> int:
+        """Which joint has that name.
+
+        Raises:
+            ValueError: when none has.
+        """
+        if name not in self.names:
+            raise ValueError(f"no joint {name!r}; there are {', '.join(self.names)}")
+        return self.names.index(name)
+
+    @cached_property
+    def _angle_channels(self) -> Tensor:
+        """Which channel is each joint's angle about x, y, z: (J, 3); 62, one too many, where it does not turn."""
+        where = {name: k for k, name in enumerate(CHANNELS)}
+        return torch.tensor([[where.get(f"{name} r{axis}", len(CHANNELS)) for axis in "xyz"] for name in self.names])
+
+    def joints(self, channels: Tensor) -> Tensor:
+        """Where the joints are, (…, J, 3), in metres, for channels (…, 62) in degrees and units; differentiable.
+
+        A bone turns in its own frame C, by its angles, after all that its parents turn: with R the rotation about x,
+        then y, then z, R_bone = R_parent · C R(angles) Cᵀ, and its end is its parent's end + R_bone · offset.
+
+        Raises:
+            ValueError: for another number of channels.
+            TypeError: for integers.
+        """
+        if channels.ndim < 1 or channels.shape[-1] != len(CHANNELS):
+            raise ValueError(f"channels must have {len(CHANNELS)} in the last dimension, got {tuple(channels.shape)}")
+        if not channels.is_floating_point():
+            raise TypeError(f"channels must be floating-point numbers, got {channels.dtype}")
+        offsets, frames = self.offsets.to(channels), rotations(self.axes.to(channels))
+        padded = torch.cat([channels, torch.zeros_like(channels[..., :1])], dim=-1)
+        turns = frames @ rotations(padded[..., self._angle_channels.to(channels.device)]) @ frames.mT
+        turned = [turns[..., 0, :, :]]
+        ends = [channels[..., :3] + offsets[0]]
+        for parent, child in self.bones:
+            turned.append(turned[parent] @ turns[..., child, :, :])
+            ends.append(ends[parent] + turned[child] @ offsets[child])
+        return torch.stack(ends, dim=-2) * self.metres
+
+
+def rotations(angles: Tensor) -> Tensor:
+    """Rotation about x, then y, then z, by angles (…, 3) in degrees: R_z R_y R_x, (…, 3, 3)."""
+    cx, cy, cz = torch.deg2rad(angles).cos().unbind(-1)
+    sx, sy, sz = torch.deg2rad(angles).sin().unbind(-1)
+    rows = (
+        (cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx),
+        (sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx),
+        (-sy, cy * sx, cy * cx),
+    )
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
