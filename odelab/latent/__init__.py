@@ -1,0 +1,32 @@
+"""Latent dynamics: Bayesian fields, the density they carry, encoders, decoders and ODE²VAE; floor 2."""
+
+from odelab.latent.bayesian import ACTIVATIONS, BayesianMLP, Weights
+from odelab.latent.decoders import Decoder, GaussianDecoder
+from odelab.latent.density import flow
+from odelab.latent.dynamics import DrawnField, FirstOrder, SecondOrder
+from odelab.latent.elbo import Terms
+from odelab.latent.encoders import Encoder, VectorEncoder
+from odelab.latent.forecast import Forecast
+from odelab.latent.images import BernoulliDecoder, ImageEncoder
+from odelab.latent.ode2vae import ODE2VAE
+from odelab.latent.storage import stored
+
+__all__ = [
+    "ACTIVATIONS",
+    "ODE2VAE",
+    "BayesianMLP",
+    "BernoulliDecoder",
+    "Decoder",
+    "DrawnField",
+    "Encoder",
+    "FirstOrder",
+    "Forecast",
+    "GaussianDecoder",
+    "ImageEncoder",
+    "SecondOrder",
+    "Terms",
+    "VectorEncoder",
+    "Weights",
+    "flow",
+    "stored",
+]

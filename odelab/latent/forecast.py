@@ -1,0 +1,67 @@
+"""What a latent model says about times: one path for each draw of the initial state and of the dynamics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """K draws of n sequences at T times.
+
+    Attributes:
+        draws: (K, n, T, *shape), the decoder's mean along each path: without observation noise.
+        z: (K, n, T, D), the latent paths.
+        times: (T,) or (n, T).
+        noise: standard deviation of the observations, 0-d, where the decoder has one.
+    """
+
+    draws: Tensor
+    z: Tensor
+    times: Tensor
+    noise: Tensor | None = None
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """(n, T, *shape): the mean of the draws."""
+        return self.draws.mean(0)
+
+    @cached_property
+    def std(self) -> Tensor:
+        """(n, T, *shape): the spread of the draws."""
+        return self.draws.std(0)
+
+    def quantile(self, p: float | Sequence[float]) -> Tensor:
+        """The quantile(s) p of the draws: (n, T, *shape), or (len(p), n, T, *shape)."""
+        levels = torch.as_tensor(p, dtype=self.draws.dtype, device=self.draws.device)
+        if bool(((levels < 0) | (levels > 1)).any()):
+            raise ValueError(f"p must be between 0 and 1, got {p}")
+        flat = self.draws.flatten(1)  # torch.quantile refuses more than 2²⁴ numbers at once
+        pieces = [torch.quantile(piece, levels, dim=0) for piece in flat.split(max(1, 2**23 // len(flat)), 1)]
+        return torch.cat(pieces, -1).view(*levels.shape, *self.draws.shape[1:])
+
+    def observations(self, generator: torch.Generator | None = None) -> Tensor:
+        """(K, n, T, *shape): the draws with observation noise, what a new recording would look like."""
+        if self.noise is None:
+            raise ValueError("the decoder has no observation noise to add; .draws are the means of the frames")
+        eps = torch.randn(self.draws.shape, generator=generator, dtype=self.draws.dtype, device=self.draws.device)
+        return self.draws + self.noise * eps
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Without gradients, and with running statistics in place of the batch's; the mode is put back."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -1,0 +1,131 @@
+"""What a latent model is given: frames, clocks and what was observed, checked once with a message that helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Sequences as the models need them.
+
+    Attributes:
+        x: (n, T, *shape), zero where not observed.
+        times: (T,) or (n, T).
+        frames: bool (n, T): some of the frame observed; None where everything is.
+        entries: x.shape or (n, T, 1, …) that broadcasts to it: what counts in a likelihood; None likewise.
+    """
+
+    x: Tensor
+    times: Tensor
+    frames: Tensor | None
+    entries: Tensor | None
+
+
+def check_frames(x: Tensor, shape: tuple[int, ...], least: int) -> None:
+    """x is (n, T ≥ least, *shape) and floating point.
+
+    Raises:
+        TypeError, ValueError: with what it is instead.
+    """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        found = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(
+            f"x must be a tensor of floating point, got {found}; convert it with torch.as_tensor(x).float()"
+        )
+    wanted = ", ".join(map(str, ("n", "T", *shape)))
+    if x.ndim != 2 + len(shape) or tuple(x.shape[2:]) != tuple(shape):
+        raise ValueError(f"x has shape {tuple(x.shape)}, but the model reads ({wanted}): sequences, frames, a frame")
+    if x.shape[1] < least:
+        raise ValueError(
+            f"x has {x.shape[1]} frames, but the encoder reads the first {least}; give longer sequences, "
+            f"or build the encoder with frames={x.shape[1]}"
+        )
+
+
+def check_times(times: Tensor, n: int, count: int | None, frames: Tensor | None = None) -> None:
+    """times is (T,) or (n, T), finite, and increasing; it may stand still before a frame that nobody observed."""
+    if not isinstance(times, Tensor) or not times.is_floating_point():
+        raise TypeError(f"times must be a floating point tensor (T,) or (n, T), got {type(times).__name__}")
+    T = times.shape[-1] if times.ndim else 0
+    if times.ndim not in (1, 2) or (times.ndim == 2 and len(times) != n) or count not in (None, T):
+        wanted = "T" if count is None else str(count)
+        raise ValueError(
+            f"times has shape {tuple(times.shape)}; it must be ({wanted},), one clock for all, or ({n}, {wanted}), "
+            "one for each sequence"
+        )
+    if not T or not bool(times.isfinite().all()):
+        raise ValueError("times must be finite, and at least one; repeat a sequence's last time where it is padded")
+    gaps = times.diff(dim=-1)
+    bad = gaps <= 0
+    if times.ndim == 2 and frames is not None:
+        bad = torch.where(frames[:, 1:], bad, gaps < 0)
+    if bool(bad.any()):
+        *row, i = bad.nonzero()[0].tolist()
+        before, after = times[(*row, i)].item(), times[(*row, i + 1)].item()
+        where = f"sequence {row[0]}: " if row else ""
+        raise ValueError(
+            f"times must increase; {where}frame {i + 1} is at {after:g} after frame {i} at {before:g}; sort the frames"
+        )
+
+
+def observe(
+    x: Tensor, times: Tensor, mask: Tensor | None, shape: tuple[int, ...], encoder_frames: int, missing: str
+) -> Observations:
+    """Check a batch, and put zeros where nothing was observed.
+
+    Args:
+        mask: bool (n, T), frames observed, or x.shape, entries observed; None: all of them.
+        missing: "error" or "zeros", what to do where the encoder's first frames are not all observed.
+
+    Raises:
+        TypeError, ValueError: with what is wrong, where, and what to do.
+    """
+    check_frames(x, shape, encoder_frames)
+    n, T = x.shape[:2]
+    if mask is None:
+        check_times(times, n, T)
+        _check_finite(x)
+        return Observations(x, times, None, None)
+    if mask.dtype != torch.bool:
+        raise TypeError(f"mask must be boolean, True where observed, got {mask.dtype}; use mask.bool()")
+    if tuple(mask.shape) not in ((n, T), tuple(x.shape)):
+        raise ValueError(
+            f"mask has shape {tuple(mask.shape)}; it must be ({n}, {T}), frames observed, or that of x, "
+            f"{tuple(x.shape)}, entries observed"
+        )
+    frames = mask if mask.ndim == 2 else mask.flatten(2).any(-1)
+    check_times(times, n, T, frames)
+    entries = mask.view(n, T, *[1] * len(shape)) if mask.ndim == 2 else mask
+    x = torch.where(entries, x, torch.zeros((), dtype=x.dtype, device=x.device))
+    _check_finite(x)
+    if missing == "error":
+        first = mask[:, :encoder_frames].flatten(2).all(-1) if mask.ndim > 2 else mask[:, :encoder_frames]
+        check_first_frames(first)
+    if bool(mask.all()):
+        return Observations(x, times, None, None)
+    return Observations(x, times, frames, entries)
+
+
+def check_first_frames(observed: Tensor) -> None:
+    """observed (n, m): every one of the first m frames is there as a whole."""
+    if bool(observed.all()):
+        return
+    row, frame = (~observed).nonzero()[0].tolist()
+    others = int((~observed).any(1).sum()) - 1
+    also = f" (and {others} more sequences)" if others else ""
+    raise ValueError(
+        f"sequence {row}{also}: frame {frame} is not observed as a whole, but the encoder reads the first "
+        f"{observed.shape[1]}; drop these sequences, let them start where {observed.shape[1]} frames follow each "
+        "other, use an encoder of fewer frames, or build the model with missing='zeros'"
+    )
+
+
+def _check_finite(x: Tensor) -> None:
+    if bool(x.isfinite().all()):
+        return
+    row, frame = (~x.flatten(2).isfinite().all(-1)).nonzero()[0].tolist()
+    raise ValueError(f"x is not finite in sequence {row}, frame {frame}; where NaN means missing, pass mask=~x.isnan()")
