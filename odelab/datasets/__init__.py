@@ -1,12 +1,14 @@
 """Data the course teaches with; floor 1: tensors and time, nothing of networks."""
 
 from odelab.datasets.amc import read_amc
+from odelab.datasets.bouncing_balls import bouncing_balls, simulate_balls
 from odelab.datasets.densities import DENSITIES, Density, density
 from odelab.datasets.energies import ENERGIES, Energy, energy
 from odelab.datasets.images import Images, digits8
 from odelab.datasets.mnist_files import mnist
 from odelab.datasets.mocap import Mocap, mocap35
 from odelab.datasets.mocap_channels import channels62
+from odelab.datasets.rotating_digits import RotatingDigits, rotating_digits
 from odelab.datasets.sequence_files import load_sequences
 from odelab.datasets.sequences import Sequences
 from odelab.datasets.series import Series, data_file, lynx_hare
@@ -21,9 +23,11 @@ __all__ = [
     "Energy",
     "Images",
     "Mocap",
+    "RotatingDigits",
     "Sequences",
     "Series",
     "Skeleton",
+    "bouncing_balls",
     "channels62",
     "data_file",
     "density",
@@ -35,5 +39,7 @@ __all__ = [
     "mocap35",
     "read_amc",
     "read_asf",
+    "rotating_digits",
+    "simulate_balls",
     "standard_skeleton",
 ]
