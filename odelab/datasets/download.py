@@ -1,7 +1,8 @@
 """One file from the first of several mirrors that gives it whole: resumed, checked by hash, put in place at once.
 
 What lies at the target afterwards is the right file or what was there before: bytes are collected in a partial file
-beside it, which takes the target's name only when its SHA-256 is right.
+beside it, which takes the target's name only when its SHA-256 is right, or, where nobody published one, when it can be
+read as what it should be.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import secrets
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 TIMEOUT = 5.0  # seconds to connect, and between two pieces
@@ -25,8 +26,32 @@ class DownloadError(OSError):
     """No mirror gave the file whole and unaltered."""
 
 
-def download(urls: Sequence[str], target: Path, sha256: str, *, progress: bool = True) -> None:
-    """Fetches `target` from the first URL that serves bytes of this SHA-256.
+def cache_folder(name: str) -> Path:
+    """Where downloads of that name are kept: in `$ODELAB_CACHE`, else in the system's cache."""
+    if folder := os.environ.get("ODELAB_CACHE"):
+        return Path(folder).expanduser() / name
+    import pooch  # here, because it is needed for this one question
+
+    return Path(pooch.os_cache("odelab")) / name
+
+
+def offline() -> bool:
+    """Whether the user wishes no downloads: `ODELAB_OFFLINE` is set to something but 0."""
+    return os.environ.get("ODELAB_OFFLINE", "0") not in ("", "0")
+
+
+def download(
+    urls: Sequence[str],
+    target: Path,
+    sha256: str | None,
+    *,
+    check: Callable[[Path], object] | None = None,
+    progress: bool = True,
+) -> str:
+    """Fetches `target` from the first URL that serves bytes of this SHA-256, which is returned.
+
+    With None any bytes will do that `check` accepts: it is called with the partial file and raises a ValueError
+    otherwise. The hash that is returned can then be kept and be asked for the next time.
 
     A transfer that broke off, now or in an earlier call, is continued where the server allows it, by the same mirror
     or the next. Several processes may do this at once: each writes a partial file of its own.
@@ -47,11 +72,17 @@ def download(urls: Sequence[str], target: Path, sha256: str, *, progress: bool =
                     complaints.append(f"{url}: {error}")
                     break
                 found = hashlib.sha256(part.read_bytes()).hexdigest()
-                if found == sha256:
+                wrong = None if sha256 in (None, found) else f"SHA-256 {found} instead of {sha256}"
+                try:
+                    if check and not wrong:
+                        check(part)
+                except ValueError as error:
+                    wrong = f"not what it should be ({error})"
+                if not wrong:
                     os.replace(part, target)
-                    return
+                    return found
                 part.unlink()
-                complaints.append(f"{url}: SHA-256 {found} instead of {sha256}")
+                complaints.append(f"{url}: {wrong}")
                 if not resumed:
                     break
         raise DownloadError(f"could not download {target.name}: " + "; ".join(complaints))

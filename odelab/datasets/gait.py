@@ -11,7 +11,6 @@ import math
 from functools import cache
 
 import torch
-from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from odelab.datasets.mocap_channels import CHANNELS, FPS, FRAMES
@@ -182,6 +181,8 @@ def _wandering(noise: Tensor) -> Tensor:
 @cache
 def _strides() -> dict[str, Tensor]:
     """The harmonics of each curve of STRIDE."""
+    from scipy.interpolate import CubicSpline  # here, because it takes long to load
+
     found = {}
     for name, points in STRIDE.items():
         at, degrees = zip(*points, (1.0, points[0][1]), strict=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from odelab.datasets.download import DownloadError, download
+from odelab.datasets.download import DownloadError, cache_folder, download, offline
 from odelab.datasets.images import Images
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
@@ -78,11 +78,7 @@ def mnist(split: str = "train", *, progress: bool = True) -> Images:
 
 
 def _cache() -> Path:
-    if folder := os.environ.get("ODELAB_CACHE"):
-        return Path(folder).expanduser() / "mnist"
-    import pooch  # here, because it is needed for this one question
-
-    return Path(pooch.os_cache("odelab")) / "mnist"
+    return cache_folder("mnist")
 
 
 def _folders() -> Iterator[tuple[str, Path]]:
@@ -130,7 +126,7 @@ def _downloaded(names: list[str], progress: bool) -> list[Path]:
         DownloadError: when offline, by wish or by failure.
     """
     global _last_failure
-    if os.environ.get("ODELAB_OFFLINE", "0") not in ("", "0"):
+    if offline():
         raise DownloadError("ODELAB_OFFLINE is set")
     if _last_failure and time.monotonic() - _last_failure[0] < PATIENCE:
         raise DownloadError(_last_failure[1])

@@ -1,57 +1,108 @@
-"""The files behind `mocap35()`: where they are looked for, and how they are checked."""
+"""The files behind `mocap35()`: where they are looked for, how they are read and checked, the download."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from odelab.datasets.mocap_channels import FRAMES, KEPT
+from odelab.datasets.amc import read_amc
+from odelab.datasets.download import DownloadError, cache_folder, download, offline
+from odelab.datasets.mocap_channels import FRAMES, KEPT, differences50
+from odelab.datasets.skeleton_files import read_asf
 
+SITE = "http://mocap.cs.cmu.edu/subjects/35/"
 MAT = "mocap35.mat"
 MAT_SHA256 = "105484f138487f10209cce883d26e2e030d10a6df6f10159f4e6e253f9b03b8d"
 ABSOLUTE = "mocap35_abs50.npz"
-PARTS = {"train": ("Xtr", 16), "validation": ("Xval", 3), "test": ("Xtest", 4)}  # the authors' names and sizes
-AGREEMENT = 2e-5  # between the authors' numbers and ours from the recordings
+SKELETON = "35.asf"
+HASHES = "SHA256SUMS"  # of the downloads, written down when they come, for nobody published them
+TRIALS = {"train": tuple(range(1, 17)), "validation": (28, 29, 30), "test": (31, 32, 33, 34)}
+KEYS = {"train": "Xtr", "validation": "Xval", "test": "Xtest"}  # the authors' names
+RECORDINGS = tuple(f"35_{trial:02d}.amc" for trials in TRIALS.values() for trial in trials)
+AGREEMENT = 2e-5  # between the authors' numbers and those from the recordings: theirs are off by 1e-5
+PATIENCE = 60.0  # seconds for which a failed download is not tried again
+_last_failure: tuple[float, str] | None = None
 
 
-def read_mat(path: Path, sha256: str | None = MAT_SHA256) -> dict[str, np.ndarray]:
-    """The authors' arrays by the name of the part: (16, 300, 50), (3, 300, 50), (4, 300, 50) float64.
+@dataclass(frozen=True, eq=False)
+class Walks:
+    """All 23 in the order of TRIALS: x (23, 300, 50) centred, means (23, 50), starts (23, 3) NaN where unknown."""
+
+    x: Tensor
+    means: Tensor | None
+    starts: Tensor | None
+    source: str
+
+
+def folders() -> Iterator[tuple[str, Path]]:
+    """Where to look, and how to call it without giving away a person's folders."""
+    if data := os.environ.get("ODELAB_DATA"):
+        yield "$ODELAB_DATA", Path(data).expanduser() / "mocap"
+    yield "the cache", cache_folder("mocap")
+
+
+def find_walks(allowed: bool, progress: bool) -> Walks:
+    """The walks from disk, or else downloaded.
+
+    Raises:
+        DownloadError: when they are not on disk, and a download is not allowed or fails.
+        ValueError: when a file is truncated or altered.
+    """
+    for place, folder in folders():
+        if (folder / MAT).is_file():
+            return _authors(folder, place)
+    for place, folder in folders():
+        if all((folder / name).is_file() for name in RECORDINGS):
+            return _recorded(folder, place)
+    fetch_recordings(allowed, progress)
+    return _recorded(cache_folder("mocap"), "a download")
+
+
+def read_mat(path: Path, sha256: str | None = MAT_SHA256) -> Tensor:
+    """The authors' walks, (23, 300, 50) float64, centred, in the order of TRIALS.
 
     Raises:
         ValueError: when the file is not the authors', cannot be read, or lacks an array. It is left as it is.
     """
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and found != sha256:
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if sha256 not in (None, found):
         raise ValueError(
             f"{path} is truncated or altered: its SHA-256 is {found} instead of {sha256}. It was not used and not "
             "changed. Move it away and call again, which looks in the next place, or put the authors' file there."
         )
     from scipy.io import loadmat  # here, because most of the course does without
-    from scipy.io.matlab import MatReadError
 
     try:
         arrays = loadmat(path)
-    except (MatReadError, ValueError, TypeError, OSError, NotImplementedError) as error:
-        raise ValueError(f"{path} is not a MATLAB file that can be read ({error})") from error
-    parts = {}
-    for part, (key, n) in PARTS.items():
+    except Exception as error:  # SciPy raises its own, NumPy's, zlib's and Python's, depending on where a file is bad
+        raise ValueError(
+            f"{path} is not a MATLAB file that can be read: it is truncated or altered ({error})"
+        ) from error
+    walks = []
+    for part, key in KEYS.items():
         if key not in arrays:
             names = ", ".join(sorted(name for name in arrays if not name.startswith("__")))
-            raise ValueError(f"{path} has no array {key} (the {part} sequences); it has {names or 'none'}")
-        if arrays[key].shape != (n, FRAMES, len(KEPT)):
-            raise ValueError(f"{path}: {key} is {arrays[key].shape} instead of {(n, FRAMES, len(KEPT))}")
-        parts[part] = arrays[key].astype(np.float64)
-    return parts
+            raise ValueError(f"{path} has no array {key}, the walks to {part}; it has {names or 'none'}")
+        expected = (len(TRIALS[part]), FRAMES, len(KEPT))
+        if arrays[key].shape != expected:
+            raise ValueError(f"{path}: {key} is {arrays[key].shape} instead of {expected}")
+        walks.append(torch.from_numpy(arrays[key].astype(np.float64)))
+    return torch.cat(walks)
 
 
-def read_absolute(path: Path, centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def read_absolute(path: Path, centred: Tensor) -> tuple[Tensor, Tensor]:
     """What was taken from each walk, (23, 50), and where its root began, (23, 3) with NaN where unknown.
 
     Args:
-        path: the walks with their means put back: `x` (23, 300, 50) and `root_start` (23, 3).
+        path: the walks with their means put back: arrays `x` (23, 300, 50) and `root_start` (23, 3).
         centred: the same walks without, (23, 300, 50), which says whether the file belongs to them.
 
     Raises:
@@ -59,13 +110,91 @@ def read_absolute(path: Path, centred: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """
     try:
         with np.load(path) as arrays:
-            x, start = arrays["x"].astype(np.float64), arrays["root_start"].astype(np.float64)
-    except (OSError, KeyError, ValueError, EOFError) as error:
+            x, starts = (torch.from_numpy(arrays[key].astype(np.float64)) for key in ("x", "root_start"))
+    except Exception as error:  # as above
         raise ValueError(f"{path} cannot be read as walks with their means ({error})") from error
-    if x.shape != centred.shape or start.shape != (len(x), 3):
-        raise ValueError(f"{path}: x {x.shape} and root_start {start.shape} instead of {centred.shape} and (23, 3)")
+    if x.shape != centred.shape or starts.shape != (len(x), 3):
+        raise ValueError(f"{path}: x and root_start are {tuple(x.shape)} and {tuple(starts.shape)}")
     means = x.mean(1)
-    off = float(np.abs(x - means[:, None] - centred).max())
+    off = (x - means.unsqueeze(1) - centred).abs().max().item()
     if not off < AGREEMENT:
         raise ValueError(f"{path} is not of the walks of {MAT}: centred, they differ by {off:.2g}")
-    return means, start
+    return means, starts
+
+
+def fifty(recording: Tensor, name: str) -> Tensor:
+    """The first 300 frames of a recording (T, 62) in the 50 channels, not yet centred: (300, 50).
+
+    Raises:
+        ValueError: when there are not 301 frames, of which the last difference needs the last.
+    """
+    if len(recording) <= FRAMES:
+        raise ValueError(f"{name} has {len(recording)} frames; {FRAMES + 1} are needed")
+    return differences50(recording[: FRAMES + 1])
+
+
+def _authors(folder: Path, place: str) -> Walks:
+    x = read_mat(folder / MAT)
+    means = starts = None
+    if (folder / ABSOLUTE).is_file():
+        means, starts = read_absolute(folder / ABSOLUTE, x)
+    elif all((folder / name).is_file() for name in RECORDINGS):
+        raw = _recorded(folder, place)
+        off = (raw.x - x).abs().max().item()
+        if not off < AGREEMENT:
+            raise ValueError(f"the recordings beside {folder / MAT} are not its walks: they differ by {off:.2g}")
+        means, starts = raw.means, raw.starts
+    return Walks(x, means, starts, f"the ODE²VAE authors' {MAT} from {place}")
+
+
+def _recorded(folder: Path, place: str) -> Walks:
+    known = recorded_hashes(folder)
+    recordings = []
+    for name in RECORDINGS:
+        found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        if known.get(name, found) != found:
+            raise ValueError(
+                f"{folder / name} was altered since its download: its SHA-256 is {found}, that in {HASHES} is "
+                f"{known[name]}. It was not used and not changed. Delete it and call again, which downloads it."
+            )
+        recordings.append(read_amc(folder / name))
+    raw = torch.stack([fifty(recording, name) for recording, name in zip(recordings, RECORDINGS, strict=True)])
+    means = raw.mean(1)
+    starts = torch.stack([recording[0, :3] for recording in recordings])
+    return Walks(raw - means.unsqueeze(1), means, starts, f"the recordings from {place}")
+
+
+def recorded_hashes(folder: Path) -> dict[str, str]:
+    """Which SHA-256 each downloaded file had when it came, as `sha256sum` writes them."""
+    path = folder / HASHES
+    rows = [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
+    return {row[1].lstrip("*"): row[0] for row in rows if len(row) == 2}
+
+
+def fetch_recordings(allowed: bool = True, progress: bool = True) -> Path:
+    """The folder in the cache with the recordings and the skeleton, each fetched where missing.
+
+    A file that was here before must come again with the hash that was then written down.
+
+    Raises:
+        DownloadError: when it is not allowed, or `ODELAB_OFFLINE` is set, or it fails, now or in the last minute.
+    """
+    global _last_failure
+    if not allowed or offline():
+        raise DownloadError("ODELAB_OFFLINE is set" if offline() else "a download was not asked for")
+    if _last_failure and time.monotonic() - _last_failure[0] < PATIENCE:
+        raise DownloadError(_last_failure[1])
+    folder = cache_folder("mocap")
+    try:
+        for name in (SKELETON, *RECORDINGS):
+            if not (folder / name).is_file():
+                known = recorded_hashes(folder).get(name)
+                check = read_asf if name == SKELETON else read_amc
+                found = download([SITE + name], folder / name, known, check=check, progress=progress)
+                if known is None:
+                    with (folder / HASHES).open("a") as file:
+                        file.write(f"{found}  {name}\n")
+    except OSError as error:  # the network's, or a cache that cannot be written
+        _last_failure = time.monotonic(), str(error)
+        raise DownloadError(str(error)) from error
+    return folder
