@@ -9,7 +9,6 @@ of its own size, dz/dτ = Δt f(z) with τ from 0 to 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
