@@ -1,0 +1,199 @@
+"""The latent ODE (Chen et al. 2018, section 5): a time series as a decoded trajectory of an ODE (slides 7a–7c).
+
+    z₀ ~ p(z₀),   z₁, …, z_N = ODESolve(z₀, f, t₀, …, t_N),   x_i ~ p(x | z_i)
+
+All that is random sits in z₀: an encoder reads the observations and gives q(z₀ | x), the solver does the rest, forwards
+and backwards in time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal, kl_divergence
+
+from odelab.latent.forecast import Forecast
+from odelab.latent.storage import load_module, save_module, stored
+from odelab.nets.fields import chosen
+from odelab.solvers import solve
+
+
+@stored
+class LatentField(nn.Module):
+    """dz/dt = f(z): a perceptron that knows no time.
+
+    Args:
+        dim: of z; hidden: widths of the hidden layers; activation: between layers, "elu" or "tanh".
+    """
+
+    def __init__(self, dim: int, hidden: Sequence[int] = (20, 20), activation: str = "elu") -> None:
+        super().__init__()
+        between = chosen({"elu": nn.ELU, "tanh": nn.Tanh}, activation, "activation")
+        layers: list[nn.Module] = []
+        for a, b in pairwise((dim, *hidden)):
+            layers += [nn.Linear(a, b), between()]
+        self.net = nn.Sequential(*layers, nn.Linear((dim, *hidden)[-1], dim))
+        self.dim = dim
+
+    def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """z (…, dim) -> dz/dt, shaped like z."""
+        return self.net(z)
+
+
+@dataclass(frozen=True)
+class LatentTerms:
+    """The two terms of the ELBO, one number a sequence.
+
+    Attributes:
+        reconstruction: E log p(x | z) over the observations, (n,).
+        kl: KL(q(z₀ | x) ‖ p(z₀)), (n,).
+    """
+
+    reconstruction: Tensor
+    kl: Tensor
+
+    def elbo(self, kl_weight: float = 1.0) -> Tensor:
+        """Mean over the sequences of E log p − KL, 0-d; another weight than 1 gives no bound."""
+        return (self.reconstruction - kl_weight * self.kl).mean()
+
+
+@stored
+class LatentODE(nn.Module):
+    """Encoder, vector field and decoder of a latent trajectory.
+
+    Time is counted from the first of a sequence's `times`, where z₀ stands; the field sees that time.
+
+    Args:
+        encoder: (x, times, mask) -> a distribution over z₀ (n, dim), as `RecurrentEncoder` and `ODERNNEncoder` are.
+        field: (t, z) -> dz/dt, with attribute `dim`, as `LatentField`.
+        decoder: with `distribution(z)` and `mean(z)` for z (…, dim), as `GaussianDecoder`.
+        step: of the classical RK4; between its steps a cubic through values and slopes.
+
+    Raises:
+        ValueError: for a step that is not positive.
+    """
+
+    def __init__(self, encoder: Any, field: Any, decoder: Any, *, step: float = 0.2) -> None:
+        super().__init__()
+        if not step > 0:
+            raise ValueError(f"step = {step}: the solver's step must be positive, in units of the observations' time")
+        self.encoder, self.field, self.decoder, self.step = encoder, field, decoder, step
+        self.dim = int(field.dim)
+
+    def prior(self) -> Independent:
+        """p(z₀): the standard normal over (dim,)  (slides 7a)."""
+        zero = next(self.field.parameters()).new_zeros(self.dim)
+        return Independent(Normal(zero, zero + 1), 1)
+
+    def posterior(self, x: Tensor, times: Tensor, mask: Tensor | None = None) -> Independent:
+        """q(z₀ | what was observed), over (n, dim); x (n, T, channels), times (T,) or (n, T), mask (n, T)."""
+        return self.encoder(x, times, mask)
+
+    def trajectory(self, z0: Tensor, times: Tensor) -> Tensor:
+        """Solve from z₀ to times counted from its own, either way  (slides 7b).
+
+        Args:
+            z0: (…, n, dim).
+            times: (T,), or (n, T) for a clock of each; of either sign, in any order.
+
+        Returns:
+            z: (…, n, T, dim).
+        """
+        reach = max(0.0, float(-times.min())), max(self.step, float(times.max()))
+        first, last = (math.ceil(end / self.step - 1e-6) for end in reach)
+        knots = torch.arange(-first, last + 1, device=z0.device) * self.step
+        z = self._solve(z0, knots[first:])
+        if first:
+            z = torch.cat([self._solve(z0, knots[: first + 1].flip(0)).flip(0)[:-1], z])
+        slopes = self.field(knots.view(-1, *[1] * z0.ndim).to(z0.dtype), z)
+        weights = hermite_weights(times, knots, self.step).to(z0.dtype)  # (…, T, 2 knots)
+        values = torch.cat([z, slopes]).movedim(0, -2)  # (…, n, 2 knots, dim)
+        return weights @ values
+
+    def _solve(self, z0: Tensor, knots: Tensor) -> Tensor:
+        """One RK4 step from knot to knot, (len(knots), …, dim)."""
+        if len(knots) == 1:
+            return z0[None]
+        return torch.as_tensor(solve(self.field, z0, knots.to(z0.dtype), method="rk4_classic").y)
+
+    def terms(
+        self, x: Tensor, times: Tensor, mask: Tensor | None = None, *, draws: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> LatentTerms:  # fmt: skip
+        """Both terms of the ELBO with `draws` draws of z₀; only what the mask marks counts.
+
+        Args:
+            x: (n, T, channels); times (T,) or (n, T); mask bool (n, T).
+        """
+        posterior = self.posterior(x, times, mask)
+        z = self.trajectory(draw(posterior, draws, generator), times - times[..., :1])
+        log_p = self.decoder.distribution(z).log_prob(x).sum(-1)
+        if mask is not None:
+            log_p = torch.where(mask, log_p, 0.0)
+        return LatentTerms(log_p.sum(-1).mean(0), kl_divergence(posterior, self.prior()))
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, times: Tensor, mask: Tensor | None, at: Tensor) -> Tensor:
+        """Decoded trajectory of the posterior's mean at times `at` on the sequences' clock, (n, T', channels).
+
+        Args:
+            at: (T',), or (n, T'); before, within or after the observations.
+        """
+        z0 = self.posterior(x, times, mask).mean
+        return self.decoder.mean(self.trajectory(z0, at - times[..., :1]))
+
+    @torch.no_grad()
+    def forecast(
+        self, x: Tensor, times: Tensor, at: Tensor, mask: Tensor | None = None, *, draws: int = 50,
+        generator: torch.Generator | None = None,
+    ) -> Forecast:  # fmt: skip
+        """As `predict`, for `draws` draws of z₀ from q(z₀ | x)."""
+        z0 = draw(self.posterior(x, times, mask), draws, generator)
+        z = self.trajectory(z0, at - times[..., :1])
+        return Forecast(self.decoder.mean(z), z, at, getattr(self.decoder, "std", None))
+
+    @torch.no_grad()
+    def sample(self, n: int, times: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """New series from the prior, without observation noise: (n, T, channels) at times (T,) counted from z₀."""
+        z0 = torch.randn(n, self.dim, generator=generator)
+        return self.decoder.mean(self.trajectory(z0, times))
+
+    def save(self, path: str | Path) -> None:
+        """Write settings and weights, as safetensors."""
+        save_module(path, self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> LatentODE:
+        """What `save` wrote, in eval mode.
+
+        Raises:
+            FileNotFoundError, ValueError: when there is no such file, or it holds something else.
+        """
+        model = load_module(path, cls)
+        assert isinstance(model, cls)
+        return model
+
+
+def hermite_weights(times: Tensor, knots: Tensor, step: float) -> Tensor:
+    """What the cubic through values and slopes at equally spaced knots makes of each: (…, 2 knots) for times (…)."""
+    place = ((times - knots[0]) / step).long().clamp(0, len(knots) - 2)[..., None]
+    x = (times[..., None] - knots[place]) / step
+    rest = 1 - x
+    value, slope = (1 + 2 * x) * rest**2, x * rest**2 * step
+    next_value, next_slope = x * x * (3 - 2 * x), -x * x * rest * step
+    places = torch.cat([place, place + 1, len(knots) + place, len(knots) + place + 1], -1)
+    parts = torch.cat([value, next_value, slope, next_slope], -1)
+    return parts.new_zeros(*times.shape, 2 * len(knots)).scatter(-1, places, parts)
+
+
+def draw(posterior: Independent, draws: int, generator: torch.Generator | None = None) -> Tensor:
+    """Reparametrised draws (draws, n, dim) of a Gaussian."""
+    noise = torch.randn(draws, *posterior.mean.shape, generator=generator, device=posterior.mean.device)
+    return posterior.mean + posterior.stddev * noise
