@@ -81,7 +81,7 @@ def synthetic_walks(n: int, frames: int = FRAMES + 1, *, seed: int = 0) -> Tenso
     forward = _integral(pace, phase)
     walks[..., CHANNELS.index("root tz")] = forward - forward[:, :1]
     turning = [k for k, name in enumerate(CHANNELS) if " r" in name and bool((walks[..., k] != 0).any())]
-    walks[..., turning] += 1.5 * normal(1, len(turning)) + 0.5 * _wandering(normal(frames, len(turning)))
+    walks[..., turning] += 1.5 * normal(1, len(turning)) + 0.5 * _wandering(normal(12, len(turning)), seconds)
     return walks
 
 
@@ -168,14 +168,11 @@ def _integral(harmonics: Tensor, phase: Tensor) -> Tensor:
     return harmonics[..., :1].real * phase + _evaluate(rising, phase)
 
 
-def _wandering(noise: Tensor) -> Tensor:
-    """White noise (n, T, C) smoothed over a quarter of a second, of standard deviation 1."""
-    width = FPS // 8
-    reach = torch.arange(-3 * width, 3 * width + 1, dtype=noise.dtype)
-    kernel = torch.exp(-0.5 * (reach / width) ** 2)
-    flat = noise.mT.reshape(-1, 1, noise.shape[1])
-    smooth = torch.nn.functional.conv1d(flat, (kernel / kernel.norm())[None, None], padding="same")
-    return smooth.reshape(noise.shape[0], noise.shape[2], -1).mT
+def _wandering(amplitudes: Tensor, seconds: Tensor) -> Tensor:
+    """Slow waves of up to 2 Hz with standard-normal amplitudes (n, 2 K, C): (n, T, C), of standard deviation 1."""
+    waves = amplitudes.shape[1] // 2
+    turns = 2 * math.pi * seconds.unsqueeze(-1) * torch.linspace(0.3, 2.0, waves, dtype=seconds.dtype)
+    return torch.cat([turns.cos(), turns.sin()], dim=-1) @ amplitudes / math.sqrt(waves)
 
 
 @cache
