@@ -1,0 +1,137 @@
+"""Checks of the exercises on ODE²VAE at scale: missing frames, the encoder's density, minibatches, memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odelab.course.exercises import Hint, exercise
+
+DRAW = torch.Generator().manual_seed(10)
+PROBABILITIES = torch.rand(3, 5, 2, 4, generator=DRAW, dtype=torch.float64) * 0.9 + 0.05
+PICTURES = torch.rand(3, 5, 2, 4, generator=DRAW, dtype=torch.float64)
+SEEN = torch.tensor([[1, 1, 0, 1, 0], [1, 0, 0, 1, 1], [1, 1, 1, 1, 1]], dtype=torch.bool)
+MEAN = torch.randn(4, 3, generator=DRAW, dtype=torch.float64)
+LOG_VARIANCE = torch.randn(4, 3, generator=DRAW, dtype=torch.float64)
+LATENT = MEAN + torch.randn(4, 3, generator=DRAW, dtype=torch.float64)
+PAID = 120.0 * torch.rand(20, generator=DRAW, dtype=torch.float64) - 200
+DIVERGENCES = 9.0 * torch.rand(20, generator=DRAW, dtype=torch.float64)
+
+
+@exercise
+def seen_log_likelihood(answer: Callable[..., Any]) -> None:
+    """Σ log p(x_i) over frames seen, (n,), for answer(p, x, seen): p, x (n, T, H, W) in [0, 1]; seen bool (n, T)."""
+    p, x, seen = PROBABILITIES, PICTURES * SEEN[..., None, None], SEEN[..., None, None]
+    pixels = x * p.log() + (1 - x) * (1 - p).log()
+    each = pixels.sum((2, 3))
+    exact = (each * SEEN).sum(1)
+    wrong = {
+        "missing frames count as black ones: their x is 0, but nobody saw that": each.sum(1),
+        "a sum over frames is asked for; this is a mean over those seen": exact / SEEN.sum(1),
+        "a sum over frames is asked for; this is a mean": (each * SEEN).mean(1),
+        "one number for each sequence is asked for, not for all together": exact.sum(),
+        "one number for each sequence is asked for, not their mean": exact.mean(),
+        "frames are asked for that were seen; these are the others": (each * ~SEEN).sum(1),
+        "white pixels say something too: the term (1 − x) log(1 − p) is missing": (x * p.log() * seen).sum((1, 2, 3)),
+        "the sign: a log-likelihood is asked for, not a loss": -exact,
+        "pixels are summed, not averaged: each is a random variable of its own": exact / x[0, 0].numel(),
+    }
+    _compare("the log-likelihood", answer(p.clone(), x.clone(), SEEN.clone()), exact, wrong)
+
+
+@exercise
+def encoder_log_density(answer: Callable[..., Any]) -> None:
+    """log q(z) (n,) for answer(z, mean, log_variance), each (n, d); the encoder gives the logarithm of σ²."""
+    std = (LOG_VARIANCE / 2).exp()
+    standardised = ((LATENT - MEAN) / std).square()
+    constant = math.log(2 * math.pi)
+    exact = (-standardised / 2 - LOG_VARIANCE / 2 - constant / 2).sum(1)
+    twice = (-((LATENT - MEAN) / LOG_VARIANCE.exp()).square() / 2 - LOG_VARIANCE - constant / 2).sum(1)
+    wrong = {
+        "−Σ log σ is missing: without it the encoder may become as narrow as it likes": exact + LOG_VARIANCE.sum(1) / 2,
+        "exp(log σ²) is the variance; the standard deviation is its root": twice,
+        "log σ is half of log σ²": exact - LOG_VARIANCE.sum(1) / 2,
+        "the sign of log σ: a wide density is a low one": exact + LOG_VARIANCE.sum(1),
+        "the constant ½ log 2π of every dimension is missing": exact + 1.5 * constant,
+        "½ log 2π counts once for every dimension": exact + constant,
+        "the square of the standardised z has a factor ½": exact - standardised.sum(1) / 2,
+        "one number for each row is asked for, not for all together": exact.sum(),
+        "one number for each row is asked for, not their mean": exact.mean(),
+    }
+    _compare("log q", answer(LATENT.clone(), MEAN.clone(), LOG_VARIANCE.clone()), exact, wrong)
+
+
+@exercise
+def elbo_of_all(answer: Callable[..., Any]) -> None:
+    """The ELBO of N sequences from a batch: answer(log_likelihood (B,), initial_kl (B,), weights_kl, n) -> 0-d."""
+    n, kl = 360, 57.0
+    gain = (PAID - DIVERGENCES).sum()
+    batch = len(PAID)
+    exact = n / batch * gain - kl
+    wrong = {
+        "n is the number of batches here, not that of sequences": (n / batch) / batch * gain - kl,
+        "KL[q(W)‖p(W)] belongs to the whole data set: it is paid once, not once for every batch": n / batch * gain
+        - n / batch * kl,
+        "KL[q(W)‖p(W)] is paid once, not once for every sequence": n / batch * gain - n * kl,
+        "this is the ELBO of the batch; the rest of the data set counts too": gain - kl,
+        "this is for one sequence; that of all n is asked for": gain / batch - kl / n,
+        "a batch has B sequences, so its mean stands for n of them": n * gain - kl,
+        "the sign of KL[q(W)‖p(W)]": n / batch * gain + kl,
+        "the sign of KL[q(z₀)‖p(z₀)]": n / batch * (PAID + DIVERGENCES).sum() - kl,
+        "KL[q(z₀)‖p(z₀)] is missing": n / batch * PAID.sum() - kl,
+        "the sign: a bound on log p(X) is asked for, not a loss": -exact,
+    }
+    _compare("the ELBO", answer(PAID.clone(), DIVERGENCES.clone(), torch.tensor(kl).double(), n), exact, wrong)
+
+
+@exercise
+def largest_batch(answer: Callable[..., Any]) -> None:
+    """The largest batch within a limit for answer(bytes_of, limit); bytes_of(batch) measures, twice at most."""
+    for fixed, each, limit in ((4.0e8, 3.1e7, 8e9), (2.5e9, 6.0e8, 16e9), (1e8, 5e6, 1e8 + 2.5e8)):
+        asked: list[int] = []
+
+        def bytes_of(batch: int, fixed: float = fixed, each: float = each, asked: list[int] = asked) -> float:
+            asked.append(batch)
+            return fixed + each * batch
+
+        got = answer(bytes_of, limit)
+        if got is None or (isinstance(got, Tensor) and got.numel() != 1):
+            raise Hint("one number is asked for: how many sequences fit")
+        exact = math.floor((limit - fixed) / each + 1e-9)
+        wrong = {
+            "memory does not start at nothing: weights are there without any sequence": math.floor(
+                limit / (fixed + each)
+            ),
+            "as many as fit, weights left out: what is always there takes its part of the limit": math.floor(
+                limit / each
+            ),
+            "this one would not fit any more: round down": exact + 1,
+            "one more would still fit": exact - 1,
+        }
+        if max(asked, default=0) > exact:
+            raise Hint(f"you measured a batch of {max(asked)}, which does not fit: the run would have died there")
+        if len(asked) > 2:
+            raise Hint(f"you measured {len(asked)} batches; cost is a straight line in the batch, so two are enough")
+        if got != int(got):
+            raise Hint(f"{float(got):.2f} sequences: a batch has a whole number of them")
+        for advice, value in wrong.items():
+            if got == value != exact:
+                raise Hint(advice)
+        if got != exact:
+            raise Hint(f"{int(got)} sequences; {exact - int(got):+d} would be right, and no usual slip explains it")
+
+
+def _compare(name: str, measured: Any, exact: Tensor, wrong: Mapping[str, Tensor]) -> None:
+    """Raise the hint that belongs to a known wrong value, or say how far off an unknown one is."""
+    value = torch.as_tensor(measured, dtype=torch.float64).detach()
+    for advice, candidate in wrong.items():
+        if value.shape == candidate.shape and torch.allclose(value, candidate, rtol=1e-6, atol=1e-9):
+            raise Hint(f"{name}: {advice}")
+    if value.shape != exact.shape:
+        raise Hint(f"{name} should have shape {tuple(exact.shape)}, yours has {tuple(value.shape)}")
+    if not torch.allclose(value, exact, rtol=1e-6, atol=1e-9):
+        raise Hint(f"{name} is off by {float((value - exact).abs().max()):.2g}, and by none of the usual slips")
