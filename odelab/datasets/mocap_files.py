@@ -66,8 +66,8 @@ def find_walks(allowed: bool, progress: bool) -> Walks:
     return _recorded(cache_folder("mocap"), "a download")
 
 
-def read_mat(path: Path, sha256: str | None = MAT_SHA256) -> Tensor:
-    """The authors' walks, (23, 300, 50) float64, centred, in the order of TRIALS.
+def read_mat(path: Path, sha256: str | None = None) -> Tensor:
+    """The authors' walks, (23, 300, 50) float64, centred, in the order of TRIALS; any file's with None.
 
     Raises:
         ValueError: when the file is not the authors', cannot be read, or lacks an array. It is left as it is.
@@ -134,7 +134,7 @@ def fifty(recording: Tensor, name: str) -> Tensor:
 
 
 def _authors(folder: Path, place: str) -> Walks:
-    x = read_mat(folder / MAT)
+    x = read_mat(folder / MAT, MAT_SHA256)
     means = starts = None
     if (folder / ABSOLUTE).is_file():
         means, starts = read_absolute(folder / ABSOLUTE, x)
