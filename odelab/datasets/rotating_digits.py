@@ -108,20 +108,20 @@ def rotated(images: Tensor, radians: Tensor, size: int | None = None) -> Tensor:
     Raises:
         ValueError: for a size that is larger than the images.
     """
-    n, frames = radians.shape
-    side = images.shape[-1]
+    frames, side = radians.shape[1], images.shape[-1]
     size = size or side
     if not 1 <= size <= side:
         raise ValueError(f"size is {size}; the images are {side} × {side}, and are only made smaller")
-    c, s = radians.flatten().cos(), radians.flatten().sin()
-    zero = torch.zeros_like(c)
-    # Where an output pixel comes from; the y axis of images points down, which turns the sign of the angle.
-    matrix = torch.stack([torch.stack([c, -s, zero], -1), torch.stack([s, c, zero], -1)], 1)
-    grid = affine_grid(matrix, [n * frames, 1, side, side], align_corners=False)
-    turned = grid_sample(images.repeat_interleave(frames, 0), grid, align_corners=False)
-    if size < side:
-        turned = interpolate(turned, size=(size, size), mode="area")
-    return turned.reshape(n, frames, 1, size, size).clamp(0, 1)
+    turned = []
+    for part, angle in zip(images.split(500), radians.split(500), strict=True):  # to bound the memory
+        c, s = angle.flatten().cos(), angle.flatten().sin()
+        zero = torch.zeros_like(c)
+        # Where an output pixel comes from; the y axis of images points down, which turns the sign of the angle.
+        matrix = torch.stack([torch.stack([c, -s, zero], -1), torch.stack([s, c, zero], -1)], 1)
+        grid = affine_grid(matrix, [len(c), 1, side, side], align_corners=False)
+        frame = grid_sample(part.repeat_interleave(frames, 0), grid, align_corners=False)
+        turned.append(interpolate(frame, size=(size, size), mode="area") if size < side else frame)
+    return torch.cat(turned).reshape(len(images), frames, 1, size, size).clamp(0, 1)
 
 
 def _images(digit: int, split: str) -> tuple[Tensor, str, bool]:

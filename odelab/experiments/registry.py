@@ -66,4 +66,7 @@ EXPERIMENTS: dict[str, str] = {
     "ffjord-digits": "odelab.experiments.ffjord",
     "ffjord-mnist": "odelab.experiments.ffjord_mnist",
     "rnode": "odelab.experiments.rnode",
+    "latent-spirals": "odelab.experiments.latent_spirals",
+    "rotating-mnist": "odelab.experiments.rotating",
+    "rotating-mnist-28": "odelab.experiments.rotating",
 }

@@ -1,0 +1,207 @@
+"""Training latent dynamics on video, and the errors of their forecasts; for `rotating-mnist` and `bouncing-balls`."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from odelab.datasets import Sequences
+from odelab.experiments.registry import Context
+from odelab.experiments.video_rnn import RNNVAE
+from odelab.latent import ODE2VAE, BernoulliDecoder, FirstOrder, ImageEncoder, SecondOrder
+from odelab.latent.storage import save_module
+from odelab.nets.memory import saved_for_backward
+from odelab.training import Epochs, History, adam, fit, one_cycle
+
+MODELS = ("ode2vae", "ode2vae-kl", "order-1", "order-1-2q", "rnn-vae")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a video model is built and trained; frozen on validation data before a test set is read.
+
+    Attributes:
+        q: size of the latent position; hidden: width of the field's two layers; filters: F, see `ImageEncoder`.
+        frames: m, of which the encoder is given the first.
+        iterations, batch, lr: of Adam, the rate in one cycle; batch over all processes together.
+        latent: weight of the divergences of z₀ and of the path; at 1 the mean frame was hard to beat.
+        gamma: of KL[q_ode ‖ q_enc] in (21), for "ode2vae-kl".
+        grow: share of the run in which sequences grow from twice m + 1 frames to all.
+        every: iterations between validations.
+    """
+
+    q: int
+    hidden: int
+    filters: int
+    frames: int
+    iterations: int
+    batch: int
+    lr: float
+    latent: float = 0.1
+    gamma: float = 0.1
+    grow: float = 0.3
+    every: int = 200
+    activation: str = "relu"
+
+
+def video_model(name: str, size: int, recipe: Recipe, seed: int = 0) -> ODE2VAE | RNNVAE:
+    """One of `MODELS` for frames (1, size, size).
+
+    "order-1" has a position only, of the same dimension q: dz/dt = f(z); "order-1-2q" has as many dimensions as
+    (s, v), all of them seen by the decoder. "ode2vae-kl" is "ode2vae", trained by (21).
+
+    Raises:
+        ValueError: for another name.
+    """
+    torch.manual_seed(seed)
+    if name not in MODELS:
+        raise ValueError(f"model is {name!r}; it can be {', '.join(MODELS)}")
+    q = recipe.q * (2 if name == "order-1-2q" else 1)
+    decoder = BernoulliDecoder(q, size, recipe.filters)
+    if name == "rnn-vae":
+        return RNNVAE(ImageEncoder(size, 2 * q, recipe.frames, recipe.filters, order=1), decoder, 2 * recipe.hidden)
+    order = 2 if name.startswith("ode2vae") else 1
+    kind = SecondOrder if order == 2 else FirstOrder
+    dynamics = kind(q, (recipe.hidden, recipe.hidden), activation=recipe.activation)
+    return ODE2VAE(ImageEncoder(size, q, recipe.frames, recipe.filters, order=order), dynamics, decoder)
+
+
+def objective(name: str, recipe: Recipe, sequences: int) -> Callable[[Any, Sequences], Tensor]:
+    """(model, batch) -> minus the weighted bound, in nats a pixel.
+
+    The dynamic term adds up one divergence for each later frame, the initial one is a single one: both are weighted by
+    `latent`, the former shared among the frames, else a path of 16 frames would be pulled to the prior 15 times.
+    """
+    gamma = recipe.gamma if name == "ode2vae-kl" else 0.0
+
+    def loss(model: Any, batch: Sequences) -> Tensor:
+        terms = model.terms(batch.x, batch.times, batch.mask, sequences=sequences, encoder_kl=gamma > 0)
+        later = batch.x.shape[1] - 1
+        bound = terms.combine(
+            weights_kl=terms.beta,
+            initial_kl=recipe.latent,
+            dynamic_kl=recipe.latent / later,
+            encoder_kl=gamma / later,
+        )
+        return -bound / batch.x[0].numel()
+
+    return loss
+
+
+def train_video(
+    name: str,
+    model: ODE2VAE | RNNVAE,
+    data: Sequences,
+    validate: Callable[[nn.Module], dict[str, float]],
+    recipe: Recipe,
+    context: Context,
+) -> tuple[History, dict[str, float]]:
+    """Train in place; keeps the weights of the best validation. Also what an iteration costs, printed at the start.
+
+    Args:
+        data: on the device.
+        validate: model -> "loss", the error that counts, and others.
+    """
+    fabric = context.fabric()
+    indices = Epochs(len(data), recipe.batch, context.seed, fabric.global_rank, fabric.world_size)
+    loss, longest = objective(name, recipe, len(data)), data.x.shape[1]
+    data = prefix(data, longest)  # without what only a test may see
+
+    def batches(step: int) -> Sequences:
+        return prefix(data[indices(step).to(data.x.device)], length(step / recipe.iterations, recipe, longest))
+
+    cost = iteration_cost(model.to(fabric.device), loss, data[indices(0).to(data.x.device)])
+    if context.progress and fabric.global_rank == 0:
+        tqdm.write(
+            f"  {len(data)} sequences of {longest} frames {tuple(data.x.shape[2:])}, {recipe.batch} a batch; an "
+            f"iteration holds {cost['megabytes']:.0f} MB and takes {cost['milliseconds']:.0f} ms: {recipe.iterations} "
+            f"in about {cost['milliseconds'] * recipe.iterations / 60_000:.1f} minutes"
+        )
+    history = fit(
+        model,
+        loss,
+        batches,
+        steps=recipe.iterations,
+        optimizer=adam(recipe.lr),
+        schedule=one_cycle(0.1),
+        clip=5.0,
+        validate=validate,
+        every=min(recipe.every, recipe.iterations),
+        checkpoint=context.folder / "run.safetensors",
+        resume=context.resume,
+        fabric=fabric,
+        seed=context.seed,
+        progress=context.progress,
+    )
+    return history, cost
+
+
+def length(done: float, recipe: Recipe, longest: int) -> int:
+    """Frames of a training sequence when a share ``done`` of the run is over: short ones first (the reference, too)."""
+    shortest = min(2 * (recipe.frames + 1), longest)
+    return shortest + round((longest - shortest) * min(done / recipe.grow, 1.0)) if recipe.grow else longest
+
+
+def prefix(data: Sequences, frames: int) -> Sequences:
+    """The first frames of every sequence."""
+    times = data.times[..., :frames]
+    return Sequences(data.x[:, :frames], times, data.mask[:, :frames], data.source, data.complete)
+
+
+def iteration_cost(model: nn.Module, loss: Callable[[Any, Any], Tensor], batch: Sequences) -> dict[str, float]:
+    """Memory that autograd keeps, in MB, and milliseconds of processor time (GPU: wall time) for one iteration."""
+    trial = copy.deepcopy(model).train()
+    there = (*trial.parameters(), batch.x)
+    with torch.random.fork_rng(devices=[batch.x.device] if batch.x.is_cuda else []):
+        saved = saved_for_backward(lambda x: loss(trial, batch), batch.x, there)
+        clock = time.perf_counter if batch.x.is_cuda else time.process_time
+        for _ in range(2):  # the first one sets things up
+            start = clock()
+            loss(trial, batch).backward()
+            if batch.x.is_cuda:
+                torch.cuda.synchronize()
+            seconds = clock() - start
+    return {"megabytes": round(saved / 1e6, 1), "milliseconds": round(1000 * seconds, 1)}
+
+
+def frame_errors(guess: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error of each frame over its pixels: (…, n, T, 1, size, size) -> (…, n, T)."""
+    return (guess - truth).square().mean((-3, -2, -1))
+
+
+def forecast_errors(model: Any, data: Sequences, truth: Tensor, draws: int, part: int = 50) -> dict[str, Tensor]:
+    """Error of every frame (n, T), on the CPU, under three readings of "the error of a probabilistic forecast".
+
+    "mean of draws" is that of their mean, "per draw" the mean of theirs, "posterior mean" that of the one path from
+    the means of q_enc and q(W). The model reads the first m frames of ``data``; ``truth`` are all frames, also those
+    that were not observed.
+    """
+    found: dict[str, list[Tensor]] = {"mean of draws": [], "per draw": [], "posterior mean": []}
+    generator = torch.Generator(truth.device).manual_seed(0)
+    for rows in torch.arange(len(data), device=truth.device).split(part):
+        some, right = data[rows], truth[rows]
+        seen = model.forecast(some.x, some.times, draws=draws, generator=generator, mask=some.mask)
+        one = model.forecast(some.x, some.times, mask=some.mask, mean=True)
+        found["mean of draws"].append(frame_errors(seen.mean, right))
+        found["per draw"].append(frame_errors(seen.draws, right).mean(0))
+        found["posterior mean"].append(frame_errors(one.mean, right))
+    return {name: torch.cat(parts).cpu() for name, parts in found.items()}
+
+
+def average(errors: dict[str, Tensor], where: Tensor) -> dict[str, float]:
+    """Each reading's mean over the frames where ``where`` (n, T) is true."""
+    return {name: round(each[where].mean().item(), 6) for name, each in errors.items()}
+
+
+def keep_weights(model: ODE2VAE | RNNVAE, name: str, context: Context) -> None:
+    """Put the model where the lessons find it, in half precision; only that of seed 0 at full budget."""
+    if context.seed == 0 and context.budget == "full" and context.fabric().global_rank == 0:
+        context.weights.mkdir(parents=True, exist_ok=True)
+        save_module(context.weights / f"{name}.safetensors", copy.deepcopy(model).cpu().half())
