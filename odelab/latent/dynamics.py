@@ -34,12 +34,23 @@ class DrawnField:
 
     def __call__(self, t: Tensor | float, z: Tensor) -> Tensor:
         """z (*shape, …, dim) -> dz/dt, shaped like z."""
+        self.check(z)
         return self._slope(z, self.net.apply(z, self.weights))
 
     def with_divergence(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
         """dz/dt and its divergence (*shape, …), for second order tr ∂f_W/∂v (slides 15), in closed form."""
+        self.check(z)
         f, trace = self.net.apply_with_trace(z, self.weights, self.columns)
         return self._slope(z, f), trace
+
+    def check(self, z: Tensor) -> torch.Size:
+        """The shape of the draws, which z (*shape, …, dim) has to lead with; else ValueError."""
+        if z.shape[: len(self.shape)] != self.shape or z.shape[-1] != self.dim or z.ndim <= len(self.shape):
+            raise ValueError(
+                f"z has shape {tuple(z.shape)}, but this field, drawn {tuple(self.shape)} times, moves "
+                f"(*{tuple(self.shape)}, …, {self.dim}); expand z to one copy for each draw"
+            )
+        return self.shape
 
     def _slope(self, z: Tensor, f: Tensor) -> Tensor:
         return torch.cat([z[..., self.columns], f], -1) if self.second_order else f
