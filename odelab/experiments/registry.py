@@ -69,4 +69,6 @@ EXPERIMENTS: dict[str, str] = {
     "latent-spirals": "odelab.experiments.latent_spirals",
     "rotating-mnist": "odelab.experiments.rotating",
     "rotating-mnist-28": "odelab.experiments.rotating",
+    "bouncing-balls": "odelab.experiments.bouncing",
+    "bouncing-balls-32": "odelab.experiments.bouncing",
 }

@@ -129,17 +129,17 @@ class RecurrentEncoder(Encoder):
 class ODERNNEncoder(Encoder):
     """A state that flows by an ODE between observations and is updated by a GRU at each (Rubanova et al. 2019).
 
-    Every sequence flows for its own gaps, in ``substeps`` midpoint steps each.
+    Every sequence flows for its own gaps, each in ``substeps`` steps of ``method``, an explicit Runge–Kutta method.
     """
 
     def __init__(
-        self, channels: int, latent: int, hidden: int = 25, *, field_hidden: int = 25, substeps: int = 1,
-        scale: float = 1.0,
+        self, channels: int, latent: int, hidden: int = 25, *, field_hidden: int = 25, method: str = "euler",
+        substeps: int = 1, scale: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__(channels, latent, hidden, scale=scale)
         self.cell = nn.GRUCell(channels, hidden)
         self.field = nn.Sequential(nn.Linear(hidden, field_hidden), nn.Tanh(), nn.Linear(field_hidden, hidden))
-        self.substeps = substeps
+        self.solver, self.method, self.substeps = RungeKutta(chosen(TABLEAUS, method, "method")), method, substeps
 
     def state(self, x: Tensor, gaps: Tensor, count: Tensor) -> Tensor:
         return self.trace(x, gaps, count)[-1][1]
@@ -159,10 +159,9 @@ class ODERNNEncoder(Encoder):
 
     def flow(self, state: Tensor, elapsed: Tensor) -> Tensor:
         """The state (n, hidden) after a time for each sequence, (n, 1)."""
-        step = RungeKutta(TABLEAUS["midpoint"]).step
         dt = elapsed / self.substeps
         for _ in range(self.substeps):
-            state = step(lambda t, h: self.field(h), 0.0, 0.0, dt, state).y1
+            state = self.solver.step(lambda t, h: self.field(h), 0.0, 0.0, dt, state).y1
         return state
 
 

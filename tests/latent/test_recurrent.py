@@ -16,7 +16,7 @@ MAKE: dict[str, Callable[[], Encoder]] = {
     "rnn": lambda: RecurrentEncoder(2, 3, 7),
     "rnn, gaps": lambda: RecurrentEncoder(2, 3, 7, gaps=True, scale=2.0),
     "gru, gaps": lambda: RecurrentEncoder(2, 3, 7, cell="gru", gaps=True),
-    "ode-rnn": lambda: ODERNNEncoder(2, 3, 7, field_hidden=5, substeps=2, scale=2.0),
+    "ode-rnn": lambda: ODERNNEncoder(2, 3, 7, field_hidden=5, method="midpoint", scale=2.0),
 }
 every_encoder = pytest.mark.parametrize("name", MAKE)
 
