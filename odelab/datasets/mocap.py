@@ -94,7 +94,8 @@ class Mocap:
         if frames == "training":
             if self.means is None:
                 raise ValueError("the means of these walks are not known, so they have no common one; use first frames")
-            shift = self.means[self.rows("train")].mean(0) - self.means
+            level = self.means + x.mean(1)
+            shift = level[self.rows("train")].mean(0) - self.means
             how = "centred by the training mean"
         elif isinstance(frames, int) and 1 <= frames <= x.shape[1]:
             shift, how = x[:, :frames].mean(1), f"centred by the mean of the first {frames} frames"
