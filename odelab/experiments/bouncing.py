@@ -1,0 +1,140 @@
+"""Bouncing balls (Sutskever et al. 2008; the ODE²VAE slides and poster): video of frames to come, from the first three.
+
+Trained on sequences of 20 frames, as the slides have it; judged on sequences of 50, the poster's length, so that the
+error also shows how a model fares beyond what it was trained on. A position alone does not say where a ball goes: the
+first-order model with no more than the position's dimensions shows what the velocity is for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from odelab.datasets import Sequences, bouncing_balls
+from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.results import Key
+from odelab.experiments.video import (
+    Recipe,
+    average,
+    forecast_errors,
+    frame_errors,
+    keep_weights,
+    train_video,
+    video_model,
+)
+from odelab.training import History, seed_of
+
+MODELS = ("ode2vae", "order-1", "order-1-2q", "rnn-vae")
+FRAMES, LONG = 20, 50  # of a training sequence; of one to be judged
+DRAWS = 20
+RECIPES = {
+    "lecture": Recipe(q=8, hidden=50, filters=8, frames=3, iterations=200, batch=32, lr=4e-3, every=100),
+    "full": Recipe(q=8, hidden=50, filters=8, frames=3, iterations=800, batch=32, lr=4e-3, every=200),
+}
+# The reference's sizes; 100 passes through the training set.
+PAPER = Recipe(q=25, hidden=100, filters=16, frames=3, iterations=100_000, batch=10, lr=8e-4, every=2000)
+COUNTS = {16: (2000, 100), 32: (10_000, 500)}  # training and test sequences; those at 32 are the paper's
+
+
+def recipe_of(key: Key, budget: str) -> Recipe:
+    """With one ball there are fewer positions to tell apart."""
+    recipe = PAPER if key["size"] == 32 else RECIPES[budget]
+    return replace(recipe, q=4) if key["balls"] == 1 else recipe
+
+
+def spans(first: int, frames: int) -> dict[str, slice]:
+    """The frames an error is the mean over; the model reads the first ``first`` of ``frames``."""
+    return {
+        "10 frames": slice(first, first + 10),
+        "20 frames": slice(first, first + 20),
+        f"{frames - first} frames": slice(first, frames),
+    }
+
+
+def over_spans(errors: dict[str, Tensor], first: int) -> dict[str, dict[str, float]]:
+    """Every reading's mean over each span; errors (n, T) of every frame."""
+    frames = next(iter(errors.values())).shape[1]
+    rows = {name: torch.arange(frames)[span] for name, span in spans(first, frames).items()}
+    where = {name: torch.isin(torch.arange(frames), chosen) for name, chosen in rows.items()}
+    return {name: average(errors, mask.expand_as(next(iter(errors.values())))) for name, mask in where.items()}
+
+
+def baselines(mean: Tensor, test: Sequences, first: int) -> dict[str, Tensor]:
+    """Errors (n, T) of the last frame that was given, kept; and of the mean training frame (1, size, size)."""
+    guesses = {"last frame": test.x[:, first - 1 : first].expand_as(test.x), "mean frame": mean.expand_as(test.x)}
+    return {name: frame_errors(guess, test.x).cpu() for name, guess in guesses.items()}
+
+
+def train_balls(key: Key, recipe: Recipe, context: Context) -> tuple[Any, History, dict[str, float], Sequences]:
+    """A model of the key's kind, what it cost, and the sequences it was trained on; validated on others."""
+    device, settings = context.fabric().device, {"size": key["size"], "balls": key["balls"]}
+    count, _ = COUNTS[key["size"]]
+    train = bouncing_balls(count, FRAMES, seed=_seed("train", context.seed), **settings).to(device)
+    held = bouncing_balls(60, FRAMES, seed=_seed("validation", 0), **settings).to(device)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        errors = frame_errors(model.forecast(held.x, held.times, mean=True).mean, held.x)  # type: ignore[operator]
+        later = errors[:, recipe.frames :]
+        return {
+            "loss": later.mean().item(),
+            "10 frames": later[:, :10].mean().item(),
+            "given": errors[:, 0].mean().item(),
+        }
+
+    model = video_model(key["model"], key["size"], recipe, context.seed)
+    history, cost = train_video(key["model"], model, train, validate, recipe, context)
+    return model, history, cost, train
+
+
+def run(key: Key, context: Context) -> dict[str, Any]:
+    """One model; errors are means of squared differences over pixels, sequences and the frames named."""
+    recipe = recipe_of(key, context.budget)
+    model, history, cost, train = train_balls(key, recipe, context)
+    keep_weights(model, f"bouncing_{key['size']}_{key['balls']}_{key['model']}", context)
+    _, tested = COUNTS[key["size"]]
+    test = bouncing_balls(tested, LONG, size=key["size"], balls=key["balls"], seed=_seed("test", 0)).to(train.x.device)
+    errors = forecast_errors(model, test, test.x, DRAWS)
+    simple = baselines(train.x.mean((0, 1)), test, recipe.frames)
+    return {
+        "errors": over_spans(errors, recipe.frames),
+        "baselines": over_spans(simple, recipe.frames),
+        "by_frame": {name: [round(v, 6) for v in each.mean(0).tolist()] for name, each in (errors | simple).items()},
+        "test_sequences": len(test),
+        "training_sequences": len(train),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "recipe": vars(recipe),
+        "draws": DRAWS,
+        "cost": cost,
+        "cpu_seconds": round(history.cpu_seconds, 1),
+        "best": history.best,
+        "validations": history.validation,
+    }
+
+
+def keys(size: int, balls: tuple[int, ...]) -> list[Key]:
+    return [{"size": size, "balls": count, "model": model} for count in balls for model in MODELS]
+
+
+def _seed(*parts: str | int) -> int:
+    return seed_of("balls", *parts) % 2**31
+
+
+EXPERIMENTS = {
+    "bouncing-balls": Experiment(
+        name="bouncing-balls",
+        title="bouncing balls at 16 × 16, errors 10, 20 and 47 frames ahead (slides and poster; Yıldız et al. 2019)",
+        keys=lambda budget: keys(16, (1, 3)),
+        run=run,
+        seeds={"lecture": (0,), "full": (0, 1, 2)},
+    ),
+    "bouncing-balls-32": Experiment(
+        name="bouncing-balls-32",
+        title="bouncing balls at 32 × 32, 10,000 sequences as in the paper, for a GPU (slides; Yıldız et al. 2019)",
+        keys=lambda budget: keys(32, (3,)),
+        run=run,
+        seeds={"lecture": (0,), "full": (0,)},
+    ),
+}
