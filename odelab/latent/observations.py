@@ -88,30 +88,43 @@ def observe(
     n, T = x.shape[:2]
     if mask is None:
         check_times(times, n, T)
-        _check_finite(x)
-        return Observations(x, times, None, None)
-    if mask.dtype != torch.bool:
-        raise TypeError(f"mask must be boolean, True where observed, got {mask.dtype}; use mask.bool()")
-    if tuple(mask.shape) not in ((n, T), tuple(x.shape)):
-        raise ValueError(
-            f"mask has shape {tuple(mask.shape)}; it must be ({n}, {T}), frames observed, or that of x, "
-            f"{tuple(x.shape)}, entries observed"
-        )
-    frames = mask if mask.ndim == 2 else mask.flatten(2).any(-1)
+        return Observations(observed_part(x, None), times, None, None)
+    entries = check_mask(mask, x)
+    frames = entries.flatten(2).any(-1)
     check_times(times, n, T, frames)
-    entries = mask.view(n, T, *[1] * len(shape)) if mask.ndim == 2 else mask
-    x = torch.where(entries, x, torch.zeros((), dtype=x.dtype, device=x.device))
-    _check_finite(x)
+    x = observed_part(x, entries)
     if missing == "error":
-        first = mask[:, :encoder_frames].flatten(2).all(-1) if mask.ndim > 2 else mask[:, :encoder_frames]
-        check_first_frames(first)
+        check_first_frames(entries[:, :encoder_frames])
     if bool(mask.all()):
         return Observations(x, times, None, None)
     return Observations(x, times, frames, entries)
 
 
-def check_first_frames(observed: Tensor) -> None:
-    """observed (n, m): every one of the first m frames is there as a whole."""
+def check_mask(mask: Tensor, x: Tensor) -> Tensor:
+    """The mask as it broadcasts to x (n, T, *shape): x.shape or (n, T, 1, …); else TypeError or ValueError."""
+    if mask.dtype != torch.bool:
+        raise TypeError(f"mask must be boolean, True where observed, got {mask.dtype}; use mask.bool()")
+    if mask.shape != x.shape and mask.shape != x.shape[:2]:
+        raise ValueError(
+            f"mask has shape {tuple(mask.shape)}; it must be {tuple(x.shape[:2])}, frames observed, or that of x, "
+            f"{tuple(x.shape)}, entries observed"
+        )
+    return mask if mask.shape == x.shape else mask.view(*mask.shape, *[1] * (x.ndim - 2))
+
+
+def observed_part(x: Tensor, entries: Tensor | None) -> Tensor:
+    """x with zeros where nothing was observed; ValueError where what is left is not finite."""
+    if entries is not None:
+        x = torch.where(entries, x, torch.zeros((), dtype=x.dtype, device=x.device))
+    if bool(x.isfinite().all()):
+        return x
+    row, frame = (~x.flatten(2).isfinite().all(-1)).nonzero()[0].tolist()
+    raise ValueError(f"x is not finite in sequence {row}, frame {frame}; where NaN means missing, pass mask=~x.isnan()")
+
+
+def check_first_frames(entries: Tensor) -> None:
+    """Every one of the first m frames is there as a whole; entries (n, m, …)."""
+    observed = entries.flatten(2).all(-1)
     if bool(observed.all()):
         return
     row, frame = (~observed).nonzero()[0].tolist()
@@ -122,10 +135,3 @@ def check_first_frames(observed: Tensor) -> None:
         f"{observed.shape[1]}; drop these sequences, let them start where {observed.shape[1]} frames follow each "
         "other, use an encoder of fewer frames, or build the model with missing='zeros'"
     )
-
-
-def _check_finite(x: Tensor) -> None:
-    if bool(x.isfinite().all()):
-        return
-    row, frame = (~x.flatten(2).isfinite().all(-1)).nonzero()[0].tolist()
-    raise ValueError(f"x is not finite in sequence {row}, frame {frame}; where NaN means missing, pass mask=~x.isnan()")

@@ -16,8 +16,16 @@ from odelab.latent.density import flow
 from odelab.latent.dynamics import DrawnField, Dynamics
 from odelab.latent.elbo import Terms
 from odelab.latent.forecast import Forecast, evaluating
-from odelab.latent.observations import Observations, check_first_frames, check_frames, check_times, observe
+from odelab.latent.observations import (
+    check_first_frames,
+    check_frames,
+    check_mask,
+    check_times,
+    observe,
+    observed_part,
+)
 from odelab.latent.storage import load_module, save_module, stored
+from odelab.latent.windows import first_of_each, normal, to_encoder, windows_of
 from odelab.nets.fields import chosen
 
 
@@ -70,14 +78,10 @@ class ODE2VAE(nn.Module):
     def posterior(self, x: Tensor, mask: Tensor | None = None) -> Independent:
         """q_enc(z₀ | x_0:m), a distribution over (n, D), from the first m frames of x (n, T ≥ m, *shape)."""
         check_frames(x, self.encoder.shape, self.frames)  # type: ignore[arg-type]
-        m = self.frames
-        x = x[:, :m]
-        if mask is not None:
-            entries = mask[:, :m].reshape(*x.shape[:2], *[1] * (x.ndim - 2)) if mask.ndim == 2 else mask[:, :m]
-            if self.missing == "error":
-                check_first_frames(entries.flatten(2).all(-1))
-            x = torch.where(entries, x, torch.zeros((), dtype=x.dtype, device=x.device))
-        return _normal(self.encoder(x))
+        entries = None if mask is None else check_mask(mask, x)[:, : self.frames]
+        if entries is not None and self.missing == "error":
+            check_first_frames(entries)
+        return normal(*self._encode(observed_part(x[:, : self.frames], entries)))
 
     def prior(self, z: Tensor) -> Independent:
         """p(z) = N(0, I), on the device and in the precision of z (…, D)."""
@@ -108,10 +112,10 @@ class ODE2VAE(nn.Module):
         """
         shape = self.encoder.shape
         seen = observe(x, times, mask, shape, self.frames, self.missing)  # type: ignore[arg-type]
-        windows, usable = self._windows(seen, encoder_kl)
-        mean, log_std = self.encoder(windows[usable])
-        first = _first_of_each(usable)
-        posterior = _normal((mean[first], log_std[first]))
+        windows, usable = windows_of(seen, self.frames, encoder_kl)
+        mean, log_std = self._encode(windows[usable])
+        first = first_of_each(usable)
+        posterior = normal(mean[first], log_std[first])
         outer = () if draws == 1 else (draws,)
         z0 = _rsample(posterior, outer, generator)
         field = self.dynamics.draw(outer, generator)
@@ -132,7 +136,7 @@ class ODE2VAE(nn.Module):
             first_reconstruction=_over_draws(log_likelihood[..., 0], draws),
             dynamic_kl=_over_draws(dynamic.sum(-1), draws),
             reconstruction=_over_draws(log_likelihood[..., 1:].sum(-1), draws),
-            encoder_kl=_over_draws(_to_encoder(z, log_q, mean, log_std, usable), draws),
+            encoder_kl=_over_draws(to_encoder(z, log_q, mean, log_std, usable), draws),
             sequences=len(x) if sequences is None else sequences,
             beta=self.beta,
         )
@@ -183,6 +187,12 @@ class ODE2VAE(nn.Module):
         """What `save` wrote, in eval mode."""
         return load_module(path, cls, device)  # type: ignore[return-value]
 
+    def _encode(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log σ, in the precision of the dynamics: under autocast, too, a density wants all its digits."""
+        like = next(self.dynamics.parameters())
+        mean, log_std = self.encoder(windows)
+        return mean.to(like.dtype), log_std.to(like.dtype)
+
     def _flow(self, field: DrawnField, z0: Tensor, times: Tensor, density: Tensor | None = None) -> Any:
         return flow(field, z0, times, substeps=self.substeps, method=self.method, density=density)
 
@@ -190,33 +200,11 @@ class ODE2VAE(nn.Module):
         noise = getattr(self.decoder, "std", None)
         return Forecast(self.decoder.mean(z[..., : self.dynamics.position_dim]), z, times, noise)  # type: ignore[operator]
 
-    def _windows(self, seen: Observations, later: bool) -> tuple[Tensor, Tensor]:
-        """Windows of m frames (n, count, m, *shape), all or the first of each sequence, and bool (n, count) usable."""
-        m, count = self.frames, seen.x.shape[1] - self.frames + 1 if later else 1
-        windows = seen.x[:, : m + count - 1].unfold(1, m, 1).movedim(-1, 2)
-        usable = torch.ones(windows.shape[:2], dtype=torch.bool, device=seen.x.device)
-        if seen.entries is not None:
-            whole = seen.entries[:, : m + count - 1].flatten(2).all(-1)
-            usable = whole.unfold(1, m, 1).all(-1)
-            usable[:, 0] = True  # observed, or taken as zeros
-        return windows, usable
-
-
-def _normal(parts: tuple[Tensor, Tensor]) -> Independent:
-    mean, log_std = parts
-    return Independent(Normal(mean, log_std.exp(), validate_args=False), 1, validate_args=False)
-
 
 def _rsample(q: Independent, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
     """As q.rsample(shape), from a generator."""
     mean, std = q.mean, q.base_dist.stddev
     return mean + std * torch.randn(*shape, *mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-
-
-def _first_of_each(usable: Tensor) -> Tensor:
-    """Where the first window of every sequence stands among the usable ones, which are in order: (n,)."""
-    counts = usable.sum(1)
-    return counts.cumsum(0) - counts
 
 
 def _over_draws(term: Tensor, draws: int) -> Tensor:
@@ -226,17 +214,3 @@ def _over_draws(term: Tensor, draws: int) -> Tensor:
 def _kl_to_standard(mean: Tensor, log_std: Tensor) -> Tensor:
     """KL[N(mean, σ²) ‖ N(0, I)] (n,)."""
     return 0.5 * (mean.square() + (2 * log_std).exp() - 1 - 2 * log_std).sum(-1)
-
-
-def _to_encoder(z: Tensor, log_q: Tensor, mean: Tensor, log_std: Tensor, usable: Tensor) -> Tensor:
-    """Σ_{i ≥ 1} log q_ode(zᵢ) − log q_enc(zᵢ | x_i:i+m) (…, n) over the usable windows."""
-    count = usable.shape[1]
-    if count == 1:
-        return torch.zeros_like(log_q[..., 0])
-    if bool(usable.all()):
-        encoded = _normal((mean.view(*usable.shape, -1), log_std.view(*usable.shape, -1))).log_prob(z[..., :count, :])
-        return (log_q[..., :count] - encoded)[..., 1:].sum(-1)
-    gaps = torch.zeros_like(log_q[..., :count])
-    at = z[..., :count, :][..., usable, :]
-    gaps[..., usable] = log_q[..., :count][..., usable] - _normal((mean, log_std)).log_prob(at)
-    return gaps[..., 1:].sum(-1)
