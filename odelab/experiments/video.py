@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -19,6 +22,7 @@ from odelab.latent import ODE2VAE, BernoulliDecoder, FirstOrder, ImageEncoder, S
 from odelab.latent.storage import save_module
 from odelab.nets.memory import saved_for_backward
 from odelab.training import Epochs, History, adam, fit, one_cycle
+from odelab.training.devices import make_fabric, resolved
 
 MODELS = ("ode2vae", "ode2vae-kl", "order-1", "order-1-2q", "rnn-vae")
 
@@ -121,7 +125,7 @@ def train_video(
     if context.progress and fabric.global_rank == 0:
         tqdm.write(
             f"  {len(data)} sequences of {longest} frames {tuple(data.x.shape[2:])}, {recipe.batch} a batch; an "
-            f"iteration holds {cost['megabytes']:.0f} MB and takes {cost['milliseconds']:.0f} ms: {recipe.iterations} "
+            f"iteration holds {cost['megabytes']:.2g} MB and takes {cost['milliseconds']:.0f} ms: {recipe.iterations} "
             f"in about {cost['milliseconds'] * recipe.iterations / 60_000:.1f} minutes"
         )
     history = fit(
@@ -141,6 +145,14 @@ def train_video(
         progress=context.progress,
     )
     return history, cost
+
+
+@contextmanager
+def a_sitting(seed: int, progress: str | bool = False, device: str = "auto") -> Iterator[Context]:
+    """A context for a training of moments, in a lesson: nothing of it is kept on disk."""
+    with TemporaryDirectory() as folder:
+        place, chosen = Path(folder), resolved(device)
+        yield Context(seed, "lecture", place, place, False, progress, lambda kind="32-true": make_fabric(chosen, kind))
 
 
 def length(done: float, recipe: Recipe, longest: int) -> int:

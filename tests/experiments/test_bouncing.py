@@ -20,7 +20,7 @@ def small(monkeypatch, tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.setattr(bouncing, "RECIPES", {"lecture": TINY, "full": TINY})
-    monkeypatch.setattr(bouncing, "COUNTS", {16: (8, 5)})
+    monkeypatch.setattr(bouncing, "COUNTS", {budget: {16: (8, 5)} for budget in ("lecture", "full")})
     monkeypatch.setattr(bouncing, "LONG", 30)
     monkeypatch.setattr(bouncing, "DRAWS", 2)
 
@@ -82,5 +82,12 @@ def test_keys_and_recipes():
     assert len(keys(16, (1, 3))) == 8 and {key["balls"] for key in keys(32, (3,))} == {3}
     paper = recipe_of({"size": 32, "balls": 3}, "full")
     assert (paper.q, paper.hidden, paper.filters, paper.batch, paper.frames) == (25, 100, 16, 10, 3)
-    assert bouncing.COUNTS[32] == (10_000, 500)
+    assert bouncing.COUNTS["full"][32] == (10_000, 500)
     assert recipe_of({"size": 16, "balls": 1}, "full") == replace(bouncing.RECIPES["full"], q=4)
+
+
+def test_a_quick_one_leaves_nothing_behind(small, tmp_path):
+    model, history, train = bouncing.quick_balls("rnn-vae", iterations=2)
+    assert not model.training and history.step == 2 and len(train) == 8
+    assert model.forecast(train.x, train.times).mean.shape == train.x.shape
+    assert list(tmp_path.iterdir()) == []

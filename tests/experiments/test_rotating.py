@@ -128,3 +128,10 @@ def test_held_out_digits_are_the_same_for_every_seed():
     assert torch.equal(one.x, other.x) and torch.equal(one.mask, other.mask) and one.mask.sum(1).tolist() == [11] * 5
     first, second = (digits_of(key, "train", seed, 5) for seed in (0, 1))
     assert not torch.equal(first.angle, second.angle)
+
+
+def test_a_quick_one_leaves_nothing_behind(small, tmp_path):
+    model, history, train = rotating.quick_digits(iterations=2, digits=8)
+    assert not model.training and history.step == 2 and len(train) == 8
+    assert model.forecast(train.x, train.times).mean.shape == train.x.shape
+    assert list(tmp_path.iterdir()) == []
