@@ -27,8 +27,7 @@ class Recipe:
         order: 2, z = (s, v); 1, dz = f(z), all of z decoded.
         dim: q for order 2, the size of z for order 1.
         variance: of q(W), see `BayesianMLP`; "none" is an ordinary network.
-        objective: "elbo" (16) with β, or "kl" (21) with β and γ.
-        beta, gamma: of (21); β is |q| / |W| (20) by default.
+        beta, gamma: of (21); β is |q| / |W| (20) by default; γ = 0 leaves (16) with β.
         iterations, lr: of Adam, the rate falling to 2 % along a cosine.
         first, growth, longest: windows of first + growth · iteration frames, up to the longest.
         tempo: windows are played faster or slower by e^u, u uniform in ± tempo.
@@ -41,7 +40,6 @@ class Recipe:
     hidden: tuple[int, ...] = (30, 30)
     frames: int = 3
     variance: str = "shared"
-    objective: str = "elbo"
     beta: float | None = None
     gamma: float = 0.0
     iterations: int = 500
@@ -49,7 +47,7 @@ class Recipe:
     first: int = 60
     growth: float = 0.5
     longest: int = 200
-    tempo: float = 0.15
+    tempo: float = 0.0
     every: int = 25
     draws: int = 10
     scale: float = 10.0
@@ -57,8 +55,8 @@ class Recipe:
 
 def walker(recipe: Recipe, channels: int = CHANNELS) -> ODE2VAE:
     """The untrained model: 30–30 tanh everywhere, one learned observation σ from 3 degrees on."""
-    shared = {"hidden": list(recipe.hidden), "variance": recipe.variance}
-    dynamics = (SecondOrder if recipe.order == 2 else FirstOrder)(recipe.dim, **shared)
+    kind = SecondOrder if recipe.order == 2 else FirstOrder
+    dynamics = kind(recipe.dim, recipe.hidden, variance=recipe.variance)
     encoder = VectorEncoder(channels, recipe.dim, recipe.frames, order=recipe.order, scale=recipe.scale)
     decoder = GaussianDecoder(dynamics.position_dim, channels, scale=recipe.scale, initial_std=3.0)
     return ODE2VAE(encoder, dynamics, decoder)
@@ -115,17 +113,15 @@ def train_walker(
         ValueError, TrainingDiverged: see `fit`.
     """
     n, frames = train.shape[:2]
-    recipe_beta = recipe.beta
 
     def draw(iteration: int) -> Tensor:
         length = min(recipe.longest, frames, int(recipe.first + recipe.growth * iteration))
         return played(train, length, recipe.tempo, steps).to(next(model.parameters()).device)
 
     def loss(model: ODE2VAE, x: Tensor) -> Tensor:
-        length, gamma = x.shape[1], recipe.gamma if recipe.objective == "kl" else 0.0
-        windows = max(1, round(n * frames / length))
-        terms = model.terms(x, clock(length).to(x), sequences=windows, encoder_kl=gamma > 0)
-        return -terms.penalised(recipe_beta, gamma) / x[0].numel()
+        windows = max(1, round(n * frames / x.shape[1]))  # in the data, over which KL[q(W) ‖ p(W)] is shared out
+        terms = model.terms(x, clock(x.shape[1]).to(x), sequences=windows, encoder_kl=recipe.gamma > 0)
+        return -terms.penalised(recipe.beta, recipe.gamma) / x[0].numel()
 
     def validate(model: Any) -> dict[str, float]:
         generator = torch.Generator(next(model.parameters()).device).manual_seed(0)
@@ -185,7 +181,6 @@ def fit_walker(
     recipe = Recipe(
         order=order,
         dim=dim or (3 if order == 2 else 6),
-        objective="kl" if gamma else "elbo",
         beta=beta,
         gamma=gamma,
         iterations=steps,
