@@ -71,4 +71,5 @@ EXPERIMENTS: dict[str, str] = {
     "rotating-mnist-28": "odelab.experiments.rotating",
     "bouncing-balls": "odelab.experiments.bouncing",
     "bouncing-balls-32": "odelab.experiments.bouncing",
+    "mocap2": "odelab.experiments.mocap",
 }
