@@ -8,7 +8,7 @@ from odelab.datasets.gait import synthetic_walks
 from odelab.datasets.images import Images, digits8
 from odelab.datasets.mnist_files import mnist
 from odelab.datasets.mocap import Mocap, mocap35
-from odelab.datasets.mocap_channels import channels62
+from odelab.datasets.mocap_channels import average_pose, channels62
 from odelab.datasets.mocap_walks import WalkSplit, walk_split, walks62
 from odelab.datasets.rotating_digits import RotatingDigits, rotating_digits
 from odelab.datasets.sequence_files import load_sequences
@@ -32,6 +32,7 @@ __all__ = [
     "Skeleton",
     "Spirals",
     "WalkSplit",
+    "average_pose",
     "bouncing_balls",
     "channels62",
     "data_file",

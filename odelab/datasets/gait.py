@@ -41,7 +41,7 @@ POSTURE = {  # what a stride goes around, degrees
     "thorax rx": -3.0,
     "lowerneck rx": 3.0,
     "upperneck rx": 2.0,
-    "head rx": -2.0,
+    "head rx": 4.0,
     "wrist ry": 5.0,
     "humerus rx": -32.0,
     "humerus rz": 80.0,  # mirrored: arms down

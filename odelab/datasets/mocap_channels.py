@@ -46,6 +46,17 @@ CHANNELS: tuple[str, ...] = tuple(f"{bone} {dof}" for bone, dofs in LAYOUT for d
 DROPPED = ("hand", "fingers", "thumb", "toes")  # the bones whose channels are not modelled
 KEPT: tuple[int, ...] = tuple(k for k, name in enumerate(CHANNELS) if not name.split()[0].endswith(DROPPED))
 
+# The mean over the 16 walks of subject 35 that are trained on: the root's steps in the skeleton's units, then degrees.
+AVERAGE_POSE: tuple[float, ...] = (
+    *(-0.001, -0.0001, 0.1797, -2.4, -1.5, -2.3),  # root
+    *(10.6, 0.3, 1, 0.2, 0.6, 1.8, -5.6, 0.3, 1.2),  # back
+    *(-16.6, -2.9, -1.7, 21.3, -3.7, 0.2, 9.5, -1.8, -0.1),  # neck and head
+    *(0, 0, -29.7, -20, -76.9, 25.8, 4.9),  # right arm
+    *(0, 0, -30.9, 2.7, 81.7, 26.1, 5.7),  # left arm
+    *(-13.2, 3.8, 26, 37.5, -8.3, -6.4),  # right leg
+    *(-9, -1.5, -19.7, 33.3, -6.1, -3.1),  # left leg
+)
+
 
 def differences50(channels: Tensor) -> Tensor:
     """What a model sees of a recording: 50 of the 62 channels, the root's three positions as forward differences.
@@ -95,3 +106,8 @@ def channels62(x50: Tensor, means: Tensor | None = None, start: Tensor | None = 
     out[..., list(KEPT[3:])] = x[..., 3:]
     out[..., :3] = gone + begin.unsqueeze(-2)
     return out
+
+
+def average_pose() -> Tensor:
+    """The pose around which subject 35 walks, (50,) float32: `means` for what a trained model imagines without data."""
+    return torch.tensor(AVERAGE_POSE)

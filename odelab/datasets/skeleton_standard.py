@@ -26,10 +26,11 @@ def standard_skeleton(height: float = 1.75) -> Skeleton:
     """A person of average proportions, `height` in metres, with the joints, axes and 62 channels of CMU's recordings.
 
     Standing at rest with the arms stretched out sideways and the legs spread, as the skeletons of CMU do, so that its
-    joints turn by the same channels. Proportions: Winter, after Drillis and Contini (1966).
+    joints turn by the same channels. Proportions: Winter, after Drillis and Contini (1966). The root's height is among
+    the channels: subject 35 and the made-up walkers have their feet on the ground with about 1.75 m.
 
     Raises:
-        ValueError: unless the height is from 0.4 to 3 m; the channels are in metres · 0.45/0.0254, not free of scale.
+        ValueError: unless the height is from 0.4 to 3 m.
     """
     if not 0.4 <= height <= 3:
         raise ValueError(f"height is in metres and must be from 0.4 to 3, got {height}")
@@ -42,8 +43,8 @@ def standard_skeleton(height: float = 1.75) -> Skeleton:
         ("upperback", "lowerback", (0.0, trunk / 3, 0.0), up),
         ("thorax", "upperback", (0.0, trunk / 3, 0.006), up),
         ("lowerneck", "thorax", (0.0, (CHIN - SHOULDER) * 0.6, 0.004), up),
-        ("upperneck", "lowerneck", (0.0, (CHIN - SHOULDER) * 0.4, 0.0), up),
-        ("head", "upperneck", (0.0, 1 - CHIN, 0.0), up),
+        ("upperneck", "lowerneck", (0.0, (CHIN - SHOULDER) * 0.4, -0.004), up),
+        ("head", "upperneck", (0.0, 1 - CHIN, -0.018), up),
     ]
     rows = middle + _side("l", 1.0) + _side("r", -1.0)
     names = [name for name, *_ in rows]
