@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from odelab.datasets import Mocap, mocap35
-from odelab.experiments.mocap_scores import BASELINES, baseline, best_spread, score, widened
+from odelab.experiments.mocap_scores import BASELINES, baseline, best_spread, score, widened, without_horizon
 from odelab.experiments.mocap_shipped import save_walker
 from odelab.experiments.mocap_training import Recipe, train_walker, walker
 from odelab.experiments.registry import Context, Experiment
@@ -98,10 +98,6 @@ def trained(name: str, data: Mocap, context: Context) -> tuple[ODE2VAE, History]
         progress=context.progress,
     )
     return model.cpu(), history
-
-
-def without_horizon(scores: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in scores.items() if name != "horizon"}
 
 
 def causal(model: ODE2VAE, data: Mocap, key: Key, context: Context) -> dict[str, Any]:

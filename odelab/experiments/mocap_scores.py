@@ -76,5 +76,9 @@ def baseline(name: str, train: Tensor, x: Tensor, frames: int = 3) -> dict[str, 
     return errors(still[None], still, x, frames)
 
 
+def without_horizon(scores: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in scores.items() if name != "horizon"}
+
+
 def rounded(values: Tensor) -> list[float]:
     return [round(value, 3) for value in values.tolist()]

@@ -72,4 +72,6 @@ EXPERIMENTS: dict[str, str] = {
     "bouncing-balls": "odelab.experiments.bouncing",
     "bouncing-balls-32": "odelab.experiments.bouncing",
     "mocap2": "odelab.experiments.mocap",
+    "mocap-sliders": "odelab.experiments.mocap_sliders",
+    "mocap1-like": "odelab.experiments.mocap_walks",
 }
