@@ -16,7 +16,7 @@ from odelab.latent import ODE2VAE
 
 BETAS = (0.0, 1.0, 10.0)  # in units of |q| / |W| (20)
 GAMMAS = (0.0, 0.1, 1.0, 10.0)
-RECIPE = Recipe(iterations=250, longest=150)
+RECIPE = Recipe(iterations=200, longest=120)
 
 
 def slider_name(beta: float, gamma: float) -> str:

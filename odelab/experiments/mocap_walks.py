@@ -22,7 +22,7 @@ from odelab.experiments.results import Key
 WALKS = ("02_01", "05_01", "06_01", "07_01", "08_01", "10_04", "16_15", "32_01", "35_01", "38_01", "39_01", "43_01",
          "49_01", "55_04")  # fmt: skip
 COPIES = 8  # windows of the one walk in a batch
-RECIPE = Recipe(iterations=300, first=40, growth=0.5, longest=100)
+RECIPE = Recipe(iterations=250, first=40, growth=0.5, longest=100)
 MODELS = {"ode2vae": RECIPE, "ode2vae-kl": replace(RECIPE, gamma=1.0)}
 PAPER = {"ODE²VAE": "93.07 ± 0.72", "ODE²VAE-KL": "15.99 ± 4.16"}  # Mocap-1 of the sources' table, another file
 
