@@ -9,7 +9,7 @@ from torch import Tensor
 
 from odelab.datasets import Spirals, spirals
 from odelab.figures import latent_odes_explorables as figures
-from odelab.latent import LatentODE
+from odelab.latent import LatentODE, ODERNNEncoder, RecurrentEncoder
 from odelab.widgets.explorable import Explorable
 
 KEPT = (2, 3, 5, 8, 12, 20, 30, 50, 70, 100)
@@ -99,3 +99,22 @@ def portrait_player(model: LatentODE, data: Spirals) -> Explorable:
     controls = {"frame": widgets.IntSlider(FRAMES // 2, min=0, max=FRAMES - 1, description="time, before → after")}
     alt = "Latent paths with moving markers, and beside them the points of the plane that they decode to."
     return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.0, 4.4), play="frame")
+
+
+@torch.no_grad()
+def hidden_paths(
+    plain: RecurrentEncoder, flowing: ODERNNEncoder, data: Spirals, units: int = 5, points: int = 400
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Times (T,) over the window of the first series, and some units of both encoders' states there, (T, units)."""
+    times = torch.linspace(float(data.times[0]), float(data.times[-1]), points)
+    seen = data.times[data.mask[0]].flip(0)  # as they are read
+    x = data.x[:1, data.mask[0]].flip(1)
+    gaps = (seen - torch.cat([seen[1:], data.times[:1]]))[None]
+    states = plain.network(torch.cat([x / plain.scale, gaps[..., None]], -1) if plain.gaps else x / plain.scale)[0][0]
+    updated = torch.stack([after[0] for after, _ in flowing.trace(x / flowing.scale, gaps, torch.tensor([len(seen)]))])
+    read = (seen >= times[:, None]).sum(1)  # how many were read on the way back to each time
+    last = (read - 1).clamp(min=0)
+    flown = flowing.flow(updated[last], (seen[last] - times)[:, None])
+    before = (read == 0)[:, None]
+    paths = {"RNN": states[last], "ODE-RNN": flown}
+    return times, {name: torch.where(before, 0.0, path)[:, :units] for name, path in paths.items()}
