@@ -25,7 +25,7 @@ def three_columns(quick: Mapping[str, float], full: Mapping[str, Sequence[float]
     """Test errors in percent: of the run just made, of our full runs (one number per seed), and of the paper."""
     return SideBySide.from_columns(
         {
-            "quick: just now, 4,000 images, one seed": {body: f"{error:.1f} %" for body, error in quick.items()},
+            "quick: just now, 3,000 images, one seed": {body: f"{error:.1f} %" for body, error in quick.items()},
             "full: ours, stored": {body: over_seeds(full.get(body, ()), 2, " %") for body in NAMES},
             "paper, as the seminar prints it": {body: f"{error:.2f} %" for body, (error, _) in PAPER.items()},
         },

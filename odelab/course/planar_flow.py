@@ -8,30 +8,32 @@ from odelab.course.tables import SideBySide, over_seeds
 
 Model = tuple[str, int]  # ("nf" or "cnf", layers or units)
 NAMES = {"nf": "NF, K", "cnf": "CNF, M"}
+TARGETS = ("U1", "U2", "U3")
 
 
 def nf_against_cnf(
     parameters: Mapping[Model, int],
     quick: Mapping[Model, tuple[float, float]],
-    full: Mapping[Model, Sequence[float]],
+    full: Mapping[tuple[str, int, str], Sequence[float]],
 ) -> SideBySide:
     """KL(q‖p) in nats by model: this notebook's quick run, our stored full runs, and the paper, which prints none.
 
     Args:
         parameters: number of parameters of each model.
         quick: KL and its standard error.
-        full: the KL of each seed; a model without stored runs is said to have none.
+        full: (flow, size, target) -> the KL of each seed; what has no stored runs is said to have none.
     """
     return SideBySide(
-        ("model", "parameters", "quick: this notebook", "full: stored runs", "paper"),
+        ("model", "parameters", "quick: U1, this notebook", *(f"full: {target}" for target in TARGETS), "paper"),
         [
             (
                 f"{NAMES[flow]} = {size}",
                 f"{count:,}",
                 "{:.3f} ± {:.3f}".format(*quick[flow, size]),
-                over_seeds(full.get((flow, size), ())),
+                *(over_seeds(full.get((flow, size, target), ())) for target in TARGETS),
                 "a picture, no number",
             )
             for (flow, size), count in parameters.items()
         ],
+        "KL(q‖p) in nats",
     )

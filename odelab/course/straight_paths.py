@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from statistics import fmean, stdev
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from odelab.course.exercises import Hint, exercise
+from odelab.course.tables import MISSING, NOT_THERE, SideBySide, over_seeds
 from odelab.figures.straight_paths_training import Trained
 
 SOURCE = torch.tensor([[2.0, 0.6], [0.6, 0.5]], dtype=torch.float64)
@@ -135,8 +135,8 @@ def reference_weights(answer: Callable[..., Any]) -> None:
 PAPER = {"none": "0.97 bits/dim, 68.5 h", "both": "0.97 bits/dim, 24.4 h"}  # notes, Fig. 24.10, MNIST
 
 
-def ablation(here: Mapping[str, tuple[str, Trained]], rows: Iterable[Any]) -> str:
-    """A markdown table of the four penalties: this run, the stored full run, the paper.
+def ablation(here: Mapping[str, tuple[str, Trained]], rows: Iterable[Any]) -> SideBySide:
+    """The four penalties: this run, the stored full run, the paper.
 
     Args:
         here: penalty -> its λ in words and the flow.
@@ -145,29 +145,25 @@ def ablation(here: Mapping[str, tuple[str, Trained]], rows: Iterable[Any]) -> st
     full: dict[str, list[dict[str, float]]] = {}
     for row in rows:
         full.setdefault(row.key["penalty"], []).append(row.result)
-    lines = [
-        "| penalty | here: NLL (own solver), NFE | full run, at the end | full run, best iteration | paper, MNIST |",
-        "|---|---|---|---|---|",
-    ]
+    lines = []
     for name in ("none", "kinetic", "jacobian", "both"):
         label, flow = here.get(name, ("", None))
-        ours = f"{label}: {flow.nll:.2f} ({flow.own_nll:.2f}), {flow.nfe}" if flow else "—"
+        ours = f"{label}: {flow.nll:.2f} ({flow.own_nll:.2f}), {flow.nfe}" if flow else NOT_THERE
         runs = full.get(name, [])
         last = _over_seeds(runs, "last_nll", "last_nll_own_solver", "last_nfe")
         best = _over_seeds(runs, "nll", "nll_own_solver", "nfe")
-        lines.append(f"| {name} | {ours} | {last} | {best} | {PAPER.get(name, '—')} |")
-    return "\n".join(lines)
+        lines.append((name, ours, last, best, PAPER.get(name, NOT_THERE)))
+    header = ("penalty", "quick: here", "full run, at the end", "full run, best iteration", "paper, MNIST")
+    return SideBySide(header, lines, "Ours: NLL by dopri5 (by its own two steps), NFE")
 
 
 def _over_seeds(runs: list[dict[str, float]], nll: str, own: str, nfe: str) -> str:
     """Mean ± standard deviation of a true NLL, that by the training solver, and the NFE at test."""
     if not runs:
-        return "not yet run"
+        return MISSING
 
     def spread(name: str, digits: int) -> str:
-        values = [run[name] for run in runs]
-        deviation = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-        return f"{fmean(values):.{digits}f}{deviation}"
+        return over_seeds([run[name] for run in runs], digits).partition(" (")[0]
 
     seeds = f"{len(runs)} seed{'s' * (len(runs) > 1)}"
     return f"{spread(nll, 2)} ({spread(own, 2)}), {spread(nfe, 0)}; {seeds}"

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
 from odelab.figures.change_of_variables import GRID, GUIDE, broken
@@ -144,28 +145,27 @@ def _meter(ax: Any, at: ArrayLike, masses: ArrayLike, name: str) -> None:
     ax.set(title="mass meter: ∫ p dz", xlabel=name, ylim=(low, high))
 
 
-def kl_by_width(
-    panels: Mapping[str, Mapping[str, tuple[Sequence[int], ArrayLike]]], fig: Figure | None = None
-) -> Figure:
-    """KL to the target against width or depth, runs of different budgets in different panels.
+def kl_by_width(panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], fig: Figure | None = None) -> Figure:
+    """KL to a target against width or depth, one panel a target, one mark a seed, a line through the means.
 
     Args:
-        panels: title -> model -> (M or K (n,), KL (n,) or (seeds, n)).
+        panels: target -> model -> units or layers -> KL of each seed, in nats.
     """
-    fig = new_figure(fig, (4.8 * len(panels), 3.9))
-    for ax, (title, models) in zip(
-        np.atleast_1d(fig.subplots(1, len(panels), sharey=True)), panels.items(), strict=True
-    ):
-        for i, (name, (sizes, values)) in enumerate(models.items()):
-            runs = np.atleast_2d(np.asarray(values, float))
-            ax.plot(sizes, runs.mean(0), label=name, **line_style(i))
-            ax.vlines(sizes, runs.min(0), runs.max(0), color=line_style(i)["color"], linewidth=1.2)
-        ax.set(title=title, xscale="log", yscale="log", xlabel="units M, layers K")
+    fig = new_figure(fig, (3.5 * len(panels), 3.6))
+    axes = np.atleast_1d(fig.subplots(1, len(panels), sharey=True))
+    for ax, (title, models) in zip(axes, panels.items(), strict=True):
+        for i, (name, found) in enumerate(models.items()):
+            sizes, style = sorted(found), line_style(i)
+            ax.plot(sizes, [np.mean(found[size]) for size in sizes], label=name, **style | {"marker": None})
+            every = np.array([(size, kl) for size in sizes for kl in found[size]]).reshape(-1, 2)
+            ax.plot(*every.T, **style | {"linestyle": "none", "alpha": 0.8})
+        sizes = sorted({size for found in models.values() for size in found})
+        ax.set(title=title, xscale="log", yscale="log", xlabel="layers K, units M")
         ax.set_xticks(sizes, [str(n) for n in sizes])
-        ax.minorticks_off()
-        ax.legend()
-    fig.axes[0].set_ylabel("KL(q‖p), nats")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    axes[0].legend()
+    axes[0].set_ylabel("KL(q‖p), nats")
     return describe(
         fig,
-        f"KL divergence to the target against the number of units or layers, on logarithmic axes: {', '.join(panels)}.",
+        f"KL divergence to the targets {', '.join(panels)} against the number of layers or units, on logarithmic axes.",
     )

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from odelab.course.planar_flow import nf_against_cnf
 from odelab.figures import change_of_variables as figures
-from odelab.figures.planar_flow import density_strips
+from odelab.figures.planar_flow import density_strips, kl_by_width
 from odelab.flows import PlanarCNF, PlanarFlow
 from odelab.widgets import change_of_variables as explorables
 from odelab.widgets import planar_flow as flow_explorables
@@ -141,12 +141,24 @@ def test_movie_plots_what_torchdiffeq_carries(t: float) -> None:
 
 
 def test_three_columns_are_not_mixed() -> None:
-    table = nf_against_cnf(
-        {("nf", 2): 10, ("cnf", 2): 1516}, {("nf", 2): (0.9, 0.01), ("cnf", 2): (0.5, 0.02)}, {("nf", 2): [0.4, 0.6]}
-    )
-    assert table.rows[0] == ("NF, K = 2", "10", "0.900 ± 0.010", "0.500 ± 0.141 (2 seeds)", "a picture, no number")
-    assert table.rows[1][3] == "not run yet"
+    quick = {("nf", 2): (0.9, 0.01), ("cnf", 2): (0.5, 0.02)}
+    full = {("nf", 2, "U1"): [0.4, 0.6], ("nf", 2, "U3"): [1.0]}
+    table = nf_against_cnf({("nf", 2): 10, ("cnf", 2): 1516}, quick, full)
+    measured = ("0.900 ± 0.010", "0.500 ± 0.141 (2 seeds)", "not run yet", "1.000 (1 seed)")
+    assert table.rows[0] == ("NF, K = 2", "10", *measured, "a picture, no number")
+    assert set(table.rows[1][3:6]) == {"not run yet"}
     assert "1,516" in repr(table) and table._repr_html_().count("<tr>") == 3
+
+
+def test_kl_by_width_marks_every_seed_and_joins_the_means() -> None:
+    panels = {"U1": {"NF": {2: [0.5], 8: [0.1, 0.3]}, "CNF": {8: [0.05]}}, "U2": {"NF": {}, "CNF": {2: [0.2]}}}
+    left, right = kl_by_width(panels).axes
+    assert left.lines[0].get_xydata().tolist() == [[2, 0.5], [8, 0.2]]
+    assert left.lines[1].get_xydata().tolist() == [[2, 0.5], [8, 0.1], [8, 0.3]]
+    assert right.lines[3].get_xydata().tolist() == [[2, 0.2]] and [t.get_text() for t in left.get_xticklabels()] == [
+        "2",
+        "8",
+    ]
 
 
 def test_density_strips_draws_every_picture() -> None:

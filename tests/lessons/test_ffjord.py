@@ -183,7 +183,7 @@ def test_tables_say_what_has_not_been_run() -> None:
     first, second = table.rows
     assert first[3:6] == ("3.600 ± 0.141 (2 seeds)", "0.060 ± 0.014 (2 seeds)", "110 ± 14 (2 seeds)")
     assert second[2:6] == ("2.500", MISSING, MISSING, MISSING)
-    assert "<td" in table._repr_html_() and "no number" in repr(table)
+    assert "<td" in table._repr_html_() and "no numbers" in repr(table)
     rows = {row[0]: row for row in digits_table({"ffjord": 2.4}, {"nice": [{"bits": 2.3}]}).rows}
     assert rows["FFJORD"][1:3] == ("2.400", MISSING) and rows["NICE, discrete flow"][2] == "2.300 (1 seed)"
 

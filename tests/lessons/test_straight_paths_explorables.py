@@ -11,6 +11,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from odelab.course.straight_paths import ablation
+from odelab.course.tables import MISSING
 from odelab.figures import straight_paths as figures
 from odelab.figures.straight_paths_training import Trained, own_and_true
 from odelab.widgets import straight_paths as explorables
@@ -112,12 +113,12 @@ def test_ablation_keeps_the_columns_apart_and_says_what_is_missing() -> None:
         SimpleNamespace(key={"penalty": "none"}, result=dict(zip(names, values, strict=True)))
         for values in ((5.0, 3.0, 200, 4.0, 4.0, 30), (7.0, 2.0, 240, 4.2, 4.1, 36))
     ]
-    lines = ablation({"none": ("λ = 0", flow)}, rows).splitlines()
-    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
+    table = ablation({"none": ("λ = 0", flow)}, rows)
+    assert table.rows[0] == (
         "none",
         "λ = 0: 4.50 (3.10), 120",
         "6.00 ± 1.41 (2.50 ± 0.71), 220 ± 28; 2 seeds",
         "4.10 ± 0.14 (4.05 ± 0.07), 33 ± 4; 2 seeds",
         "0.97 bits/dim, 68.5 h",
-    ]
-    assert len(lines) == 6 and lines[4].count("not yet run") == 2 and "24.4 h" in lines[5]
+    )
+    assert len(table.rows) == 4 and table.rows[2].count(MISSING) == 2 and "24.4 h" in table.rows[3][-1]
