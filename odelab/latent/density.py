@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from odelab.latent.dynamics import DrawnField
-from odelab.latent.rollout import Plan, roll_out
+from odelab.latent.rollout import Plan, full_precision, roll_out
 from odelab.latent.weights import ACTIVATIONS
 from odelab.nets.fields import chosen
 from odelab.solvers.stepping import RungeKutta
@@ -45,7 +45,7 @@ def flow(
             `with_divergence(t, z)` that gives the divergence (…) beside it. t is a float, or (…, 1) where every
             sequence has its own clock, and may have one more dimension before the last, that of the stages.
         z0: (…, D); (…, n, D) where times is (n, T). A field drawn `shape` many times wants z0 (*shape, …, D).
-        times: (T,) or (n, T), not decreasing; it gets no gradient.
+        times: (T,), on any device, or (n, T); not decreasing. They get no gradient.
         substeps: steps between one time and the next.
         method: an explicit Runge–Kutta method of `odelab.solvers`.
         density: log q(z0) (…), where the log-density along the paths is wanted. It is integrated to the method's
@@ -64,7 +64,7 @@ def flow(
     times = times.detach()
     if times.shape[-1] == 1:
         return z0[..., None, :] if density is None else (z0[..., None, :], density[..., None])
-    with torch.autocast(z0.device.type, enabled=False):
+    with full_precision(z0):
         if isinstance(field, DrawnField):
             z0 = z0.to(field.weights.biases[0].dtype)
             if gradient == "rollout":
@@ -111,6 +111,7 @@ def _rolled_out(
     z, sizes = z0.reshape(*rows, z0.shape[-1]), times.diff(dim=-1).to(z0.dtype) / substeps
     if times.ndim == 1:
         steps: Any = [dt for dt in sizes.tolist() for _ in range(substeps)]
+        sizes = sizes.to(z0.device)
     else:
         each = sizes.expand(*z0.shape[:-1], -1).reshape(*rows, sizes.shape[-1])
         steps = each.repeat_interleave(substeps, -1)[..., None].unbind(-2)

@@ -129,7 +129,7 @@ def check_first_frames(entries: Tensor) -> None:
         return
     row, frame = (~observed).nonzero()[0].tolist()
     others = int((~observed).any(1).sum()) - 1
-    also = f" (and {others} more sequences)" if others else ""
+    also = f" (and {others} more)" if others else ""
     raise ValueError(
         f"sequence {row}{also}: frame {frame} is not observed as a whole, but the encoder reads the first "
         f"{observed.shape[1]}; drop these sequences, let them start where {observed.shape[1]} frames follow each "

@@ -12,6 +12,7 @@ stage by stage, and the gradient of each weight matrix is one product over all s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,12 @@ class Plan:
         """For each stage j the later stages i that use it, and a_ij."""
         a = self.tableau.a
         return [tuple((i, a[i][j]) for i in range(j + 1, self.stages) if a[i][j] != 0) for j in range(self.stages)]
+
+
+def full_precision(like: Tensor) -> AbstractContextManager[object]:
+    """Autocast off, on the device of a tensor: an ODE adds up thousands of small changes."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def roll_out(plan: Plan, z0: Tensor, matrices: Sequence[Tensor], biases: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -121,43 +128,50 @@ class _RollOut(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_states: Tensor, *grad_hidden: Tensor) -> tuple[Tensor | None, ...]:
-        plan: Plan = ctx.plan
-        states, *rest = ctx.saved_tensors
-        hidden, matrices = rest[: ctx.layers - 1], rest[ctx.layers - 1 :]
-        stages, tableau = plan.stages, plan.tableau
-        half = states.shape[-1] // 2 if plan.second_order else 0
-        slope = ACTIVATIONS[plan.activation].slope
-        rates = [slope(h).unbind() for h in hidden]
-        # ∂L/∂y_l from outside becomes ∂L/∂a_l in place, ∂L/∂states the whole gradient of each state.
-        at_states, deltas = grad_states.clone(), [grad.clone() for grad in grad_hidden]
-        at_slopes = torch.zeros_like(states[:-1])
-        g, gk = at_states.unbind(), at_slopes.unbind()
-        g_v, gk_s, gk_v = at_states[..., half:].unbind(), at_slopes[..., :half].unbind(), at_slopes[..., half:].unbind()
-        gh = [delta.unbind() for delta in deltas]
-        addmm = "addmm_" if states.ndim == 3 else "baddbmm_"
-        downward = list(zip(gh, rates, matrices[1:], strict=True))[::-1]
-        solution, columns = dict(tableau.solution), plan.columns
-        for step in reversed(range(len(plan.sizes))):
-            dt, first = plan.sizes[step], step * stages
-            last = g[first + stages]
-            for i in reversed(range(stages)):
-                j = first + i
-                sources = ((stages, solution[i]), *columns[i]) if i in solution else columns[i]
-                _combine(gk[j], gk[j], dt, sources, g[first : first + stages + 1])
-                delta = gk_v[j]
-                for above, rate, matrix in downward:
-                    delta = getattr(above[j], addmm)(delta, matrix).mul_(rate[j])
-                getattr(g[j], addmm)(delta, matrices[0])
-                if half:
-                    g_v[j].add_(gk_s[j])
-                if i:
-                    g[first].add_(g[j])
-            g[first].add_(last)
-        inputs, outputs = [states[:-1], *hidden], [*deltas, at_slopes[..., half:]]
-        products = [_over_rows(delta, x) for delta, x in zip(outputs, inputs, strict=True)]
-        sums = [delta.sum((0, -2), keepdim=True).squeeze(0) for delta in outputs]
-        sums = [total if states.ndim == 4 else total[0] for total in sums]
-        return None, at_states[0], *products, *sums
+        with full_precision(grad_states):
+            return _backward(ctx.plan, ctx.layers, ctx.saved_tensors, grad_states, grad_hidden)
+
+
+def _backward(
+    plan: Plan, layers: int, saved: Sequence[Tensor], grad_states: Tensor, grad_hidden: Sequence[Tensor]
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `_RollOut`'s arguments."""
+    states, *rest = saved
+    hidden, matrices = rest[: layers - 1], rest[layers - 1 :]
+    stages, tableau = plan.stages, plan.tableau
+    half = states.shape[-1] // 2 if plan.second_order else 0
+    slope = ACTIVATIONS[plan.activation].slope
+    rates = [slope(h).unbind() for h in hidden]
+    # ∂L/∂y_l from outside becomes ∂L/∂a_l in place, ∂L/∂states the whole gradient of each state.
+    at_states, deltas = grad_states.clone(), [grad.clone() for grad in grad_hidden]
+    at_slopes = torch.zeros_like(states[:-1])
+    g, gk = at_states.unbind(), at_slopes.unbind()
+    g_v, gk_s, gk_v = at_states[..., half:].unbind(), at_slopes[..., :half].unbind(), at_slopes[..., half:].unbind()
+    gh = [delta.unbind() for delta in deltas]
+    addmm = "addmm_" if states.ndim == 3 else "baddbmm_"
+    downward = list(zip(gh, rates, matrices[1:], strict=True))[::-1]
+    solution, columns = dict(tableau.solution), plan.columns
+    for step in reversed(range(len(plan.sizes))):
+        dt, first = plan.sizes[step], step * stages
+        last = g[first + stages]
+        for i in reversed(range(stages)):
+            j = first + i
+            sources = ((stages, solution[i]), *columns[i]) if i in solution else columns[i]
+            _combine(gk[j], gk[j], dt, sources, g[first : first + stages + 1])
+            delta = gk_v[j]
+            for above, rate, matrix in downward:
+                delta = getattr(above[j], addmm)(delta, matrix).mul_(rate[j])
+            getattr(g[j], addmm)(delta, matrices[0])
+            if half:
+                g_v[j].add_(gk_s[j])
+            if i:
+                g[first].add_(g[j])
+        g[first].add_(last)
+    inputs, outputs = [states[:-1], *hidden], [*deltas, at_slopes[..., half:]]
+    products = [_over_rows(delta, x) for delta, x in zip(outputs, inputs, strict=True)]
+    sums = [delta.sum((0, -2), keepdim=True).squeeze(0) for delta in outputs]
+    sums = [total if states.ndim == 4 else total[0] for total in sums]
+    return None, at_states[0], *products, *sums
 
 
 def _over_rows(delta: Tensor, x: Tensor) -> Tensor:
