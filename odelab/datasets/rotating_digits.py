@@ -55,7 +55,7 @@ def rotating_digits(
     Frame k of a sequence shows angle (start + k) mod ``angles``. Frame 0 is always observed.
 
     Args:
-        n: sequences, each of another image; all there are by default.
+        n: sequences, each of another image; all there are by default. The first n are the same whatever n.
         missing: frames taken out of each sequence, at random.
         held_out_angle: an angle that is taken out of all sequences; none starts with it. (Upright is 0.)
         random_start: each sequence starts at an angle of its own; otherwise all start upright, and the mean of the
@@ -78,13 +78,13 @@ def rotating_digits(
         raise ValueError(f"n = {n} sequences of the digit {digit} in split {split!r}: there are {len(images)}")
     draw = generator or torch.Generator().manual_seed(SPLITS.index(split))
     starts = torch.tensor([angle for angle in range(angles) if angle != held_out_angle])
-    start = starts[torch.randint(len(starts), (n,), generator=draw)] if random_start else torch.zeros(n).long()
+    start = starts[torch.randint(len(starts), (len(images),), generator=draw)] * random_start
     if not random_start and held_out_angle == 0:
         raise ValueError("held_out_angle is 0, with which all sequences start; hold out another, or random_start=True")
-    angle = (start[:, None] + torch.arange(angles)) % angles
+    chance = torch.rand(len(images), angles, generator=draw)[:n]  # for all, so that n more change none of these
+    angle = (start[:n, None] + torch.arange(angles)) % angles
     truth = rotated(images[:n], angle * (2 * math.pi / angles), size)
 
-    chance = torch.rand(n, angles, generator=draw)
     held = angle == held_out_angle if held_out_angle is not None else torch.zeros_like(angle, dtype=torch.bool)
     chance[:, 0] = 2.0
     chance[held] = 2.0
@@ -98,6 +98,11 @@ def rotating_digits(
         truth=truth,
         angle=angle,
     )
+
+
+def digit_count(split: str = "train", digit: int = 3) -> int:
+    """How many sequences `rotating_digits` has of a digit in a split."""
+    return len(_images(digit, split)[0])
 
 
 def rotated(images: Tensor, radians: Tensor, size: int | None = None) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from odelab.datasets import RotatingDigits, rotating_digits
+from odelab.datasets.rotating_digits import digit_count
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
 from odelab.experiments.video import (
@@ -54,7 +55,8 @@ def digits_of(key: Key, split: str, seed: int, n: int | None = None) -> Rotating
     gaps: dict[str, Any] = (
         {"missing": MISSING, "held_out_angle": HELD_OUT_ANGLE} if key["frames"] == "non-uniform" else {}
     )
-    return rotating_digits(size=key["size"], split=split, generator=generator, **gaps)[:n]
+    there = digit_count(split)
+    return rotating_digits(min(n or there, there), size=key["size"], split=split, generator=generator, **gaps)
 
 
 def judged_frames(digits: RotatingDigits, first: int) -> dict[str, Tensor]:
