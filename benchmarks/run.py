@@ -23,7 +23,7 @@ from benchmarks.timing import FULL, QUICK, Effort
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "data" / "results" / "bench_solvers.json"
 README = ROOT / "README.md"
-EXTRAS = ("compiled", "memory", "others", "flows", "widgets")
+EXTRAS = ("compiled", "memory", "others", "flows", "latent", "widgets")
 LIBRARIES = ("torch", "torchdiffeq", "numpy", "scipy", "torchode", "diffrax", "jax")
 
 
@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
     known = [*PROBLEMS, *EXTRAS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds, no compiler, under a minute; keeps nothing")
-    parser.add_argument("--only", metavar="PART,…", help=f"some of {', '.join(known)}; keeps flows only")
+    parser.add_argument("--only", metavar="PART,…", help=f"some of {', '.join(known)}; keeps flows and latent only")
     parser.add_argument("--readme", action="store_true", help="print the kept numbers as they stand in the README")
     args = parser.parse_args(arguments)
     if args.readme:
@@ -123,6 +123,10 @@ def main(arguments: list[str] | None = None) -> None:
         from benchmarks import flows
 
         flows.main(["--quick"] if args.quick else [])
+    if "latent" in parts:
+        from benchmarks import latent
+
+        latent.main(["--quick"] if args.quick else [])
     if "widgets" in parts and not args.quick:
         os.environ.setdefault("MPLBACKEND", "agg")
         from benchmarks import widgets
