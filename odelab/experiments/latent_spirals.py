@@ -31,6 +31,7 @@ from odelab.training.batches import Epochs
 from odelab.training.schedules import cosine
 
 SCALE = 5.0  # unscaled data train far more slowly
+NOISE = 0.3  # of the data
 STEP = 0.4  # of the latent RK4, in radians; the curve turns by one radian in a unit of time
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "rnn-dt": lambda: RecurrentForecaster(2, gaps=True, scale=SCALE),
@@ -57,8 +58,13 @@ RECIPES = {"lecture": Recipe(150, test=200), "full": Recipe(1000)}
 
 
 def latent_ode(encoder: nn.Module) -> LatentODE:
-    """Four latent dimensions, a field 4–48–48–4 with ELU, a decoder 4–20–2; the paper's field has 20 units a layer."""
-    decoder = GaussianDecoder(4, 2, (20,), scale=SCALE, initial_std=1.0)
+    """Four latent dimensions, a field 4–48–48–4 with ELU, a decoder 4–20–2; the paper's field has 20 units a layer.
+
+    The decoder's noise is that of the data and not learned: with a learned one, seed 0 ended its 1,000 iterations at 30
+    points in a poor place (RMSE inside 0.44, beyond 1.77, before 1.87), where 300 with this one give 0.48, 0.84, 0.51.
+    """
+    decoder = GaussianDecoder(4, 2, (20,), scale=SCALE, initial_std=NOISE)
+    decoder.log_std.requires_grad_(False)
     return LatentODE(encoder, LatentField(4, (48, 48)), decoder, step=STEP)
 
 
@@ -107,8 +113,8 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     """One model at one density of observations."""
     recipe, kept = RECIPES[context.budget], key["kept"]
     generators = (torch.Generator().manual_seed(part + context.seed) for part in (1_000_003, 2_000_003))
-    data = spirals(recipe.windows, kept=kept, margin=0, generator=next(generators))
-    test = spirals(recipe.test, kept=kept, generator=next(generators))
+    data = spirals(recipe.windows, kept=kept, noise=NOISE, margin=0, generator=next(generators))
+    test = spirals(recipe.test, kept=kept, noise=NOISE, generator=next(generators))
     fabric = context.fabric()
     torch.manual_seed(context.seed)
     model = MODELS[key["model"]]()
@@ -129,7 +135,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     measured: dict[str, Any] = errors(model, test)
     if isinstance(model, LatentODE):
         terms = model.terms(test.x, test.times, test.mask, draws=10)
-        measured |= {"elbo": terms.elbo().item(), "kl": terms.kl.mean().item(), "std": model.decoder.std.item()}
+        measured |= {"elbo": terms.elbo().item(), "kl": terms.kl.mean().item()}
         model.step = STEP / 4
         measured["beyond_finer"] = errors(model, test)["beyond"]
     return {
