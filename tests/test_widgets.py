@@ -176,6 +176,23 @@ def test_blitter_keeps_the_places_of_panels() -> None:
     np.testing.assert_allclose(places[0], places[1])
 
 
+def test_blitter_keeps_its_background_beside_a_panel_without_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    fig = Figure(figsize=(4, 2))
+    bare, plain = fig.subplots(1, 2)
+    bare.set_axis_off()
+    picture, (line,) = bare.imshow([[0.0, 1.0]]), plain.plot([0, 1])
+    blitter = Blitter(fig)
+    blitter.draw_all()
+    blitter.draw_changes()
+    drawn = []
+    monkeypatch.setattr(blitter.canvas, "draw", lambda: drawn.append("whole"))
+    for k in range(3):
+        picture.set_data([[k, 1.0]])
+        line.set_ydata([0, k])
+        blitter.draw_changes()
+    assert len(drawn) <= 1, "once to learn what moves; a whole drawing takes longer than a hand on a slider waits"
+
+
 def test_positions_of_every_ordinary_control() -> None:
     assert positions(widgets.IntSlider(value=2, min=0, max=6, step=2)) == [0, 2, 4, 6]
     assert positions(widgets.FloatSlider(value=0.1, min=0, max=0.3, step=0.1)) == pytest.approx([0, 0.1, 0.2, 0.3])

@@ -5,10 +5,11 @@ A cell is empty where nothing was run. What the papers print is marked as theirs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
-from odelab.experiments.results import Row, by_key, stored, summary
+from odelab.experiments.latent_tables import LATENT_TABLES
+from odelab.experiments.markdown import over_seeds, table
+from odelab.experiments.results import Row, by_key, stored
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 # Chen et al. (2018), Table 1, as the seminar and the introduction print it: test error in percent, parameters, memory.
@@ -26,19 +27,6 @@ NAMES = {
     "one-block": "one residual block",
     "no-block": "no block at all",
 }
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table, its first column text and the others numbers."""
-    names = list(header)
-    lines = [names, ["---", *["--:"] * (len(names) - 1)], *map(list, rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def over_seeds(rows: list[Row], value: str | Callable[[dict[str, Any]], float], spec: str = ".2f") -> str:
-    """Mean ± standard deviation of one measured number, with how many seeds; empty without rows."""
-    read = (lambda result: result[value]) if isinstance(value, str) else value
-    return format(summary(read(row.result) for row in rows), spec) if rows else ""
 
 
 def mnist_table(rows: list[Row]) -> str:
@@ -59,8 +47,8 @@ def mnist_table(rows: list[Row]) -> str:
 
 def toy_table(rows: list[Row]) -> str:
     lines = [
-        [name, over_seeds(runs, "nll", ".3f"), f"{runs[0].result['truth']:.3f}", over_seeds(runs, "gap", ".3f"),
-         over_seeds(runs, "nfe", ".0f"), str(len(runs))]
+        [name, over_seeds(runs, "nll", spec=".3f"), f"{runs[0].result['truth']:.3f}",
+         over_seeds(runs, "gap", spec=".3f"), over_seeds(runs, "nfe", spec=".0f"), str(len(runs))]
         for name, runs in by_key(rows, "density").items()
     ]  # fmt: skip
     return table(("FFJORD in the plane", "NLL, nats", "of the truth", "gap", "NFE", "seeds"), lines)
@@ -72,7 +60,7 @@ def digits_table(rows: list[Row]) -> str:
     lines = [
         [
             name,
-            over_seeds(groups[key], "bits", ".3f"),
+            over_seeds(groups[key], "bits", spec=".3f"),
             f"{groups[key][0].result['parameters']:,}",
             str(len(groups[key])),
         ]
@@ -84,10 +72,10 @@ def digits_table(rows: list[Row]) -> str:
 
 def rnode_table(rows: list[Row]) -> str:
     lines = [
-        [data, penalty, over_seeds(runs, "nll", ".2f"), over_seeds(runs, "last_nll", ".2f"),
-         over_seeds(runs, "last_nll_own_solver", ".2f"), over_seeds(runs, "nfe", ".0f"),
-         over_seeds(runs, "last_nfe", ".0f"), over_seeds(runs, "kinetic", ".2f"), over_seeds(runs, "jacobian", ".1f"),
-         over_seeds(runs, "straightness", ".3f"), str(len(runs))]
+        [data, penalty, over_seeds(runs, "nll", spec=".2f"), over_seeds(runs, "last_nll", spec=".2f"),
+         over_seeds(runs, "last_nll_own_solver", spec=".2f"), over_seeds(runs, "nfe", spec=".0f"),
+         over_seeds(runs, "last_nfe", spec=".0f"), over_seeds(runs, "kinetic", spec=".2f"),
+         over_seeds(runs, "jacobian", spec=".1f"), over_seeds(runs, "straightness", spec=".3f"), str(len(runs))]
         for (data, penalty), runs in by_key(rows, "data", "penalty").items()
     ]  # fmt: skip
     header = ("data", "penalty", "NLL, best", "NLL, last", "by its own two steps", "NFE, best", "NFE, last",
@@ -99,7 +87,9 @@ def planar_table(rows: list[Row]) -> str:
     lines = []
     for (target, width), runs in by_key(rows, "target", "width").items():
         value = "kl" if "kl" in runs[0].result else "gap"
-        cells = (over_seeds([run for run in runs if run.key["flow"] == flow], value, ".3f") for flow in ("nf", "cnf"))
+        cells = (
+            over_seeds([run for run in runs if run.key["flow"] == flow], value, spec=".3f") for flow in ("nf", "cnf")
+        )
         lines.append([f"{target}, K = M = {width}", *cells, str(len({run.seed for run in runs}))])
     return table(("planar flows: nats from the truth", "NF", "CNF", "seeds"), lines)
 
@@ -127,7 +117,7 @@ TABLES: dict[str, tuple[Callable[[list[Row]], str], str]] = {
         "Every flow is trained by two RK4 steps and judged by dopri5 at 1e-5; best: the iteration of least validation "
         "NLL, which is also where costs and straightness are measured.",
     ),
-}
+} | LATENT_TABLES
 
 
 def markdown() -> str:

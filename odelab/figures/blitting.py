@@ -53,7 +53,8 @@ class Blitter:
     def draw_changes(self) -> None:
         """Draw the artists that changed since the last call on top of the kept background."""
         changed = [artist for artist in self._artists() if artist.stale and artist not in self._moving]
-        axes_changed = any(axis.stale for axes in self.figure.axes for axis in (axes.xaxis, axes.yaxis))
+        drawn = [axes for axes in self.figure.axes if axes.axison]  # axes that are off stay stale for ever
+        axes_changed = any(axis.stale for axes in drawn for axis in (axes.xaxis, axes.yaxis))
         frame = self._measure()
         if self._background is None or changed or axes_changed or frame != self._frame:
             self._moving = [artist for artist in self._artists() if artist in (*self._moving, *changed)]

@@ -140,12 +140,12 @@ def test_movie_plots_what_torchdiffeq_carries(t: float) -> None:
     assert f"t = {t:.2f}" in text
 
 
-def test_three_columns_are_not_mixed() -> None:
+def test_quick_and_full_are_not_mixed() -> None:
     quick = {("nf", 2): (0.9, 0.01), ("cnf", 2): (0.5, 0.02)}
     full = {("nf", 2, "U1"): [0.4, 0.6], ("nf", 2, "U3"): [1.0]}
     table = nf_against_cnf({("nf", 2): 10, ("cnf", 2): 1516}, quick, full)
     measured = ("0.900 ± 0.010", "0.500 ± 0.141 (2 seeds)", "not run yet", "1.000 (1 seed)")
-    assert table.rows[0] == ("NF, K = 2", "10", *measured, "a picture, no number")
+    assert table.rows[0] == ("NF,\N{NO-BREAK SPACE}K\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}2", "10", *measured)
     assert set(table.rows[1][3:6]) == {"not run yet"}
     assert "1,516" in repr(table) and table._repr_html_().count("<tr>") == 3
 
