@@ -16,6 +16,7 @@ from odelab.training import History, adam, cosine, fit
 
 CHANNELS = 50
 STEPS_OF_ROOT = 3  # the first channels are steps from frame to frame: a slower walk has smaller ones
+CHECKPOINT = "run.safetensors"
 STEP = 0.1  # time between two frames
 
 
@@ -137,7 +138,7 @@ def train_walker(
         clip=1.0,
         validate=validate,
         every=recipe.every,
-        checkpoint=folder / "run.safetensors" if folder else None,
+        checkpoint=folder / CHECKPOINT if folder else None,
         resume=resume,
         fabric=fabric,
         seed=seed,

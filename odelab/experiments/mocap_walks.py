@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from odelab.datasets import WalkSplit, walk_split, walks62
-from odelab.experiments.mocap_scores import BASELINES, baseline, best_spread, score, widened
+from odelab.experiments.mocap_scores import BASELINES, baseline, score
 from odelab.experiments.mocap_training import Recipe, train_walker, walker
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
@@ -58,7 +58,6 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         progress=context.progress,
     )
     model.cpu()
-    spread = best_spread(model, validation, context.seed)
     test = known_and_asked(split, recipe.frames, "test")
     return {
         "source": split.whole.source,
@@ -66,8 +65,6 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         "best_iteration": history.best["step"] if history.best else None,
         "validation": score(model, validation, context.seed)["mean_of_draws"],
         "test": score(model, test, context.seed),
-        "spread": spread,
-        "test_widened": score(widened(model, spread), test, context.seed)["mean_of_draws"],
         "baselines": {name: baseline(name, train, test, recipe.frames)["mean_of_draws"] for name in BASELINES},
         "cpu_seconds": round(history.cpu_seconds, 1),
     }
