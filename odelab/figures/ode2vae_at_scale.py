@@ -5,12 +5,13 @@ Every function draws the arrays it is given; none of them runs a model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
 from odelab.figures.style import COLORS, describe, line_style, new_figure
@@ -78,7 +79,7 @@ def training(
     left, right = fig.subplots(1, 2)
     y = np.asarray(loss, float)
     left.plot(np.arange(1, len(y) + 1), y, color=COLORS["blue"], linewidth=1.0)
-    left.set(xlabel="step", ylabel="nats for each sequence", title="loss of each batch")
+    left.set(xlabel="step", ylabel="nats for each frame", title="loss of each batch")
     left.set_ylim(np.percentile(y, 1) * 0.95, np.percentile(y, 97) * 1.05)
     for k, (name, (steps, values)) in enumerate(validation.items()):
         right.plot(steps, values, label=name, **line_style(k))
@@ -121,21 +122,10 @@ def predicted_against_measured(
         ax.plot(ends, ends, color=COLORS["black"], linestyle=":", linewidth=1.2)
         ax.plot(x, y, **(line_style(k) | {"linestyle": "", "markersize": 7}))
         ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel="measured", ylabel="predicted", title=name)
+        for axis in (ax.xaxis, ax.yaxis):  # labels of small ticks would run into each other
+            axis.set_minor_formatter(NullFormatter())
     return describe(
         fig,
         "Predicted against measured cost of a training step, one dot a setting, double logarithmic; the dots lie close "
         f"to the diagonal for {' and for '.join(measured)}.",
     )
-
-
-def table_bars(rows: Sequence[tuple[str, float]], unit: str, fig: Figure | None = None) -> Figure:
-    """Named numbers as horizontal bars with their values beside them."""
-    fig = new_figure(fig, (7.6, 0.42 * len(rows) + 0.9))
-    ax = fig.subplots()
-    names, values = zip(*rows, strict=True)
-    bars = ax.barh(names, values, color=[COLORS["blue"], *[COLORS["grey"]] * (len(rows) - 1)])
-    ax.bar_label(bars, [f"{value:.3g}" for value in values], padding=3)
-    ax.set(xlabel=unit, xlim=(0, 1.15 * max(values)))
-    ax.invert_yaxis()
-    ax.grid(axis="y", visible=False)
-    return describe(fig, f"Bars of {unit}: " + ", ".join(f"{name} {value:.3g}" for name, value in rows) + ".")

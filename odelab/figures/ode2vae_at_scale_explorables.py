@@ -88,9 +88,13 @@ class Horizon:
     trained: int
 
 
-def horizon(data: Horizon, frame: int, fig: Figure | None = None) -> Figure:
-    """The frame in question side by side, and below the errors of all frames with a line at this one."""
-    fig = new_figure(fig, (9.6, 5.2))
+def horizon(data: Horizon, frame: int, top: float, fig: Figure | None = None) -> Figure:
+    """The frame in question side by side, and below the errors of all frames with a line at this one.
+
+    Args:
+        top: of the error axis, the same for all positions of a slider.
+    """
+    fig = new_figure(fig, (9.6, 5.0))
     names = ["truth", *data.forecasts]
     grid = fig.add_gridspec(2, len(names), height_ratios=[1.15, 1])
     for k, name in enumerate(names):
@@ -100,11 +104,9 @@ def horizon(data: Horizon, frame: int, fig: Figure | None = None) -> Figure:
     below = fig.add_subplot(grid[1, :])
     for k, name in enumerate(data.forecasts):
         below.plot([], [], label=name, **line_style(k) | {"marker": None})
-    (cursor,) = below.plot([], [], color=COLORS["black"], linestyle="-", linewidth=1.2)
-    del cursor
+    below.plot([], [], color=COLORS["black"], linestyle="-", linewidth=1.2)  # where the slider stands
     below.axvspan(-0.5, data.seen - 0.5, color=COLORS["sky"], alpha=0.35, linewidth=0)
     below.axvline(data.trained - 0.5, color=COLORS["grey"], linestyle="--", linewidth=1.2)
-    top = 1.15 * max(float(np.max(values)) for values in data.errors.values())
     below.set(xlim=(-0.5, len(data.truth) - 0.5), ylim=(0, top), xlabel="frame", ylabel="mean squared error")
     below.text(data.trained - 0.3, top * 0.97, "beyond training", va="top", fontsize=10, color="#555555")
     below.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)

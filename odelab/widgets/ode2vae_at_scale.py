@@ -84,38 +84,50 @@ def missing_frames(truth: Tensor, forecast: Tensor, seed: int = 0) -> Explorable
     return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 4.8))
 
 
-def long_horizon(truth: Tensor, forecasts: Mapping[str, Tensor], seen: int, trained: int) -> Explorable:
-    """Sliders for the frame, with a play button, and for the video.
+def long_horizon(
+    truth: Mapping[int, Tensor], forecasts: Mapping[int, Mapping[str, Tensor]], seen: int, trained: int
+) -> Explorable:
+    """Sliders for the frame, with a play button, and for the video; a picker for the number of balls.
 
     Args:
-        truth: (n, T, 1, H, W); forecasts: model -> the same; the first ``shown`` videos can be looked at.
+        truth: balls -> videos (n, T, 1, H, W); forecasts: balls -> model -> the same. Models that do not have all
+            numbers of balls are left out, and the first 8 videos can be looked at.
         seen: m; trained: frames of a training sequence.
     """
-    errors = {name: (video - truth).square().mean((0, 2, 3, 4)).numpy() for name, video in forecasts.items()}
-    shown, count = min(8, len(truth)), truth.shape[1]
-    videos = [
-        figures.Horizon(
-            truth[k, :, 0].numpy(), {name: v[k, :, 0].numpy() for name, v in forecasts.items()}, errors, seen, trained
+    names = [name for name in next(iter(forecasts.values())) if all(name in each for each in forecasts.values())]
+    worlds, shown, count = {}, min(8, *map(len, truth.values())), min(x.shape[1] for x in truth.values())
+    for balls, x in truth.items():
+        drawn = {name: forecasts[balls][name] for name in names}
+        errors = {name: (video - x).square().mean((0, 2, 3, 4)).numpy() for name, video in drawn.items()}
+        worlds[balls] = [
+            figures.Horizon(
+                x[k, :, 0].numpy(), {n: v[k, :, 0].numpy() for n, v in drawn.items()}, errors, seen, trained
+            )
+            for k in range(shown)
+        ]
+    top = 1.15 * max(float(values.max()) for videos in worlds.values() for values in videos[0].errors.values())
+
+    def draw(fig: Figure, frame: int, video: int, balls: int) -> None:
+        figures.horizon(worlds[balls][video], frame, top, fig)
+
+    def update(fig: Figure, frame: int, video: int, balls: int) -> None:
+        figures.update_horizon(fig, worlds[balls][video], frame)
+
+    def readout(frame: int, video: int, balls: int) -> str:
+        said = ", ".join(f"{name} {values[frame]:.4f}" for name, values in worlds[balls][video].errors.items())
+        after = f"{frame - seen + 1} after the last one given" if frame >= seen else "given to the models"
+        return (
+            f"{balls} ball{'s' * (balls > 1)}, frame {frame}, {after}; error over {len(truth[balls])} videos: {said}."
         )
-        for k in range(shown)
-    ]
-
-    def draw(fig: Figure, frame: int, video: int) -> None:
-        figures.horizon(videos[video], frame, fig)
-
-    def update(fig: Figure, frame: int, video: int) -> None:
-        figures.update_horizon(fig, videos[video], frame)
-
-    def readout(frame: int, video: int) -> str:
-        said = ", ".join(f"{name} {values[frame]:.4f}" for name, values in errors.items())
-        return f"Frame {frame}, {frame - seen + 1} after the last one seen; error over {len(truth)} videos: {said}."
 
     controls = {
-        "frame": widgets.IntSlider(min(seen + 4, count - 1), min=0, max=count - 1, description="frame"),
+        "frame": widgets.IntSlider(min(seen + 5, count - 1), min=0, max=count - 1, description="frame"),
         "video": widgets.IntSlider(0, min=0, max=shown - 1, description="video"),
+        "balls": widgets.Dropdown(options=list(worlds), description="balls"),
     }
     alt = "A frame of bouncing balls and its forecasts side by side, with the error of every frame below."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 5.2), play="frame")
+    size = (9.6, 5.0)
+    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=size, play="frame")
 
 
 def step_cost(seconds: Prices, memory: Prices, sequences: int = 360, epochs: int = 1000) -> Explorable:
