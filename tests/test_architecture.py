@@ -107,7 +107,9 @@ def test_third_party_packages_are_declared(path: Path) -> None:
         assert module.split(".")[0] in allowed, f"{name_of(path)}:{line} imports {module}, which pyproject.toml lacks"
 
 
-@pytest.mark.parametrize("module", ["odelab", "odelab.solvers", "odelab.datasets", "odelab.nets", "odelab.flows"])
+@pytest.mark.parametrize(
+    "module", ["odelab", "odelab.solvers", "odelab.datasets", "odelab.nets", "odelab.flows", "odelab.latent"]
+)
 def test_import_needs_no_jupyter(module: str) -> None:
     """The package imports where matplotlib and Jupyter are not installed, and does not load them where they are."""
     blocked = ["IPython", "ipykernel", "ipywidgets", "matplotlib", "jupyterlab", "sklearn", "torchdiffeq"]

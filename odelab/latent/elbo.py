@@ -37,10 +37,11 @@ class Terms:
         first_reconstruction (n,): E log p(x₀|z₀).
         dynamic_kl (n,): Σ_{i ≥ 1} E[log q_ode(zᵢ) − log p(zᵢ)] over observed frames, by draws.
         reconstruction (n,): Σ_{i ≥ 1} E log p(xᵢ|zᵢ), what was observed of them.
-        encoder_kl (n,): Σ_{i ≥ 1} E[log q_ode(zᵢ) − log q_enc(zᵢ|x_i:i+m)] wherever m frames follow, by draws; zero
-            where it was not asked for.
+        encoder_kl (n,): Σ_{i ≥ 1} E[log q_ode(zᵢ) − log q_enc(zᵢ|x_i:i+m)] wherever m frames follow, by draws; zeros
+            where it was left out.
         sequences: N in the data set, over which weights_kl is shared out.
         beta: |q| / |W|, the size of z over the number of weights (slides 20).
+        encoded: whether encoder_kl was computed.
     """
 
     weights_kl: Tensor
@@ -51,6 +52,7 @@ class Terms:
     encoder_kl: Tensor
     sequences: int
     beta: float
+    encoded: bool = True
 
     def combine(self, **weights: float) -> Tensor:
         """The weighted objective to be maximised, per sequence, 0-d: log-likelihoods less divergences.
@@ -61,6 +63,8 @@ class Terms:
         unknown = weights.keys() - WEIGHTS.keys()
         if unknown:
             raise ValueError(f"unknown term {min(unknown)!r}; the terms are {', '.join(WEIGHTS)}")
+        if weights.get("encoder_kl") and not self.encoded:
+            raise ValueError("encoder_kl was left out of these terms: call terms(…, encoder_kl=True), or take γ = 0")
         total = torch.zeros_like(self.initial_kl[0])
         for name, weight in {**WEIGHTS, **weights}.items():
             if weight:  # a term that overflowed does no harm once it is switched off

@@ -46,6 +46,12 @@ def check_frames(x: Tensor, shape: tuple[int, ...], least: int) -> None:
         )
 
 
+def check_draws(draws: int) -> int:
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, got {draws}; one path without chance is forecast(…, mean=True)")
+    return draws
+
+
 def check_times(times: Tensor, n: int, count: int | None, frames: Tensor | None = None) -> None:
     """times is (T,) or (n, T), finite, and increasing; it may stand still before a frame that nobody observed."""
     if not isinstance(times, Tensor) or not times.is_floating_point():

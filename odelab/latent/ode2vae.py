@@ -17,6 +17,7 @@ from odelab.latent.dynamics import DrawnField, Dynamics
 from odelab.latent.elbo import Terms
 from odelab.latent.forecast import Forecast, evaluating
 from odelab.latent.observations import (
+    check_draws,
     check_first_frames,
     check_frames,
     check_mask,
@@ -116,7 +117,7 @@ class ODE2VAE(nn.Module):
         mean, log_std = self._encode(windows[usable])
         first = first_of_each(usable)
         posterior = normal(mean[first], log_std[first])
-        outer = () if draws == 1 else (draws,)
+        outer = () if draws == 1 else (check_draws(draws),)
         z0 = _rsample(posterior, outer, generator)
         field = self.dynamics.draw(outer, generator)
         z, log_q = self._flow(field, z0, seen.times, posterior.log_prob(z0))
@@ -139,6 +140,7 @@ class ODE2VAE(nn.Module):
             encoder_kl=_over_draws(to_encoder(z, log_q, mean, log_std, usable), draws),
             sequences=len(x) if sequences is None else sequences,
             beta=self.beta,
+            encoded=encoder_kl,
         )
 
     def forecast(
@@ -165,7 +167,10 @@ class ODE2VAE(nn.Module):
             if mean:
                 z0, field = posterior.mean[None], self.dynamics.draw(mean=True)
             else:
-                z0, field = _rsample(posterior, (draws,), generator), self.dynamics.draw((draws,), generator)
+                z0, field = (
+                    _rsample(posterior, (check_draws(draws),), generator),
+                    self.dynamics.draw((draws,), generator),
+                )
             return self._decoded(self._flow(field, z0, times), times)
 
     def sample(self, n: int, times: Tensor, generator: torch.Generator | None = None) -> Tensor:

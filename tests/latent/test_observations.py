@@ -74,6 +74,8 @@ def test_forecast_checks_too():
         model.forecast(X, TIMES.flip(0))
     with pytest.raises(ValueError, match=r"times has shape \(3, 6\); it must be \(T,\).*\(4, T\)"):
         model.forecast(X, own_clocks()[:3])
+    with pytest.raises(ValueError, match="draws must be at least 1, got 0"):
+        model.forecast(X, TIMES, draws=0)
     assert model.forecast(with_nan(), TIMES, draws=2).draws.isfinite().all(), "later frames are not read"
 
 

@@ -159,5 +159,9 @@ def test_terms_can_be_switched_off():
     assert terms.path_elbo() == -2.0 - 1.0 + 1.0 - 3.0
     assert terms.combine(dynamic_kl=0, weights_kl=0, initial_kl=0.5, reconstruction=2) == -0.5 + 1 - 6
     assert terms.named()["weights_kl"] == 2.0 and list(terms.named()) == list(WEIGHTS)
+    left_out = vector_model().terms(*sequences(), encoder_kl=False)
+    assert not left_out.encoder_kl.any() and left_out.penalised(gamma=0).isfinite()
+    with pytest.raises(ValueError, match="encoder_kl was left out of these terms"):
+        left_out.penalised()
     with pytest.raises(ValueError, match="unknown term 'kl'; the terms are weights_kl"):
         terms.combine(kl=0)
