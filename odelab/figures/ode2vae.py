@@ -5,6 +5,7 @@ Every function draws the arrays it is given; none of them solves an equation.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -120,12 +121,14 @@ def whole_functions(
         ax.set(xlabel="time", ylabel="position s", title=name, ylim=(-SPAN, SPAN))
     return describe(
         fig,
-        f"Left, a bundle of smooth curves, one for each draw of f. Then fans of paths from one start: {'; '.join(paths)}"
-        ". The fan of whole functions spreads widely with time, the other much less.",
+        f"Left, a bundle of curves, one for each draw of f. Then fans of paths from one start: {', '.join(paths)}. "
+        "The fan of whole functions spreads widely with time, the other much less.",
     )
 
 
-def clouds(z: Sequence[ArrayLike], labels: Sequence[str], volumes: Sequence[float], fig: Figure | None = None) -> Figure:
+def clouds(
+    z: Sequence[ArrayLike], labels: Sequence[str], volumes: Sequence[float], fig: Figure | None = None
+) -> Figure:
     """States (n, 2) = (s, v) at a few times: the cloud shears and shrinks, and its density rises."""
     fig = new_figure(fig, (2.4 * len(z), 2.9))
     for ax, cloud, label, volume in zip(fig.subplots(1, len(z)), z, labels, volumes, strict=True):
@@ -157,7 +160,7 @@ def budget(columns: Mapping[str, Mapping[str, float]], level: float, fig: Figure
 
 def _staircase(ax: Axes, terms: Mapping[str, float]) -> None:
     ends = np.cumsum([0.0, *terms.values()])
-    for k, (begin, end) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+    for k, (begin, end) in enumerate(itertools.pairwise(ends)):
         loses = end < begin
         ax.barh(
             k, end - begin, left=begin, height=0.62, color=COLORS["orange" if loses else "sky"],

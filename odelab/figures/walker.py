@@ -5,25 +5,26 @@ Seen from the walker's right: forwards is to the right of the page, the far (lef
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import ArrayLike
 
-from odelab.figures.style import COLORS, describe, new_figure
+from odelab.figures.style import COLORS
 
 HEAD = 0.105  # metres, radius
+SOLE = 0.02  # metres, from the lowest joint to the ground
 FORWARDS, UP, ASIDE = 2, 1, 0  # coordinates of a joint in the recordings
 OBLIQUE = 0.12  # how far aside moves the picture: both shoulders and both hips show
 #: Points of thickness by what a bone's end is called; what is not named here is thin.
 THICK = {"femur": 8, "tibia": 6.5, "foot": 5, "toes": 4.5, "humerus": 6, "radius": 5, "wrist": 4.5, "clavicle": 8}
 TRUNK = 12
+ROUND = np.stack([np.cos(np.linspace(0, 2 * np.pi, 17)), np.sin(np.linspace(0, 2 * np.pi, 17))], -1)
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,27 @@ class Body:
         twin = {"l": "r", "r": "l"}.get(name[:1], "") + name[1:]
         return 0 if twin == name[1:] or twin not in self.names else {"l": -1, "r": 1}[name[0]]
 
-    @property
-    def head(self) -> int:
-        """Number of the joint the head is drawn around."""
-        return list(self.names).index("head")
+    def middle_of_head(self, at: np.ndarray) -> np.ndarray:
+        """Where its circle goes, (…, 2), for joints on the page (…, J, 2)."""
+        head = list(self.names).index("head")
+        neck = next(parent for parent, child in self.bones if child == head)
+        return at[..., neck, :] + 0.95 * (at[..., head, :] - at[..., neck, :])
 
     def widths(self, layer: int) -> list[float]:
         """Points of thickness of the bones in one layer: far, middle, near."""
         if layer == 1:
             return [TRUNK if "neck" not in self.names[self.bones[k][1]] else 6 for k in self.layers[1]]
         return [THICK.get(self.names[self.bones[k][1]][1:], 4) for k in self.layers[layer]]
+
+
+def on_the_ground(joints: ArrayLike) -> np.ndarray:
+    """Every pose (…, J, 3) lifted or lowered until its lowest joint is just above the ground.
+
+    A model says by how much the root rises from frame to frame; added up, small errors would carry a walker away.
+    """
+    x = np.array(joints, float)
+    x[..., UP] -= x[..., UP].min(-1, keepdims=True) - SOLE
+    return x
 
 
 def project(joints: ArrayLike) -> np.ndarray:
@@ -76,25 +88,16 @@ def paler(color: str, share: float) -> tuple[float, ...]:
 
 
 class Walker:
-    """One stick figure in a panel; ``move`` takes it to another pose.
+    """One stick figure in a panel, drawn with body; ``move`` takes it to another pose. ``color``: of the course."""
 
-    Args:
-        color: name of a colour of the course.
-        ghost: thin and pale, one of many.
-    """
-
-    def __init__(self, ax: Axes, body: Body, color: str, *, ghost: bool = False, zorder: float = 3.0) -> None:
-        self.body, self.ghost = body, ghost
-        shades = [paler(color, 0.6)] * 3 if ghost else [paler(color, 0.5), paler(color, 0.12), paler(color, 0.0)]
+    def __init__(self, ax: Axes, body: Body, color: str, zorder: float = 3.0) -> None:
+        self.body = body
         self.limbs = []
-        for layer, shade in enumerate(shades):
-            widths = [1.1] if ghost else body.widths(layer)
-            limb = LineCollection([], linewidths=widths, colors=[shade], capstyle="round", linestyles="solid")
-            limb.set_zorder(zorder + layer / 10)
-            ax.add_collection(limb, autolim=False)
+        for layer, share in enumerate((0.5, 0.15, 0.0)):  # far, middle, near
+            limb = _lines(ax, paler(color, share), body.widths(layer), zorder + layer / 10)
             self.limbs.append(limb)
-        face = "none" if ghost else shades[1]
-        self.head = Circle((0, 0), HEAD, facecolor=face, edgecolor=shades[1], linewidth=1.1, zorder=zorder + 0.15)
+        shade = paler(color, 0.15)
+        self.head = Circle((0, 0), HEAD, facecolor=shade, edgecolor=shade, linewidth=1.1, zorder=zorder + 0.15)
         ax.add_patch(self.head)
 
     def move(self, joints: ArrayLike) -> None:
@@ -102,11 +105,28 @@ class Walker:
         at = project(joints)
         for limb, bones in zip(self.limbs, self.body.layers, strict=True):
             limb.set_segments([at[list(self.body.bones[k])] for k in bones])
-        top, neck = at[self.body.head], at[self.body.bones[self._neck()][0]]
-        self.head.set_center(tuple(neck + (top - neck) * 0.95))
+        self.head.set_center(tuple(self.body.middle_of_head(at)))
 
-    def _neck(self) -> int:
-        return next(k for k, (_, child) in enumerate(self.body.bones) if child == self.body.head)
+
+class Ghosts:
+    """Many stick figures, thin and pale: one artist for all, so that they move quickly."""
+
+    def __init__(self, ax: Axes, body: Body, color: str, zorder: float = 3.0) -> None:
+        self.body = body
+        self.lines = _lines(ax, paler(color, 0.45), [1.1], zorder)
+
+    def move(self, joints: ArrayLike) -> None:
+        """To poses (K, J, 3), metres."""
+        at = project(joints)
+        bones = at[:, np.array(self.body.bones)].reshape(-1, 2, 2)
+        heads = self.body.middle_of_head(at)[:, None] + HEAD * ROUND
+        self.lines.set_segments([*bones, *heads])
+
+
+def _lines(ax: Axes, color: tuple[float, ...], widths: Sequence[float], zorder: float) -> LineCollection:
+    lines = LineCollection([], linewidths=widths, colors=[color], capstyle="round", linestyles="solid", zorder=zorder)
+    ax.add_collection(lines, autolim=False)
+    return lines
 
 
 def ground(ax: Axes, left: float, right: float, height: float = 1.95) -> None:
@@ -116,16 +136,3 @@ def ground(ax: Axes, left: float, right: float, height: float = 1.95) -> None:
     ax.grid(visible=False)
     ax.spines["left"].set_visible(False)
     ax.set_xticks(np.arange(np.ceil(left), right + 1e-9))
-
-
-def poses(walks: Mapping[str, ArrayLike], body: Body, frames: Sequence[int], fig: Figure | None = None) -> Figure:
-    """A row of poses for each walk (T, J, 3), one behind the other as they were walked."""
-    fig = new_figure(fig, (9.6, 2.9 * len(walks)))
-    for ax, (name, walk) in zip(fig.subplots(len(walks), 1, squeeze=False)[:, 0], walks.items(), strict=True):
-        joints = np.asarray(walk)
-        along = project(joints[list(frames)])[..., 0]
-        ground(ax, along.min() - 0.3, along.max() + 0.3)
-        for k, frame in enumerate(frames):
-            Walker(ax, body, "blue", zorder=3 + k).move(joints[frame])
-        ax.set_title(name)
-    return describe(fig, f"Stick figures walking to the right, {len(frames)} poses each: {', '.join(walks)}.")
