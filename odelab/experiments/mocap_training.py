@@ -43,7 +43,7 @@ class Recipe:
     variance: str = "shared"
     beta: float | None = None
     gamma: float = 0.0
-    iterations: int = 500
+    iterations: int = 1000
     lr: float = 3e-3
     first: int = 60
     growth: float = 0.5
