@@ -28,11 +28,17 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def solved(model: LatentODE, z0: torch.Tensor, times: torch.Tensor) -> np.ndarray:
-    """Decoded paths from z₀ at t = 0 to each of the times, by dopri5."""
-    ahead = solve(model.field, z0, torch.cat([torch.zeros(1), times[times > 0]]), rtol=1e-6, atol=1e-6).y
-    behind = solve(model.field, z0, torch.cat([torch.zeros(1), times[times < 0].flip(0)]), rtol=1e-6, atol=1e-6).y
-    here = ahead[:1] if bool((times == 0).any()) else ahead[:0]
-    return model.decoder.mean(torch.cat([behind[1:].flip(0), here, ahead[1:]])).movedim(0, -2).numpy()
+    """Decoded paths from z₀ at t = 0 to increasing times, by dopri5."""
+
+    def to(ends: torch.Tensor) -> torch.Tensor:
+        return (
+            solve(model.field, z0, torch.cat([torch.zeros(1), ends]), rtol=1e-6, atol=1e-6).y[1:]
+            if len(ends)
+            else z0[None][:0]
+        )
+
+    parts = [to(times[times < 0].flip(0)).flip(0), z0[None][: int((times == 0).sum())], to(times[times > 0])]
+    return model.decoder.mean(torch.cat(parts)).movedim(0, -2).numpy()
 
 
 @pytest.mark.parametrize(("kept", "window"), [(5, 2), (50, 1)])
@@ -76,7 +82,7 @@ def test_portrait_player_plots_latent_places_and_what_they_decode_to(model: Late
     values = torch.linalg.eigvalsh(torch.cov(z.T)).flip(0)
     paths = np.concatenate([np.stack(line.get_data(), 1) for line in left.lines if line.get_gid() != "mover"])
     np.testing.assert_allclose(np.cov(paths.T).diagonal(), values[:2], rtol=1e-3, err_msg="the two widest directions")
-    assert len(places) == 8 and f"{times[frame]:.2f}" in left.get_title()
+    assert len(places) == 8 and f"{times[frame]:.2f}" in left.get_title(loc="left")
 
 
 def test_hidden_paths_wait_in_the_rnn_and_flow_in_the_ode_rnn() -> None:
@@ -89,7 +95,8 @@ def test_hidden_paths_wait_in_the_rnn_and_flow_in_the_ode_rnn() -> None:
     torch.testing.assert_close(plain.head(paths["RNN"][0])[:3], plain(data.x, data.times, data.mask).mean[0])
     jumps = (paths["RNN"].diff(dim=0).abs().amax(1) > 0).sum()
     assert jumps == 7 or jumps == 6, "once per observation, but for one at the very end of the window"
-    assert (paths["ODE-RNN"].diff(dim=0)[: int(0.8 * 900)].abs().amax(1) > 0).float().mean() > 0.9
+    begun = paths["ODE-RNN"].abs().amax(1) > 0
+    assert begun[: int(0.6 * 900)].all() and (paths["ODE-RNN"][begun].diff(dim=0).abs().amax(1) > 0).all()
     assert len(times) == 900
 
 

@@ -1,0 +1,69 @@
+"""The experiment with spirals: every model trains, is measured where it can be asked, and repeats itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from odelab.datasets import spirals
+from odelab.experiments import latent_spirals
+from odelab.experiments.latent_spirals import KEPT, MODELS, RECIPES, Recipe, errors, loss, rmse, run, train
+from odelab.experiments.registry import EXPERIMENTS, Context
+from odelab.experiments.reproduce import experiment
+from odelab.latent import LatentODE, RecurrentForecaster
+from odelab.training.devices import make_fabric
+
+TINY = Recipe(6, batch=10, windows=20, test=12)
+
+
+def context(folder: Path, *, budget: str = "lecture") -> Context:
+    return Context(0, budget, folder, folder / "weights", False, False, lambda: make_fabric("cpu"))
+
+
+def test_is_registered_with_every_model_at_every_density() -> None:
+    assert EXPERIMENTS["latent-spirals"] == latent_spirals.__name__
+    keys = experiment("latent-spirals").keys("full")
+    assert {(key["model"], key["kept"]) for key in keys} == {(model, kept) for model in MODELS for kept in KEPT}
+    assert sorted(KEPT) == [30, 50, 100] and RECIPES["full"].iterations >= 1000
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_run_leaves_numbers_and_weights(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RECIPES, "full", TINY)
+    rows = [run({"model": model, "kept": 30}, context(tmp_path / name, budget="full")) for name in ("a", "b")]
+    for row in rows:
+        row.pop("cpu_seconds")
+    assert rows[0] == rows[1], "the same seed, the same row"
+    backwards = model in ("latent-ode", "ode-rnn")
+    assert (rows[0]["before"] is not None) == backwards and ("elbo" in rows[0]) == backwards
+    assert (tmp_path / "a" / "weights" / f"latent_spirals_{model}_30.safetensors").is_file()
+
+
+@pytest.mark.parametrize("model", ["rnn-dt", "latent-ode"])
+def test_training_helps(model: str) -> None:
+    data = spirals(100, kept=30, margin=0, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    net = MODELS[model]()
+    before = loss(net, data).item()
+    history = train(net, data, Recipe(25, batch=50), 0, progress=False)
+    assert loss(net, data).item() < 0.7 * before and len(history.loss) == 25
+    if isinstance(net, LatentODE):
+        assert net.decoder.std.item() == pytest.approx(data.noise), "the noise is known, and stays"
+
+
+def test_errors_are_measured_in_their_own_third() -> None:
+    """A model that is off by 1 before, 2 inside, 3 beyond; one that only goes forward has no error before."""
+    data = spirals(4, generator=torch.Generator().manual_seed(1))
+
+    class Off(LatentODE):
+        def __init__(self) -> None:
+            torch.nn.Module.__init__(self)
+
+        def predict(self, x, times, mask, at):
+            return data.curve + torch.tensor([1.0, 2.0, 3.0]).repeat_interleave(100)[:, None]
+
+    assert errors(Off(), data) == pytest.approx({"before": 1.0, "inside": 2.0, "beyond": 3.0}, rel=1e-5)
+    assert errors(RecurrentForecaster(2), data)["before"] is None
+    assert rmse(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)) == pytest.approx(12.5**0.5)
