@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import ttest_ind
 
-from odelab.course.tables import SideBySide, over_seeds
+from odelab.course.tables import MISSING, SideBySide, over_seeds
 
 NAMES = {
     "mlp": "1-layer MLP",
@@ -33,11 +33,18 @@ def three_columns(quick: Mapping[str, float], full: Mapping[str, Sequence[float]
     )
 
 
-def against(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """Difference of two means over seeds, its standard error, and whether Welch's test tells them apart at 5 %."""
+def against(ours: Sequence[float], theirs: Sequence[float], images: int = 10_000) -> str:
+    """Difference of two means over seeds, its standard error, and whether Welch's test tells them apart at 5 %.
+
+    With a single seed the error is the binomial one of test sets of so many images: errors are in percent.
+    """
+    if not len(ours) or not len(theirs):
+        return MISSING
+    difference = np.mean(ours) - np.mean(theirs)
     if min(len(ours), len(theirs)) < 2:
-        return "too few seeds"
+        error = np.sqrt(sum(p * (100 - p) / images for p in (np.mean(ours), np.mean(theirs))))
+        return f"{difference:+.2f} ± {error:.2f} by the test sets alone: too few seeds".replace("-", "−")
     error = np.sqrt(np.var(ours, ddof=1) / len(ours) + np.var(theirs, ddof=1) / len(theirs))
     p = float(ttest_ind(ours, theirs, equal_var=False).pvalue)
     verdict = "told apart" if p < 0.05 else "not told apart"
-    return f"{np.mean(ours) - np.mean(theirs):+.2f} ± {error:.2f}: {verdict} (p = {p:.2g})".replace("-", "−")
+    return f"{difference:+.2f} ± {error:.2f}: {verdict} (p = {p:.2g})".replace("-", "−")

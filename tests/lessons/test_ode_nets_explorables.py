@@ -107,7 +107,8 @@ def test_three_columns_are_kept_apart() -> None:
 
 
 def test_against_needs_two_seeds_and_tells_apart_what_is_apart() -> None:
-    assert against([0.5], [0.4, 0.5]) == "too few seeds"
+    assert against([0.5], [0.4, 0.5]) == "+0.05 ± 0.10 by the test sets alone: too few seeds"
+    assert against([], [0.4, 0.5]) == "not run yet"
     assert against([0.5, 0.51, 0.49], [0.9, 0.91, 0.92]).startswith("−0.41 ± 0.01: told apart")
     assert "not told apart" in against([0.5, 0.6, 0.4], [0.45, 0.55, 0.6])
 
