@@ -71,7 +71,7 @@ def on_the_ground(joints: ArrayLike) -> np.ndarray:
 
     A model says by how much the root rises from frame to frame; added up, small errors would carry a walker away.
     """
-    x = np.array(joints, float)
+    x = np.asarray(joints, float).copy()
     x[..., UP] -= x[..., UP].min(-1, keepdims=True) - SOLE
     return x
 

@@ -1,0 +1,163 @@
+"""Lesson 09: its explorables plot what other computations find, its stick figures stand where the joints are."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from odelab.course.ode2vae_results import errors, mocap_table, pretrained
+from odelab.datasets import channels62, standard_skeleton
+from odelab.datasets.gait import synthetic_walks
+from odelab.datasets.mocap import Mocap, _made_up
+from odelab.experiments.mocap_training import Recipe, clock, walker
+from odelab.experiments.results import Row
+from odelab.figures.walker import ASIDE, FORWARDS, OBLIQUE, UP, Body, on_the_ground, project
+from odelab.latent import ODE2VAE, FirstOrder, SecondOrder, flow
+from odelab.widgets import ode2vae as explorables
+from odelab.widgets import walker as walking
+from odelab.widgets import walker_penalties as penalties
+
+
+@pytest.fixture(scope="module")
+def data() -> Mocap:
+    """The made-up gait, wherever recordings may be."""
+    return _made_up()
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[tuple[float, float], ODE2VAE]:
+    torch.manual_seed(0)
+    return {(beta, gamma): walker(Recipe()).eval() for beta in (0.0, 1.0) for gamma in (0.0, 0.1)}
+
+
+def harmonic(t: float, z: torch.Tensor) -> torch.Tensor:
+    s, v = z.chunk(2, -1)
+    return torch.cat((v, -s), -1)
+
+
+@pytest.mark.parametrize(("s0", "v0"), [(1.0, 0.5), (-2.0, 0.0)])
+def test_portraits_plot_the_solutions(s0: float, v0: float) -> None:
+    torch.manual_seed(0)
+    first, second = FirstOrder(1, (8,), variance="none"), SecondOrder(1, (8,), variance="none")
+    times = torch.linspace(0, 9, 181)
+    explorer = explorables.portrait_explorer(explorables.portraits(harmonic, first, second, times))
+    text = explorer.drive(s0=s0, v0=v0)
+    left, right = explorer.figure.axes
+    t = times.numpy()
+    truth = s0 * np.cos(t) + v0 * np.sin(t)
+    np.testing.assert_allclose(left.lines[0].get_ydata(), truth, atol=1e-4)
+    np.testing.assert_allclose(right.lines[0].get_ydata(), -s0 * np.sin(t) + v0 * np.cos(t), atol=1e-4)
+    with torch.no_grad():
+        fine = flow(second, torch.tensor([[s0, v0]]), times, substeps=4)[0]
+        s = torch.tensor(np.array(left.lines[1].get_ydata()))[:, None].float()
+        slope = first(0.0, s)[:, 0]
+    np.testing.assert_allclose(right.lines[2].get_ydata(), fine[:, 1], atol=1e-3)
+    np.testing.assert_allclose(right.lines[1].get_ydata(), slope, atol=1e-5)  # glued to the graph of f
+    assert f"The truth turns {explorables.turning_points(truth)} times" in text
+    assert "position only: turns 0 times" in text
+
+
+def test_turning_points_are_those_of_a_cosine() -> None:
+    t = np.linspace(0, 10, 500)
+    assert explorables.turning_points(np.cos(t)) == 3  # at π, 2π, 3π
+    assert explorables.turning_points(np.exp(-t)) == 0
+
+
+def test_a_cut_is_each_function_at_rest() -> None:
+    torch.manual_seed(0)
+    field = SecondOrder(1, (8,), initial_variance=0.1).draw((3,))
+    s, f = explorables.cut(field)
+    z = torch.tensor([[float(s[7]), 0.0]]).expand(3, 1, 2)
+    np.testing.assert_allclose(f[:, 7], field(0.0, z)[:, 0, 1].detach(), rtol=1e-5)
+
+
+def test_a_body_knows_left_from_right_and_stands_on_the_ground() -> None:
+    skeleton = standard_skeleton()
+    body = Body(skeleton.names, skeleton.bones)
+    far, middle, near = ({skeleton.names[skeleton.bones[k][1]] for k in layer} for layer in body.layers)
+    assert {"lfemur", "lradius"} <= far and {"rfemur", "rradius"} <= near
+    assert {"lowerback", "lowerneck", "head", "thorax"} <= middle, "lowerback begins with l, and is no left limb"
+    joints = on_the_ground(skeleton.joints(synthetic_walks(1, 20)[0]))
+    assert joints[..., UP].min(-1) == pytest.approx(np.full(20, 0.02), abs=1e-6)
+    page = project(joints)
+    np.testing.assert_allclose(page[..., 0], joints[..., FORWARDS] - OBLIQUE * joints[..., ASIDE])
+    with pytest.raises(ValueError, match="ends in joint"):
+        Body(skeleton.names[:5], skeleton.bones)
+
+
+@pytest.mark.parametrize(("frame", "walk"), [(0, "b"), (20, "a")])
+def test_the_stage_shows_joints_and_angles(frame: int, walk: str, data: Mocap, models: dict) -> None:
+    forecast = models[1.0, 0.0].forecast(data.test.x[:, :3], data.test.times, 9, torch.Generator().manual_seed(0))
+    scenes = {name: walking.forecast_scene(data, forecast, k, seen=3) for k, name in enumerate("ab")}
+    stage = walking.walking(scenes)
+    text = stage.drive(frame=frame, walk=walk)
+    k, at = "ab".index(walk), walking.STRIDE * frame
+    raw = data.test.x[k] + data.means[data.rows("test")][k]
+    joints = on_the_ground(data.skeleton().joints(channels62(raw)))[at]
+    thigh = next(line for line in stage.figure.axes[0].collections if line.get_zorder() == pytest.approx(5.2))
+    ends = np.array(thigh.get_segments())
+    knee = project(joints)[data.skeleton().index("rfemur")]
+    assert np.abs(ends - knee).sum(-1).min() < 1e-4, "no near limb ends at the recorded right knee"
+    assert f"recorded {raw[at, walking.KNEE]:.0f}°" in text
+    np.testing.assert_allclose(stage.figure.axes[1].lines[0].get_ydata(), raw[:, walking.KNEE], rtol=1e-5)
+
+
+def test_walkers_from_the_prior_stand_one_before_the_other(data: Mocap, models: dict) -> None:
+    pose = data.means.mean(0)
+    scene = walking.prior_scene(models[0.0, 0.0], pose, data.skeleton(), walkers=2, frames=8)
+    assert scene.truth is None and scene.draws.shape[:2] == (2, 8) and scene.fan.shape == (50, 8)
+    assert scene.draws[:, 0, 0, 2] == pytest.approx([0, walking.APART], abs=1e-6)
+    x = models[0.0, 0.0].sample(50, clock(8), torch.Generator().manual_seed(0)) + pose
+    np.testing.assert_allclose(scene.fan, x[..., walking.KNEE], rtol=1e-5)
+    assert "prior" in walking.walking({"nobody": scene}).figure.axes[0].get_title(loc="left")
+
+
+@pytest.mark.parametrize(("beta", "walk"), [(0.0, 1), (1.0, 3)])
+def test_penalties_plot_error_and_spread(beta: float, walk: int, data: Mocap, models: dict) -> None:
+    dials = penalties.penalty_explorer(models, data)
+    text = dials.drive(beta=beta, gamma=0.1, walk=walk)
+    model, x = models[beta, 0.1], data.test.x
+    forecast = model.forecast(x[:, :3], data.test.times, penalties.DRAWS, torch.Generator().manual_seed(0))
+    left, right = dials.figure.axes
+    error = ((forecast.mean - x) ** 2).mean((0, 2)).sqrt()
+    np.testing.assert_allclose(right.lines[0].get_ydata(), error, rtol=1e-4)
+    np.testing.assert_allclose(right.lines[1].get_ydata() ** 2, forecast.draws.var(0).mean((0, 2)), rtol=1e-3)
+    knee = data.means[data.rows("test")][walk - 1, walking.KNEE]
+    np.testing.assert_allclose(
+        left.lines[4].get_ydata(), forecast.draws[4, walk - 1, :, walking.KNEE] + knee, rtol=1e-3
+    )
+    assert f"squared error {(error[3:] ** 2).mean():.1f}" in text
+
+
+def test_penalties_want_a_whole_grid(data: Mocap, models: dict) -> None:
+    with pytest.raises(ValueError, match="each β with each γ"):
+        penalties.penalty_explorer({pair: m for pair, m in models.items() if pair != (1.0, 0.1)}, data)
+    row = Row({"beta": 1.0, "gamma": 0.1}, 0, "full", {"terms": TERMS}, 1.0, "", "", "", "")
+    assert "β KL 0.5, γ KL 20," in penalties.shares([row], 0.005)[1.0, 0.1]
+
+
+TERMS = {"weights_kl": 100.0, "encoder_kl": 200.0, "dynamic_kl": 3.0, "reconstruction": -4.0}
+
+
+def test_the_table_keeps_columns_apart() -> None:
+    def row(model: str, seed: int, error: float, centring: str = "own") -> Row:
+        reading = {"mean_of_draws": error, "per_draw": error + 1, "posterior_mean": error + 2}
+        result = {"test": reading, "test_training_mean": {"mean_of_draws": error + 3}}
+        return Row({"model": model, "centring": centring}, seed, "full", result, 1.0, "", "", "", "")
+
+    rows = [row("ode2vae", 0, 7.0), row("ode2vae", 1, 9.0), row("ode2vae-kl", 0, 5.0, "training")]
+    table = {line[0]: line[1:] for line in mocap_table({"ode2vae": 12.0}, rows).rows}
+    assert table["ODE²VAE"] == ("12.00", "8.00 ± 1.41 (2 seeds)", "10.06 ± 1.4")
+    assert table["ODE²VAE-KL"][1] == "not run yet", "a row of another centring is none of this one"
+    assert errors(rows, "ode2vae-kl", centring="training") == [5.0]
+    assert "not run yet" in mocap_table({}, []).caption
+
+
+def test_stored_walkers_come_as_a_whole_grid() -> None:
+    found = pretrained()
+    betas, gammas = {pair[0] for pair in found}, {pair[1] for pair in found}
+    assert len(found) == len(betas) * len(gammas)
+    assert all(math.isfinite(model.beta) and model.dynamics.dim == 6 for model in found.values())
