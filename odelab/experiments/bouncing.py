@@ -142,6 +142,7 @@ EXPERIMENTS = {
         keys=lambda budget: keys(16, (1, 3)),
         run=run,
         seeds={"lecture": (0,), "full": (0, 1, 2)},
+        minutes={"full": 25},  # from the processor time of the first rows
     ),
     "bouncing-balls-32": Experiment(
         name="bouncing-balls-32",

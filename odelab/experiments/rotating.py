@@ -154,6 +154,7 @@ EXPERIMENTS = {
         keys=lambda budget: keys(14),
         run=run,
         seeds={"lecture": (0,), "full": (0, 1, 2)},
+        minutes={"full": 30},  # from the processor time of the first rows
     ),
     "rotating-mnist-28": Experiment(
         name="rotating-mnist-28",
