@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
@@ -13,8 +15,17 @@ from numpy.typing import ArrayLike
 from odelab.figures.change_of_variables import GRID, GUIDE, broken
 from odelab.figures.style import COLORS, describe, line_style, new_figure
 
+
+def _from_white() -> ListedColormap:
+    """Blues on white paper: their own lightest shade would tint a whole figure once its palette is reduced."""
+    colors = colormaps["Blues"](np.linspace(0, 1, 256))
+    fade = np.linspace(0, 1, 24)[:, None]
+    colors[:24, :3] = 1 - fade * (1 - colors[:24, :3])
+    return ListedColormap(colors)
+
+
 INK: dict[str, Any] = {
-    "cmap": "Blues",
+    "cmap": _from_white(),
     "origin": "lower",
     "interpolation": "bilinear",
     "vmin": 0.0,
