@@ -63,8 +63,8 @@ def shares(rows: Sequence[Row], unit: float) -> dict[Pair, str]:
     for row in rows:
         beta, gamma, terms = row.key["beta"], row.key["gamma"], row.result["terms"]
         texts[beta, gamma] = (
-            f"In nats per training walk: β KL {beta * unit * terms['weights_kl']:.1f}, γ KL "
-            f"{gamma * terms['encoder_kl']:.0f}, dynamic KL {terms['dynamic_kl']:.0f}, reconstruction "
+            f"In nats per training walk: β KL {beta * unit * terms['weights_kl']:.1f}, KL[q_ode‖q_enc] "
+            f"{terms['encoder_kl']:.0f} before γ, dynamic KL {terms['dynamic_kl']:.0f}, reconstruction "
             f"{terms['reconstruction']:.0f}."
         )
     return texts

@@ -136,7 +136,7 @@ def test_penalties_want_a_whole_grid(data: Mocap, models: dict) -> None:
     with pytest.raises(ValueError, match="each β with each γ"):
         penalties.penalty_explorer({pair: m for pair, m in models.items() if pair != (1.0, 0.1)}, data)
     row = Row({"beta": 1.0, "gamma": 0.1}, 0, "full", {"terms": TERMS}, 1.0, "", "", "", "")
-    assert "β KL 0.5, γ KL 20," in penalties.shares([row], 0.005)[1.0, 0.1]
+    assert "β KL 0.5, KL[q_ode‖q_enc] 200 before γ," in penalties.shares([row], 0.005)[1.0, 0.1]
 
 
 TERMS = {"weights_kl": 100.0, "encoder_kl": 200.0, "dynamic_kl": 3.0, "reconstruction": -4.0}
@@ -149,11 +149,13 @@ def test_the_table_keeps_columns_apart() -> None:
         return Row({"model": model, "centring": centring}, seed, "full", result, 1.0, "", "", "", "")
 
     rows = [row("ode2vae", 0, 7.0), row("ode2vae", 1, 9.0), row("ode2vae-kl", 0, 5.0, "training")]
-    table = {line[0]: line[1:] for line in mocap_table({"ode2vae": 12.0}, rows).rows}
+    table = {line[0]: line[1:] for line in mocap_table({"walker": 12.0, "mean pose": 33.0}, rows).rows}
     assert table["ODE²VAE"] == ("12.00", "8.00 ± 1.41 (2 seeds)", "10.06 ± 1.4")
     assert table["ODE²VAE-KL"][1] == "not run yet", "a row of another centring is none of this one"
+    assert table["ODE²VAE, test walks centred by the training mean"][1] == "11.00 ± 1.41 (2 seeds)"
+    assert table["the training mean, for comparison"][:2] == ("33.00", "not run yet")
     assert errors(rows, "ode2vae-kl", centring="training") == [5.0]
-    assert "not run yet" in mocap_table({}, []).caption
+    assert "made-up" in mocap_table({}, [], complete=False).header[1]
 
 
 def test_stored_walkers_come_as_a_whole_grid() -> None:
