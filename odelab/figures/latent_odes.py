@@ -127,8 +127,8 @@ def by_density(
             ax.plot(*np.array(points).reshape(-1, 2).T, **(style | {"linestyle": ""}))
             ax.plot(*np.array(means).reshape(-1, 2).T, label=model, **(style | {"markersize": 4}))
         ax.axhline(noise, color=COLORS["grey"], linestyle=(0, (6, 3)), linewidth=1.2)
-        ax.set(title=region, xlabel="points seen of 100", xticks=[30, 50, 100], ylim=(0, None))
-    fig.axes[0].set_ylabel("RMSE")
+        ax.set(title=region, xlabel="points seen of 100", xticks=[30, 50, 100])
+    fig.axes[0].set(ylabel="RMSE", ylim=(0, None))  # shared: only when all is drawn
     handles, labels = fig.axes[1].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return describe(
