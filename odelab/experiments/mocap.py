@@ -134,5 +134,6 @@ EXPERIMENTS = {
         keys=keys,
         run=run,
         seeds={"lecture": (0,), "full": (0, 1, 2, 3, 4)},
+        minutes={"full": 70},
     ),
 }

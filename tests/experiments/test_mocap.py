@@ -134,8 +134,8 @@ def test_sliders_cover_the_grid(tmp_path, walks, monkeypatch):
     monkeypatch.setattr(mocap_sliders, "RECIPE", TINY)
     keys = mocap_sliders.EXPERIMENTS["mocap-sliders"].keys("full")
     names = {mocap_sliders.slider_name(**key) for key in keys}
-    assert len(names) == 12 and "mocap_beta1_gamma0.1" in names
-    found = mocap_sliders.run(keys[-1], context(tmp_path))
+    assert len(names) == 16 and "mocap_beta1_gamma0.1" in names
+    found = mocap_sliders.run({"beta": 10.0, "gamma": 10.0}, context(tmp_path))
     assert not list(unstorable(found)) and "test" not in found
     file = tmp_path / "weights" / "mocap_beta10_gamma10.safetensors"
     assert file.stat().st_size < 60_000
