@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from odelab.course.tables import NOT_THERE, SideBySide, over_seeds
 from odelab.datasets.series import FOLDERS
-from odelab.experiments.results import Row
 from odelab.latent import ODE2VAE
 
 NAMED = re.compile(r"mocap_beta(?P<beta>.+)_gamma(?P<gamma>.+)\.safetensors")
@@ -42,6 +42,15 @@ LIVE = {  # what the lesson calls them
 NO_NUMBER = "no number"
 
 
+class Run(Protocol):
+    """A stored run, as `odelab.experiments` keeps it."""
+
+    @property
+    def key(self) -> dict[str, Any]: ...
+    @property
+    def result(self) -> dict[str, Any]: ...
+
+
 def pretrained() -> dict[tuple[float, float], ODE2VAE]:
     """The stored walkers by (β, γ), each β with each γ; none where full runs have not left enough of them."""
     found: dict[tuple[float, float], ODE2VAE] = {}
@@ -54,14 +63,14 @@ def pretrained() -> dict[tuple[float, float], ODE2VAE]:
     return {pair: model for pair, model in sorted(found.items()) if pair[1] in common}
 
 
-def errors(rows: Sequence[Row], model: str, test: str = "test", reading: str = "mean_of_draws", **key: str) -> list:
+def errors(rows: Sequence[Run], model: str, test: str = "test", reading: str = "mean_of_draws", **key: str) -> list:
     """One error of each stored run of a model, over the seeds."""
     wanted = {"model": model, "centring": "own", **key}
     chosen = [row for row in rows if all(row.key.get(name) == value for name, value in wanted.items())]
     return [row.result[test][reading] for row in chosen if reading in row.result.get(test, {})]
 
 
-def mocap_table(quick: Mapping[str, float], rows: Sequence[Row], *, complete: bool = True) -> SideBySide:
+def mocap_table(quick: Mapping[str, float], rows: Sequence[Run], *, complete: bool = True) -> SideBySide:
     """Squared error on the test walks from frame 3 on: this notebook, our stored runs of `mocap2`, the paper's figures.
 
     Args:
@@ -81,7 +90,7 @@ def mocap_table(quick: Mapping[str, float], rows: Sequence[Row], *, complete: bo
     return SideBySide(header, table, caption)
 
 
-def _stored(rows: Sequence[Row], model: str) -> str:
+def _stored(rows: Sequence[Run], model: str) -> str:
     values = errors(rows, model)
     return over_seeds(values[:1] if len(set(values)) == 1 else values, 2)  # a constant knows no seed
 

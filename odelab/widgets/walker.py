@@ -8,12 +8,12 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from safetensors.torch import load_file
 from torch import Tensor
 
-from odelab.datasets import Mocap, Skeleton, channels62
+from odelab.datasets import Mocap, Skeleton, channels62, data_file
+from odelab.datasets.mocap import STEP
 from odelab.datasets.mocap_channels import CHANNELS, FRAMES, KEPT
-from odelab.experiments.mocap_shipped import load_walker
-from odelab.experiments.mocap_training import clock
 from odelab.figures.walker import Body, on_the_ground
 from odelab.figures.walker_scene import FPS, Player, Scene
 from odelab.latent import ODE2VAE, Forecast
@@ -24,6 +24,16 @@ STRIDE = 4  # frames between two positions of the slider
 APART = 1.4  # metres between walkers from the prior, one before the other
 
 
+def shipped(name: str = "mocap2_ode2vae-kl") -> tuple[ODE2VAE, Tensor]:
+    """The walker that the course ships, and the mean frame (50,) to which what it says is added.
+
+    Raises:
+        FileNotFoundError: when no full run has left one.
+    """
+    pose = load_file(data_file("checkpoints/mocap_pose.safetensors"))["mean"]
+    return ODE2VAE.load(data_file(f"checkpoints/{name}.safetensors")), pose
+
+
 def levels(data: Mocap, part: str = "test") -> Tensor:
     """What was taken from each walk of a part and has to be put back, (n, 50).
 
@@ -32,7 +42,7 @@ def levels(data: Mocap, part: str = "test") -> Tensor:
     if data.means is not None:
         return data.means[data.rows(part)]  # type: ignore[arg-type]
     try:
-        pose = load_walker()[1]
+        pose = shipped()[1]
     except FileNotFoundError:
         pose = torch.zeros(len(KEPT))
     return pose.expand(len(getattr(data, part)), -1)
@@ -60,7 +70,7 @@ def prior_scene(
     Args:
         pose: the mean frame (50,), to which what the model says is added.
     """
-    x = model.sample(50, clock(frames), torch.Generator().manual_seed(seed)) + pose
+    x = model.sample(50, STEP * torch.arange(frames), torch.Generator().manual_seed(seed)) + pose
     name = f"{walkers} walkers from the prior: no frame was given"
     return _queue(skeleton, x, walkers, name)
 
@@ -68,7 +78,7 @@ def prior_scene(
 def opening(data: Mocap) -> Scene:
     """The best that is there: a stored walker's forecasts of a test walk, or walkers from its prior, or the data."""
     try:
-        model, pose, _ = load_walker()
+        model, pose = shipped()
     except FileNotFoundError:
         x = data.train.x + levels(data, "train")[:, None]
         return _queue(data.skeleton(), x, 3, f"no walker is stored yet; this is {data.source}")
@@ -82,7 +92,7 @@ def opening(data: Mocap) -> Scene:
 def nobody(data: Mocap, otherwise: ODE2VAE) -> Scene:
     """Walkers from the prior of the shipped walker, in its own average pose; from `otherwise` where none is stored."""
     try:
-        model, pose, _ = load_walker()
+        model, pose = shipped()
     except FileNotFoundError:
         model, pose = otherwise, levels(data, "train").mean(0)
     return prior_scene(model, pose, data.skeleton(), frames=240, seed=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -12,7 +13,6 @@ import torch
 from matplotlib.figure import Figure
 
 from odelab.datasets import Mocap
-from odelab.experiments.results import Row
 from odelab.figures import walker_forecasts as figures
 from odelab.latent import ODE2VAE
 from odelab.widgets.explorable import Explorable
@@ -53,7 +53,7 @@ def outcome(model: ODE2VAE, data: Mocap, draws: int = DRAWS) -> Outcome:
     )
 
 
-def shares(rows: Sequence[Row], unit: float) -> dict[Pair, str]:
+def shares(rows: Sequence[Any], unit: float) -> dict[Pair, str]:
     """What the penalties weigh in the objective, by (β, γ), from the rows of `mocap-sliders`; in nats for each walk.
 
     Args:
@@ -70,7 +70,7 @@ def shares(rows: Sequence[Row], unit: float) -> dict[Pair, str]:
     return texts
 
 
-def penalty_explorer(models: Mapping[Pair, ODE2VAE], data: Mocap, rows: Sequence[Row] = ()) -> Explorable:
+def penalty_explorer(models: Mapping[Pair, ODE2VAE], data: Mocap, rows: Sequence[Any] = ()) -> Explorable:
     """Sliders for β, γ and the walk: the fan of one knee, and error beside spread over all test walks.
 
     Args:
