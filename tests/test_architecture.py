@@ -25,7 +25,7 @@ FLOORS = {
     "figures": 3,
     "widgets": 4,
     "course": 4,
-    "experiments": 4,
+    "experiments": 3.5,  # lessons tell of stored runs; runs know nothing of lessons
 }
 STRANGERS = {"solvers", "datasets", "figures", "training"}  # know nothing of each other, whatever their floors
 NEED_JUPYTER = {"figures", "widgets", "course"}  # allowed the packages of the [lab] extra

@@ -28,16 +28,18 @@ def test_spirals_in_the_order_of_points_kept() -> None:
     assert lines["RNN, 30 of 100"] == ["0.200", "0.500", "", "1"]
 
 
-def test_mocap2_has_three_readings_and_the_papers_number_only_for_its_own_centring() -> None:
+def test_mocap2_has_both_iterates_and_the_papers_number_only_for_its_own_centring() -> None:
     scores = {"mean_of_draws": 6.0, "per_draw": 7.0, "posterior_mean": 6.5}
-    rows = [row({"model": "ode2vae-kl", "centring": c}, s, test=scores, test_widened=scores)
+    rows = [row({"model": "ode2vae-kl", "centring": c}, s, test={"mean_of_draws": 5.0}, test_last=scores,
+                test_training_mean={"mean_of_draws": 8.0})
             for c, s in (("own", 0), ("own", 1), ("training", 0))]  # fmt: skip
     rows.append(row({"model": "training mean", "centring": "own"}, test={"mean_of_draws": 33.0}))
     lines = lines_of(latent_tables.mocap2_table(rows))
-    assert lines["ODE²VAE-KL"] == ["6.00 ± 0.00", "7.00 ± 0.00", "6.50 ± 0.00", "6.00 ± 0.00", "2", "8.09 ± 1.95"]
-    assert lines["ODE²VAE-KL, centred by the training mean"][-2:] == ["1", ""]
-    assert lines["training mean"] == ["33.00", "", "", "", "1", ""]
-    assert lines["NPODE"] == ["", "", "", "", "", "22.96"]
+    several = [f"{value:.2f} ± 0.00" for value in (6.0, 6.5, 7.0, 8.0, 5.0)]
+    assert lines["ODE²VAE-KL"] == [*several, "2", "8.09 ± 1.95"]
+    assert lines["ODE²VAE-KL, trained on walks centred by the training mean"][3:] == ["", "5.00", "1", ""]
+    assert lines["training mean"] == ["33.00", "", "", "", "", "", ""]
+    assert lines["NPODE"] == ["", "", "", "", "", "", "22.96"]
 
 
 def test_walks_are_averaged_and_each_baseline_counts_a_walk_once() -> None:
