@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -78,12 +79,12 @@ def penalties(
         spread: root of the mean variance of the draws there. An honest fan is as wide as it is wrong.
         top: of the second panel, the same for all the models.
     """
-    fig = new_figure(fig, (9.6, 3.7))
+    fig = new_figure(fig, (8.4, 3.4))
     left, right = fig.subplots(1, 2)
     draws, recorded = np.asarray(fan, float), np.asarray(truth, float)
     t = np.arange(draws.shape[1]) / FPS
-    for _ in draws:
-        left.plot(t, recorded, "-", color=COLORS["blue"], linewidth=0.6, alpha=0.35)
+    fans = LineCollection([], colors=[COLORS["blue"]], linewidths=0.6, alpha=0.35, linestyles="solid")
+    left.add_collection(fans, autolim=False)
     left.plot(t, recorded, "--", color=COLORS["vermillion"], linewidth=2)
     right.plot(t, 0 * t, **(line_style(1) | {"marker": None}), label="error of the mean")
     right.plot(t, 0 * t, **(line_style(0) | {"marker": None}), label="spread of the draws")
@@ -103,8 +104,10 @@ def penalties(
 def update_penalties(fig: Figure, fan: ArrayLike, truth: ArrayLike, error: ArrayLike, spread: ArrayLike) -> None:
     """Another model in a figure drawn by :func:`penalties`."""
     left, right = fig.axes
-    for line, draw in zip(left.lines, np.asarray(fan, float), strict=False):
-        line.set_ydata(draw)
+    draws = np.asarray(fan, float)
+    t = np.arange(draws.shape[1]) / FPS
+    lines = next(each for each in left.collections if isinstance(each, LineCollection))
+    lines.set_segments([np.column_stack((t, draw))[::3] for draw in draws])
     left.lines[-1].set_ydata(np.asarray(truth, float))
     right.lines[0].set_ydata(np.asarray(error, float))
     right.lines[1].set_ydata(np.asarray(spread, float))

@@ -133,4 +133,4 @@ def walking(scenes: Mapping[str, Scene]) -> Explorable:
         "walk": widgets.Dropdown(options=names, description="walk"),
     }
     alt = "Stick figures walking, the recorded one among imagined ones, and the fan of a knee angle with a cursor."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 4.6), play="frame")
+    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(8.4, 4.2), play="frame")

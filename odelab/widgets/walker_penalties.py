@@ -117,4 +117,4 @@ def penalty_explorer(models: Mapping[Pair, ODE2VAE], data: Mocap, rows: Sequence
         "walk": widgets.IntSlider(1, min=1, max=len(data.test), description="test walk"),
     }
     alt = "The fan of a knee angle around a recording, and error and spread against time, for a choice of β and γ."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 3.7))
+    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(8.4, 3.4))
