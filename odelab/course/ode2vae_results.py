@@ -58,9 +58,9 @@ def pretrained() -> dict[tuple[float, float], ODE2VAE]:
         for path in sorted((folder / "checkpoints").glob("mocap_beta*_gamma*.safetensors")):
             if name := NAMED.fullmatch(path.name):
                 found.setdefault((float(name["beta"]), float(name["gamma"])), ODE2VAE.load(path))
-    betas = {beta for beta, _ in found}
-    common = {gamma for _, gamma in found if all((beta, gamma) in found for beta in betas)}
-    return {pair: model for pair, model in sorted(found.items()) if pair[1] in common}
+    gammas = {gamma for _, gamma in found}
+    whole = {beta for beta, _ in found if all((beta, gamma) in found for gamma in gammas)}
+    return {pair: model for pair, model in sorted(found.items()) if pair[0] in whole}
 
 
 def errors(rows: Sequence[Run], model: str, test: str = "test", reading: str = "mean_of_draws", **key: str) -> list:
