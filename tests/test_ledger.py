@@ -24,7 +24,13 @@ from odelab.course.rehearsal import Rehearsal
 REQUIRED = {
     *(f"notes 24.{number}" for number in range(1, 32)),
     "notes Algorithm 1",
-    *(f"slides {number}" for number in ("1", "2", "3", "4a", "4b", "4c")),
+    *(
+        f"slides {number}"
+        for number in ("1", "2", "3", "4a", "4b", "4c", "5", "6", "7a", "7b", "7c", "8", "9a", "9b", "10")
+    ),
+    *(f"slides 11{letter}" for letter in "abcde"),
+    *(f"slides {number}" for number in range(12, 22)),
+    *(f"poster {what}" for what in ("display 1", "display 2", "ELBO")),
 }
 WITH_EQUATIONS = [lesson for lesson in lessons() if lesson.equation_cells()]
 

@@ -22,10 +22,10 @@ class RNNVAE(nn.Module):
     def __init__(self, encoder: nn.Module, decoder: nn.Module, hidden: int = 100) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
-        position = decoder.net[0].in_features  # type: ignore[index]
+        position: int = decoder.net[0].in_features  # type: ignore[index, union-attr]
         self.start = nn.Linear(encoder.dim, hidden)  # type: ignore[arg-type]
-        self.cell = nn.GRUCell(position, hidden)  # type: ignore[arg-type]
-        self.read = nn.Linear(hidden, position)  # type: ignore[arg-type]
+        self.cell = nn.GRUCell(position, hidden)
+        self.read = nn.Linear(hidden, position)
 
     @property
     def frames(self) -> int:
