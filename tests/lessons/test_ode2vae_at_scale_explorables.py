@@ -131,7 +131,10 @@ def test_tables_keep_columns_apart_and_say_what_is_missing() -> None:
     assert lines[0][2] == MISSING
     test = {"mean_of_draws": 7.0, "per_draw": 9.0}
     rows = [
-        row({"model": "ode2vae-kl", "centring": "own"}, {"test": test, "test_training_mean": {"mean_of_draws": 8.0}})
+        row(
+            {"model": "ode2vae-kl", "centring": "own"},
+            {"test_last": test, "test_training_mean": {"mean_of_draws": 8.0}},
+        )
     ]
     table = {line[0]: line[1:] for line in results.mocap_table({"last frame": 61.33}, rows).rows}
     assert table["ODE²VAE-KL"][1:] == ("7.00 (1 seed)", "9.00 (1 seed)", "8.00 (1 seed)", "8.09 ± 1.95")

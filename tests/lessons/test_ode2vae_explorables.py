@@ -144,7 +144,8 @@ TERMS = {"weights_kl": 100.0, "encoder_kl": 200.0, "dynamic_kl": 3.0, "reconstru
 def test_the_table_keeps_columns_apart() -> None:
     def row(model: str, seed: int, error: float, centring: str = "own") -> Row:
         reading = {"mean_of_draws": error, "per_draw": error + 1, "posterior_mean": error + 2}
-        result = {"test": reading, "test_training_mean": {"mean_of_draws": error + 3}}
+        chosen = {"mean_of_draws": error + 5}
+        result = {"test": chosen, "test_last": reading, "test_training_mean": {"mean_of_draws": error + 3}}
         return Row({"model": model, "centring": centring}, seed, "full", result, 1.0, "", "", "", "")
 
     rows = [row("ode2vae", 0, 7.0), row("ode2vae", 1, 9.0), row("ode2vae-kl", 0, 5.0, "training")]
@@ -153,6 +154,7 @@ def test_the_table_keeps_columns_apart() -> None:
     assert table["ODE²VAE-KL"][1] == "not run yet", "a row of another centring is none of this one"
     assert table["ODE²VAE, test walks centred by the training mean"][1] == "11.00 ± 1.41 (2 seeds)"
     assert table["the training mean, for comparison"][:2] == ("33.00", "not run yet")
+    assert table["ODE²VAE, the iterate of least validation error"][1] == "13.00 ± 1.41 (2 seeds)"
     assert errors(rows, "ode2vae-kl", centring="training") == [5.0]
     assert "made-up" in mocap_table({}, [], complete=False).header[1]
 
