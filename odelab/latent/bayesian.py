@@ -93,7 +93,8 @@ class BayesianMLP(nn.Module):
         m = self.mean_weights
         if self.variance == "none":
             return m.new_zeros(())
-        q, p = Normal(m, self.std.expand_as(m)), Normal(torch.zeros_like(m), torch.full_like(m, self.prior_std))
+        q = Normal(m, self.std.expand_as(m), validate_args=False)  # checking waits for the device
+        p = Normal(torch.zeros_like(m), torch.full_like(m, self.prior_std), validate_args=False)
         return kl_divergence(q, p).sum()
 
     def apply(self, x: Tensor, weights: Weights) -> Tensor:  # type: ignore[override]
