@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 
 import torch
@@ -45,4 +46,13 @@ def make_fabric(device: str = "auto", precision: str = "32-true") -> Fabric:
         nodes = processes // local
         fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy="ddp", precision=precision)  # type: ignore[arg-type]
     fabric.launch()
+    if processes > 1:
+        atexit.unregister(_leave_group)  # several Fabrics of one process share its group
+        atexit.register(_leave_group)
     return fabric
+
+
+def _leave_group() -> None:
+    """Join gloo's threads: a process that exits with them running is aborted now and then, its work done."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
