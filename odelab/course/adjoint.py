@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from odelab.course.exercises import Hint, exercise
+from odelab.course.hints import compare
 
 WEIGHT = torch.tensor([[0.3, -1.1], [0.7, 0.4]], dtype=torch.float64)  # neither symmetric nor normal
 BIAS = torch.tensor([0.2, -0.5], dtype=torch.float64)
@@ -29,7 +30,7 @@ def linear_adjoint(answer: Callable[..., Any]) -> None:
         "the length of the interval is missing in the exponential": ADJOINT @ torch.linalg.matrix_exp(WEIGHT),
         "exp of a matrix is not exp of its entries: torch.linalg.matrix_exp": ADJOINT @ torch.exp(WEIGHT * span),
     }
-    _compare("a(t0)", answer(WEIGHT, span, ADJOINT), ADJOINT @ flow, wrong)
+    compare("a(t0)", answer(WEIGHT, span, ADJOINT), ADJOINT @ flow, wrong)
 
 
 @exercise
@@ -50,8 +51,8 @@ def augmented_dynamics(answer: Callable[..., Any]) -> None:
         jacobian = gate[:, None] * WEIGHT
         to_bias = ADJOINT * gate
         to_weight = torch.outer(to_bias, STATE)
-    _compare("the slope of z", slope, value + 0.5, {"its sign: z still follows f": -value - 0.5})
-    _compare(
+    compare("the slope of z", slope, value + 0.5, {"its sign: z still follows f": -value - 0.5})
+    compare(
         "the slope of the adjoint",
         adjoint_slope,
         -ADJOINT @ jacobian,
@@ -64,8 +65,8 @@ def augmented_dynamics(answer: Callable[..., Any]) -> None:
     if not isinstance(parameter_slopes, (tuple, list)) or len(parameter_slopes) != 2:
         raise Hint("the third slope is a list with one tensor for every parameter")
     sign = "the sign: Algorithm 1 runs from t1 to t0, which is where the minus in (3.6) goes"
-    _compare("the slope of the first parameter's gradient", parameter_slopes[0], -to_weight, {sign: to_weight})
-    _compare("the slope of the second parameter's gradient", parameter_slopes[1], -to_bias, {sign: to_bias})
+    compare("the slope of the first parameter's gradient", parameter_slopes[0], -to_weight, {sign: to_weight})
+    compare("the slope of the second parameter's gradient", parameter_slopes[1], -to_bias, {sign: to_bias})
 
 
 @exercise
@@ -80,7 +81,7 @@ def time_gradients(answer: Callable[..., Any]) -> None:
     returned = answer(f, 0.1, STATE, ADJOINT, 0.6, z1, adjoint1)
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         raise Hint("two numbers are asked for: dL/dt0 and dL/dt1")
-    _compare(
+    compare(
         "dL/dt1",
         returned[1],
         end,
@@ -90,7 +91,7 @@ def time_gradients(answer: Callable[..., Any]) -> None:
             "a product of two vectors is asked for as one number: sum it": adjoint1 * f(0.6, z1),
         },
     )
-    _compare(
+    compare(
         "dL/dt0",
         returned[0],
         -start,
@@ -119,12 +120,12 @@ def checkpointed_gradient(answer: Callable[..., Any]) -> None:
     returned = answer(step, theta, kept, ADJOINT)
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         raise Hint("return two things: the adjoint at the first state, and the total for theta")
-    _compare("dL/dz0", returned[0], to_start, _slips_of_replay(step, theta, kept))
+    compare("dL/dz0", returned[0], to_start, _slips_of_replay(step, theta, kept))
     first = _replay(step, theta, kept, [0], _replay(step, theta, kept, [3, 2, 1], ADJOINT)[0])[1]
     last = _replay(step, theta, kept, [3], ADJOINT)[1]
     every = "every step uses theta, so add up what each of them contributes"
     slips = {f"the share of the first step alone: {every}": first, f"the share of the last step alone: {every}": last}
-    _compare("dL/dtheta", returned[1], to_theta, slips | {f"still zero: {every}": torch.zeros_like(to_theta)})
+    compare("dL/dtheta", returned[1], to_theta, slips | {f"still zero: {every}": torch.zeros_like(to_theta)})
 
 
 def _replay(
@@ -151,19 +152,3 @@ def _slips_of_replay(step: Callable[[int, Tensor], Tensor], theta: Tensor, state
         )[0],
         "only one step was replayed: go on to the first": _replay(step, theta, states, [3], ADJOINT)[0],
     }
-
-
-def _compare(name: str, measured: Any, exact: Tensor, wrong: dict[str, Tensor]) -> None:
-    """Raise the hint that belongs to a known wrong value, or say how far off an unknown one is."""
-    value = torch.as_tensor(measured, dtype=torch.float64).detach()
-    for advice, candidate in wrong.items():
-        if value.shape == candidate.shape and torch.allclose(value, candidate, rtol=1e-6, atol=1e-9):
-            raise Hint(f"{name}: {advice}")
-    if value.shape != exact.shape:
-        raise Hint(f"{name} should have shape {_shape(exact)}, yours has {_shape(value)}")
-    if not torch.allclose(value, exact, rtol=1e-6, atol=1e-9):
-        raise Hint(f"{name} is off by {float((value - exact).abs().max()):.2g}, and by none of the usual slips")
-
-
-def _shape(value: Tensor) -> Sequence[int]:
-    return tuple(value.shape)

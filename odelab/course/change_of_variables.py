@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from odelab.course.exercises import Hint, exercise
+from odelab.course.hints import compare
 
 vector = torch.tensor
 Z = vector([[0.3, -0.7], [-1.1, 0.4], [0.9, 1.6]], dtype=torch.float64)
@@ -34,7 +35,7 @@ def planar_log_det(answer: Callable[..., Any]) -> None:
                 (1 + slope[:, None] * W * u).abs().log().sum(-1)
             ),
         }
-        _compare("log |det|", answer(Z, W, u, B), det.abs().log(), wrong)
+        compare("log |det|", answer(Z, W, u, B), det.abs().log(), wrong)
 
 
 @exercise
@@ -52,7 +53,7 @@ def reparametrized(answer: Callable[..., Any]) -> None:
             "−1 + softplus: the bound is −1, not 0": u + (F.softplus(a) - a) * w / (w @ w),
             "û keeps the part of u that is across w": (F.softplus(a) - 1) * w / (w @ w),
         }
-        _compare("û", answer(w, u), exact, wrong)
+        compare("û", answer(w, u), exact, wrong)
 
 
 @exercise
@@ -74,7 +75,7 @@ def trace_in_one_pass(answer: Callable[..., Any]) -> None:
         "this is the determinant, the product of the diagonal": diagonal.prod(-1),
         "the trace is a sum, not a mean": diagonal.mean(-1),
     }
-    _compare("the trace", answer(f, Z.clone()), diagonal.sum(-1), wrong)
+    compare("the trace", answer(f, Z.clone()), diagonal.sum(-1), wrong)
     if len(passes) > 1:
         raise Hint(
             f"the values are right, but that took {len(passes)} backward passes; f is elementwise, so one with a "
@@ -102,21 +103,8 @@ def linear_flow_log_prob(answer: Callable[..., Any]) -> None:
         "the constant: a standard normal in d dimensions has −d/2 · log 2π": -(back**2).sum(-1) / 2 - T * trace,
         "log det exp(A T) is T tr A; this took the determinant of A": _normal(back) - T * A.det().abs().log(),
     }
-    _compare("log p", answer(A, T, Z), _normal(back) - T * trace, wrong)
+    compare("log p", answer(A, T, Z), _normal(back) - T * trace, wrong)
 
 
 def _normal(z: Tensor) -> Tensor:
     return torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
-
-
-def _compare(name: str, measured: Any, exact: Tensor, wrong: Mapping[str, Tensor]) -> None:
-    """Raise the hint that belongs to a known wrong value, or say how far off an unknown one is."""
-    value = torch.as_tensor(measured, dtype=torch.float64).detach()
-    if value.shape == exact.shape and torch.allclose(value, exact, rtol=1e-6, atol=1e-9):
-        return
-    for advice, candidate in wrong.items():
-        if value.shape == candidate.shape and torch.allclose(value, candidate, rtol=1e-6, atol=1e-9):
-            raise Hint(f"{name}: {advice}")
-    if value.shape != exact.shape:
-        raise Hint(f"{name} should have shape {tuple(exact.shape)}, yours has {tuple(value.shape)}")
-    raise Hint(f"{name} is off by {float((value - exact).abs().max()):.2g}, and by none of the usual slips")

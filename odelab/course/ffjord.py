@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from odelab.course.exercises import Hint, exercise
+from odelab.course.hints import compare
 
 ENDS = torch.tensor([[0.3, -1.2, 0.5], [2.0, 0.1, -0.7], [0.0, 0.4, 1.1], [-1.5, 0.9, 0.2]], dtype=torch.float64)
 INTEGRALS = torch.tensor([0.7, -1.3, 0.2, 2.1], dtype=torch.float64)
@@ -32,7 +33,7 @@ def flow_log_prob(answer: Callable[..., Any]) -> None:
         "one number for each point is asked for, not for all together": exact.sum(),
         "one number for each point is asked for, not their mean": exact.mean(),
     }
-    _compare("log p", answer(ENDS.clone(), INTEGRALS.clone()), exact, wrong)
+    compare("log p", answer(ENDS.clone(), INTEGRALS.clone()), exact, wrong)
 
 
 @exercise
@@ -50,7 +51,7 @@ def hutchinson_estimate(answer: Callable[..., Any]) -> None:
     gate = 1 - torch.tanh(ENDS @ weight.T).square()
     pulled = (PROBE * gate) @ weight  # εᵀJ, J = diag(gate) W
     exact = (pulled * PROBE).sum(-1)
-    _compare("f", slope, torch.tanh(ENDS @ WEIGHT.T) + 0.5, {})
+    compare("f", slope, torch.tanh(ENDS @ WEIGHT.T) + 0.5, {})
     wrong = {
         "multiply by ε once more before you sum: this is the sum of the entries of εᵀJ": pulled.sum(-1),
         "keep the rows apart: sum over the entries of a point, not over the batch": exact.sum(),
@@ -61,7 +62,7 @@ def hutchinson_estimate(answer: Callable[..., Any]) -> None:
             -1
         ),
     }
-    _compare("the estimate", estimate, exact.detach(), wrong)
+    compare("the estimate", estimate, exact.detach(), wrong)
     if not (isinstance(estimate, Tensor) and estimate.requires_grad):
         raise Hint(
             "right numbers, but no gradient would reach the weights: create_graph=True keeps the product's graph"
@@ -116,18 +117,6 @@ def bits_per_dim(answer: Callable[..., Any]) -> None:
         "these are bits for the whole image": dim * exact,
     }
     values = {advice: torch.tensor(value, dtype=torch.float64) for advice, value in wrong.items()}
-    _compare("bits per pixel", answer(log_prob, dim, levels), torch.tensor(exact, dtype=torch.float64), values)
+    compare("bits per pixel", answer(log_prob, dim, levels), torch.tensor(exact, dtype=torch.float64), values)
     several = answer(torch.tensor([91.0, 40.0], dtype=torch.float64), 64, 17)
-    _compare("for two images", several, (math.log(17) - torch.tensor([91.0, 40.0]).double() / 64) / math.log(2), {})
-
-
-def _compare(name: str, measured: Any, exact: Tensor, wrong: Mapping[str, Tensor]) -> None:
-    """Raise the hint that belongs to a known wrong value, or say how far off an unknown one is."""
-    value = torch.as_tensor(measured, dtype=torch.float64).detach()
-    for advice, candidate in wrong.items():
-        if value.shape == candidate.shape and torch.allclose(value, candidate.detach(), rtol=1e-6, atol=1e-9):
-            raise Hint(f"{name}: {advice}")
-    if value.shape != exact.shape:
-        raise Hint(f"{name} should have shape {tuple(exact.shape)}, yours has {tuple(value.shape)}")
-    if not torch.allclose(value, exact, rtol=1e-6, atol=1e-9):
-        raise Hint(f"{name} is off by {float((value - exact).abs().max()):.2g}, and by none of the usual slips")
+    compare("for two images", several, (math.log(17) - torch.tensor([91.0, 40.0]).double() / 64) / math.log(2), {})

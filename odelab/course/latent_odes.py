@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from odelab.course.exercises import Hint, exercise
+from odelab.course.exercises import exercise
+from odelab.course.hints import compare
 
 MEAN = torch.tensor([[0.3, -1.2], [1.5, 0.4], [-0.8, 0.1]], dtype=torch.float64)
 LOG_STD = torch.tensor([[-0.5, 0.2], [-1.1, -0.3], [0.1, -0.9]], dtype=torch.float64)
@@ -35,7 +36,7 @@ def elbo(answer: Callable[..., Any]) -> None:
         "this is the loss; the bound itself is asked for": kl - LIKELIHOOD,
         "one number for every sequence is asked for, not their mean": (LIKELIHOOD - kl).mean(),
     }
-    _compare("the ELBO", answer(LIKELIHOOD.clone(), MEAN.clone(), LOG_STD.clone()), LIKELIHOOD - kl, wrong)
+    compare("the ELBO", answer(LIKELIHOOD.clone(), MEAN.clone(), LOG_STD.clone()), LIKELIHOOD - kl, wrong)
 
 
 @exercise
@@ -65,7 +66,7 @@ def observed_log_prob(answer: Callable[..., Any]) -> None:
         "the constant ½ log 2π of every observed number is missing": exact + mask.sum(1) * math.log(2 * math.pi),
         "one number for every sequence is asked for": exact.sum(),
     }
-    _compare("log p", answer(x.clone(), mean.clone(), std.clone(), mask.clone()), exact, wrong)
+    compare("log p", answer(x.clone(), mean.clone(), std.clone(), mask.clone()), exact, wrong)
 
 
 @exercise
@@ -102,16 +103,4 @@ def ode_rnn(answer: Callable[..., Any]) -> None:
             pause=torch.cat([gaps[:, :3], 0 * gaps[:, 3:]], 1)
         ),
     }
-    _compare("the state", answer(update, field, x.clone(), gaps.clone(), start.clone()), exact, wrong)
-
-
-def _compare(name: str, measured: Any, exact: Tensor, wrong: Mapping[str, Tensor]) -> None:
-    """Raise the hint that belongs to a known wrong value, or say how far off an unknown one is."""
-    value = torch.as_tensor(measured, dtype=torch.float64).detach()
-    for advice, candidate in wrong.items():
-        if value.shape == candidate.shape and torch.allclose(value, candidate, rtol=1e-6, atol=1e-9):
-            raise Hint(f"{name}: {advice}")
-    if value.shape != exact.shape:
-        raise Hint(f"{name} should have shape {tuple(exact.shape)}, yours has {tuple(value.shape)}")
-    if not torch.allclose(value, exact, rtol=1e-6, atol=1e-9):
-        raise Hint(f"{name} is off by {float((value - exact).abs().max()):.2g}, and by none of the usual slips")
+    compare("the state", answer(update, field, x.clone(), gaps.clone(), start.clone()), exact, wrong)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from odelab.course.exercises import Hint, exercise
+from odelab.course.hints import compare
 
 STATES = torch.tensor([[0.3, -1.2, 0.5, 0.8], [2.0, 0.1, -0.7, 1.4], [-0.6, 0.4, 1.1, -0.9]], dtype=torch.float64)
 PULL = torch.tensor([[0.8, -1.1], [0.7, 0.3]], dtype=torch.float64)
@@ -35,9 +36,9 @@ def second_order(answer: Callable[..., Any]) -> None:
         "the first half of dz/dt is the velocity as it is; f makes the second half": torch.cat((f, f), -1),
         "s first, then v: halves of the last dimension, not every second entry": _interleaved(STATES),
     }
-    _compare("dz/dt", field(0.0, STATES.clone()), torch.cat((v, f), -1), wrong)
+    compare("dz/dt", field(0.0, STATES.clone()), torch.cat((v, f), -1), wrong)
     many = STATES.expand(2, 3, 4)
-    _compare("dz/dt of a batch of batches", field(0.0, many), torch.cat((v, f), -1).expand(2, 3, 4), {})
+    compare("dz/dt of a batch of batches", field(0.0, many), torch.cat((v, f), -1).expand(2, 3, 4), {})
 
 
 def _interleaved(z: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ def trace_over_velocity(answer: Callable[..., Any]) -> None:
         "a determinant measures a finite map; a rate is a trace": torch.linalg.det(0.7 * by_v),
         "keep ∂f_i/∂v_i, then add them up over i": 0.7 * by_v.diagonal(dim1=-2, dim2=-1),
     }
-    _compare("the trace", given, exact, wrong)
+    compare("the trace", given, exact, wrong)
     if not (isinstance(given, Tensor) and given.requires_grad):
         raise Hint("right numbers, but no gradient would reach the weights of f: keep the graph (create_graph=True)")
 
@@ -86,17 +87,5 @@ def causal_centre(answer: Callable[..., Any]) -> None:
         "every channel has a mean of its own": first.mean(-1, keepdim=True).expand_as(first),
         "one frame too many": x[:, :6].mean(1, keepdim=True),
     }
-    _compare("the mean", mean, first, wrong)
-    _compare("the centred frames", centred, x - first, {"add it back later; here it is taken away": x + first})
-
-
-def _compare(name: str, measured: Any, exact: Tensor, wrong: Mapping[str, Tensor]) -> None:
-    """Raise the hint that belongs to a known wrong value, or say how far off an unknown one is."""
-    value = torch.as_tensor(measured, dtype=torch.float64).detach()
-    for advice, candidate in wrong.items():
-        if value.shape == candidate.shape and torch.allclose(value, candidate.detach(), rtol=1e-6, atol=1e-9):
-            raise Hint(f"{name}: {advice}")
-    if value.shape != exact.shape:
-        raise Hint(f"{name} should have shape {tuple(exact.shape)}, yours has {tuple(value.shape)}")
-    if not torch.allclose(value, exact.detach(), rtol=1e-6, atol=1e-9):
-        raise Hint(f"{name} is off by {float((value - exact).abs().max()):.2g}, and by none of the usual slips")
+    compare("the mean", mean, first, wrong)
+    compare("the centred frames", centred, x - first, {"add it back later; here it is taken away": x + first})

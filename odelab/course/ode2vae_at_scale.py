@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from odelab.course.claims import ClaimFailed
 from odelab.course.exercises import Hint, exercise
+from odelab.course.hints import compare
 
 DRAW = torch.Generator().manual_seed(10)
 PROBABILITIES = torch.rand(3, 5, 2, 4, generator=DRAW, dtype=torch.float64) * 0.9 + 0.05
@@ -65,7 +66,7 @@ def seen_log_likelihood(answer: Callable[..., Any]) -> None:
         "the sign: a log-likelihood is asked for, not a loss": -exact,
         "pixels are summed, not averaged: each is a random variable of its own": exact / x[0, 0].numel(),
     }
-    _compare("the log-likelihood", answer(p.clone(), x.clone(), SEEN.clone()), exact, wrong)
+    compare("the log-likelihood", answer(p.clone(), x.clone(), SEEN.clone()), exact, wrong)
 
 
 @exercise
@@ -88,7 +89,7 @@ def elbo_of_all(answer: Callable[..., Any]) -> None:
         "KL[q(z₀)‖p(z₀)] is missing": n / batch * PAID.sum() - kl,
         "the sign: a bound on log p(X) is asked for, not a loss": -exact,
     }
-    _compare("the ELBO", answer(PAID.clone(), DIVERGENCES.clone(), torch.tensor(kl).double(), n), exact, wrong)
+    compare("the ELBO", answer(PAID.clone(), DIVERGENCES.clone(), torch.tensor(kl).double(), n), exact, wrong)
 
 
 @exercise
@@ -126,15 +127,3 @@ def largest_batch(answer: Callable[..., Any]) -> None:
                 raise Hint(advice)
         if got != exact:
             raise Hint(f"{int(got)} sequences; {exact - int(got):+d} would be right, and no usual slip explains it")
-
-
-def _compare(name: str, measured: Any, exact: Tensor, wrong: Mapping[str, Tensor]) -> None:
-    """Raise the hint that belongs to a known wrong value, or say how far off an unknown one is."""
-    value = torch.as_tensor(measured, dtype=torch.float64).detach()
-    for advice, candidate in wrong.items():
-        if value.shape == candidate.shape and torch.allclose(value, candidate, rtol=1e-6, atol=1e-9):
-            raise Hint(f"{name}: {advice}")
-    if value.shape != exact.shape:
-        raise Hint(f"{name} should have shape {tuple(exact.shape)}, yours has {tuple(value.shape)}")
-    if not torch.allclose(value, exact, rtol=1e-6, atol=1e-9):
-        raise Hint(f"{name} is off by {float((value - exact).abs().max()):.2g}, and by none of the usual slips")

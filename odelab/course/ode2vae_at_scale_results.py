@@ -13,21 +13,12 @@ from torch import Tensor
 
 from odelab.course.tables import MISSING, NOT_THERE, SideBySide, over_seeds
 from odelab.datasets import Mocap, data_file
+from odelab.experiments.papers import MOCAP1, MOCAP2, ROTATING_MNIST
 from odelab.experiments.results import Row
 from odelab.latent import ODE2VAE
 
 NO_NUMBER = "no number"
-READINGS = ("mean_of_draws", "per_draw", "mean_of_draws")  # of the walks' three columns
 READING = "mean of draws"  # of the errors that are stored, the one shown
-PAPER_DIGITS = {"ode2vae": "0.0194 ± 0.00006", "ode2vae-kl": "0.0188 ± 0.0003"}
-PAPER_OTHERS = {"GPPVAE-dis": "0.0309 ± 0.00002", "GPPVAE-joint": "0.0288 ± 0.00005"}
-PAPER_MOCAP = {  # Mocap-1, Mocap-2
-    "DTSBN-S": ("80.21 ± 0.04", "34.86 ± 0.02"),
-    "NPODE": ("45.74", "22.96"),
-    "Neural ODE": ("87.23 ± 0.02", "22.49 ± 0.88"),
-    "ode2vae": ("93.07 ± 0.72", "10.06 ± 1.4"),
-    "ode2vae-kl": ("15.99 ± 4.16", "8.09 ± 1.95"),
-}
 NAMES = {
     "ode2vae": "ODE²VAE",
     "ode2vae-kl": "ODE²VAE-KL",
@@ -91,8 +82,9 @@ def digits_table(quick: Mapping[str, float], rows: Sequence[Row]) -> SideBySide:
     for model in ("order-1", "order-1-2q", "ode2vae", "ode2vae-kl"):
         runs = rows_of(ours, model=model)
         shown = [over_seeds(errors(runs, digits, "errors", READING), 4) for digits in ("held-out", "training")]
-        table.append((NAMES[model], _number(quick, model), *shown, PAPER_DIGITS.get(model, NO_NUMBER)))
-    table += [(name, NOT_THERE, NOT_THERE, NOT_THERE, value) for name, value in PAPER_OTHERS.items()]
+        table.append((NAMES[model], _number(quick, model), *shown, ROTATING_MNIST.get(model, NO_NUMBER)))
+    others = [name for name in ROTATING_MNIST if name not in NAMES]
+    table += [(name, NOT_THERE, NOT_THERE, NOT_THERE, ROTATING_MNIST[name]) for name in others]
     return SideBySide(header, table, 'Rotating "3"s, squared error on missing frames')
 
 
@@ -142,7 +134,7 @@ def mocap_table(quick: Mapping[str, float], rows: Sequence[Row]) -> SideBySide:
     names = {"training mean": "training mean, for comparison", "last frame": "last frame, for comparison"}
     names |= {"order-1-position": NAMES["order-1"], "order-1": NAMES["order-1-2q"]}
     names |= {name: NAMES[name] for name in ("ode2vae", "ode2vae-kl")}
-    names |= {name: name for name in PAPER_MOCAP if name not in names}
+    names |= {name: name for name in MOCAP2 if name not in names}
     header = (
         "model",
         "quick: shipped weights of seed 0, now",
@@ -161,7 +153,7 @@ def mocap_table(quick: Mapping[str, float], rows: Sequence[Row]) -> SideBySide:
         ours = [
             over_seeds(values[:1] if constant else values, 2) if values or trained else NOT_THERE for values in tests
         ]
-        paper = PAPER_MOCAP[model][1] if model in PAPER_MOCAP else NO_NUMBER
+        paper = MOCAP2.get(model, NO_NUMBER)
         table.append((name, f"{quick[model]:.2f}" if model in quick else NOT_THERE, *ours, paper))
     return SideBySide(header, table, "Walks of subject 35, squared error of frames 3 to 299, 50 channels; last iterate")
 
@@ -169,16 +161,16 @@ def mocap_table(quick: Mapping[str, float], rows: Sequence[Row]) -> SideBySide:
 def walk_by_walk_table(rows: Sequence[Row]) -> SideBySide:
     """One model for each walk, its last third forecast: means over the walks run so far, and the paper's Mocap-1."""
     names = {"training mean": "training mean, for comparison", "last frame": "last frame, for comparison"}
-    names |= {model: NAMES.get(model, model) for model in ("ode2vae", "ode2vae-kl", "NPODE", "Neural ODE", "DTSBN-S")}
+    names |= {model: NAMES.get(model, model) for model in ("ode2vae", "ode2vae-kl", "NPODE", "neural ODE", "DTSBN-S")}
     table = []
     for model, name in names.items():
-        if model in PAPER_MOCAP:
+        if model in MOCAP1:
             values = [row.result["test"]["mean_of_draws"] for row in rows_of(rows, model=model)]
         else:  # the same for either model of a walk
             values = [row.result["baselines"][model] for row in rows_of(rows, model="ode2vae")]
         ours = f"{sum(values) / len(values):.1f} ({len(values)} walks)" if values else MISSING
         asked = model in ("training mean", "last frame", "ode2vae", "ode2vae-kl")
-        paper = PAPER_MOCAP[model][0] if model in PAPER_MOCAP else NO_NUMBER
+        paper = MOCAP1.get(model, NO_NUMBER)
         table.append((name, ours if asked else NOT_THERE, paper))
     header = ("model", "full: one model for each walk, mean over walks", "paper: Mocap-1, a file that is not to be had")
     return SideBySide(header, table, "The last third of a walk from its first two, squared error, 50 channels")

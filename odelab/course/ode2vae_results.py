@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
 
 from odelab.course.tables import NOT_THERE, SideBySide, over_seeds
 from odelab.datasets.series import FOLDERS
+from odelab.experiments.papers import MOCAP2
+from odelab.experiments.results import Row
 from odelab.latent import ODE2VAE
 
 NAMED = re.compile(r"mocap_beta(?P<beta>.+)_gamma(?P<gamma>.+)\.safetensors")
-PAPER = {  # test errors of Mocap-2 as the slides print them
-    "ode2vae": "10.06 ± 1.4",
-    "ode2vae-kl": "8.09 ± 1.95",
-    "order-1": "22.49 ± 0.88 (neural ODE)",
-}
-PAPER_OTHERS = {"NPODE": "22.96", "DTSBN-S": "34.86 ± 0.02"}
 NAMES = {
     "ode2vae": "ODE²VAE",
     "ode2vae-kl": "ODE²VAE-KL",
@@ -43,15 +38,6 @@ LIVE = {  # what the lesson calls them
 NO_NUMBER = "no number"
 
 
-class Run(Protocol):
-    """A stored run, as `odelab.experiments` keeps it."""
-
-    @property
-    def key(self) -> dict[str, Any]: ...
-    @property
-    def result(self) -> dict[str, Any]: ...
-
-
 def pretrained() -> dict[tuple[float, float], ODE2VAE]:
     """The stored walkers by (β, γ), each β with each γ; none where full runs have not left enough of them."""
     found: dict[tuple[float, float], ODE2VAE] = {}
@@ -65,7 +51,7 @@ def pretrained() -> dict[tuple[float, float], ODE2VAE]:
 
 
 def errors(
-    rows: Sequence[Run], model: str, test: str = "test_last", reading: str = "mean_of_draws", **key: str
+    rows: Sequence[Row], model: str, test: str = "test_last", reading: str = "mean_of_draws", **key: str
 ) -> list:
     """One error of each stored run of a model, over the seeds; a model that is not trained has one iterate only."""
     wanted = {"model": model, "centring": "own", **key}
@@ -75,15 +61,16 @@ def errors(
     return [row.result[test][reading] for row in chosen if reading in row.result.get(test, {})]
 
 
-def mocap_table(quick: Mapping[str, float], rows: Sequence[Run], *, complete: bool = True) -> SideBySide:
+def mocap_table(quick: Mapping[str, float], rows: Sequence[Row], *, complete: bool = True) -> SideBySide:
     """Squared error on the test walks from frame 3 on: this notebook, our stored runs of `mocap2`, the paper's figures.
 
     Args:
         quick: what this notebook measured, by the names of ``LIVE``.
         complete: whether on the recordings; the column says so where a made-up gait stood in.
     """
-    table = [(name, _number(quick, key), _stored(rows, key), PAPER.get(key, NO_NUMBER)) for key, name in NAMES.items()]
-    table += [(name, NOT_THERE, NOT_THERE, value) for name, value in PAPER_OTHERS.items()]
+    paper = MOCAP2 | {"order-1": f"{MOCAP2['neural ODE']} (neural ODE)"}
+    table = [(name, _number(quick, key), _stored(rows, key), paper.get(key, NO_NUMBER)) for key, name in NAMES.items()]
+    table += [(name, NOT_THERE, NOT_THERE, MOCAP2[name]) for name in ("NPODE", "DTSBN-S")]
     for name, (test, reading) in READINGS.items():
         table.append((name, _number(quick, name), over_seeds(errors(rows, "ode2vae", test, reading), 2), NO_NUMBER))
     causally = over_seeds(errors(rows, "ode2vae-kl", centring="training"), 2)
@@ -98,7 +85,7 @@ def mocap_table(quick: Mapping[str, float], rows: Sequence[Run], *, complete: bo
     return SideBySide(header, table, caption)
 
 
-def _stored(rows: Sequence[Run], model: str) -> str:
+def _stored(rows: Sequence[Row], model: str) -> str:
     values = errors(rows, model)
     return over_seeds(values[:1] if len(set(values)) == 1 else values, 2)  # a constant knows no seed
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from odelab.experiments.markdown import over_seeds, table
+from odelab.experiments.papers import MOCAP1, MOCAP2, ROTATING_MNIST
 from odelab.experiments.results import Row, by_key, summary
 
 NAMES = {
@@ -24,12 +25,6 @@ NAMES = {
     "deterministic": "ODE²VAE, one function",
     "rnn-vae": "convolutional RNN-VAE",
 }
-# The sources' tables, as the slides print them: test errors of Mocap-1, Mocap-2 and rotating MNIST.
-PAPER_MOCAP1 = {"ode2vae": "93.07 ± 0.72", "ode2vae-kl": "15.99 ± 4.16"}
-PAPER_MOCAP2 = {"ode2vae": "10.06 ± 1.4", "ode2vae-kl": "8.09 ± 1.95"}
-OTHERS_MOCAP2 = {"neural ODE": "22.49 ± 0.88", "NPODE": "22.96", "DTSBN-S": "34.86 ± 0.02"}
-PAPER_ROTATING = {"ode2vae": "0.0194", "ode2vae-kl": "0.0188 ± 0.0003"}
-OTHERS_ROTATING = {"GPPVAE-joint": "0.0288", "GPPVAE-dis": "0.0309"}
 
 
 def name_of(model: str) -> str:
@@ -47,7 +42,7 @@ def in_order(rows: list[Row], *names: str) -> list[tuple[tuple[Any, ...], list[R
 
 def theirs(rows: Mapping[str, str], columns: int) -> list[list[str]]:
     """Rows of models that only the paper has, its number last."""
-    return [[model, *[""] * (columns - 2), number] for model, number in rows.items()]
+    return [[model, *[""] * (columns - 2), number] for model, number in rows.items() if model not in NAMES]
 
 
 def spirals_table(rows: list[Row]) -> str:
@@ -73,8 +68,8 @@ def mocap2_table(rows: list[Row]) -> str:
             cells = [over_seeds(runs[:1], "test", "mean_of_draws"), "", "", "", "", ""]
         own = centring == "own"
         title = name_of(model) if own else f"{name_of(model)}, trained on walks centred by the {centring} mean"
-        lines.append([title, *cells, PAPER_MOCAP2.get(model, "") if own else ""])
-    return table(header, lines + theirs(OTHERS_MOCAP2, len(header)))
+        lines.append([title, *cells, MOCAP2.get(model, "") if own else ""])
+    return table(header, lines + theirs(MOCAP2, len(header)))
 
 
 def mocap1_table(rows: list[Row]) -> str:
@@ -82,7 +77,7 @@ def mocap1_table(rows: list[Row]) -> str:
     lines = []
     for model, runs in by_key(rows, "model").items():
         error = over_seeds(runs, "test", "mean_of_draws", spec=".1f")
-        lines.append([name_of(model), error, walks_of(runs), PAPER_MOCAP1.get(model, "")])
+        lines.append([name_of(model), error, walks_of(runs), MOCAP1.get(model, "")])
     one_each = {row.key["walk"]: row for row in rows}.values()
     for baseline in ("training mean", "last frame"):
         found = [row.result["baselines"][baseline] for row in one_each if baseline in row.result.get("baselines", {})]
@@ -106,9 +101,9 @@ def rotating_table(rows: list[Row]) -> str:
             for part in ("held-out digits", "training digits")
         ]
         cells.append(over_seeds(runs, "held-out digits", "baselines", where, "mean frame", spec=".4f"))
-        paper = PAPER_ROTATING.get(model, "") if frames == "non-uniform" else ""
+        paper = ROTATING_MNIST.get(model, "") if frames == "non-uniform" else ""
         lines.append([f"{name_of(model)}, {frames}: {where}", *cells, str(len(runs)), paper])
-    return table(header, lines + theirs(OTHERS_ROTATING, len(header)))
+    return table(header, lines + theirs(ROTATING_MNIST, len(header)))
 
 
 def bouncing_table(rows: list[Row]) -> str:

@@ -12,7 +12,6 @@ from odelab.latent import ODE2VAE
 
 DRAWS = 50
 BASELINES = ("training mean", "last frame")
-CLOCKS = tuple(round(0.9 + 0.01 * k, 2) for k in range(16))
 
 
 def errors(draws: Tensor, centre: Tensor, x: Tensor, frames: int) -> dict[str, Any]:
@@ -43,23 +42,13 @@ def errors(draws: Tensor, centre: Tensor, x: Tensor, frames: int) -> dict[str, A
     }
 
 
-def score(model: ODE2VAE, x: Tensor, seed: int, draws: int = DRAWS, clock_factor: float = 1.0) -> dict[str, Any]:
+def score(model: ODE2VAE, x: Tensor, seed: int, draws: int = DRAWS) -> dict[str, Any]:
     """`errors` of a model's forecasts of x (n, T, channels), from its first m frames and no others."""
-    seen, times = x[:, : model.frames], clock_factor * clock(x.shape[1])
+    seen, times = x[:, : model.frames], clock(x.shape[1])
     generator = torch.Generator().manual_seed(seed)
     forecast = model.forecast(seen, times, draws, generator)
     centre = model.forecast(seen, times, mean=True).mean
     return errors(forecast.draws, centre, x, model.frames)
-
-
-def best_clock(model: ODE2VAE, x: Tensor, seed: int, factors: tuple[float, ...] = CLOCKS) -> float:
-    """How much faster or slower than it learned the model's time should run to fit the walks x best.
-
-    One number for all. Its choice wants many walks: the training walks have periods of 132 to 140 frames, the three
-    validation walks of 137, 144 and 160, and after 300 frames a true path on a wrong clock is as wrong as none.
-    """
-    found = {f: score(model, x, seed, draws=20, clock_factor=f)["mean_of_draws"] for f in factors}
-    return min(found, key=found.__getitem__)
 
 
 def baseline(name: str, train: Tensor, x: Tensor, frames: int = 3) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 
 from odelab.datasets import mocap35
 from odelab.experiments.mocap_scores import score, without_horizon
-from odelab.experiments.mocap_training import Recipe, clock, train_walker, walker
+from odelab.experiments.mocap_training import Recipe, clock, train_as_asked, walker
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
 from odelab.latent import ODE2VAE
@@ -31,18 +31,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     model = walker(RECIPE, data.train.x.shape[-1])
     iterations = RECIPE.iterations if context.budget == "full" else 60
     recipe = replace(RECIPE, beta=key["beta"] * model.beta, gamma=key["gamma"], iterations=iterations)
-    history = train_walker(
-        model,
-        data.train.x,
-        data.validation.x,
-        recipe,
-        seed=context.seed,
-        folder=context.folder,
-        resume=context.resume,
-        fabric=context.fabric(),
-        progress=context.progress,
-    )
-    model.cpu()
+    history = train_as_asked(model, data.train.x, data.validation.x, recipe, context)
     if context.budget == "full" and context.seed == 0:
         model.half().save(context.weights / f"{slider_name(key['beta'], key['gamma'])}.safetensors")
         model.float()

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from odelab.datasets import Mocap
+from odelab.experiments.registry import Context
 from odelab.latent import ODE2VAE, FirstOrder, GaussianDecoder, SecondOrder, VectorEncoder
 from odelab.training import History, adam, cosine, fit
 
@@ -22,7 +23,9 @@ STEP = 0.1  # time between two frames
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a walker is made and trained; frozen on the validation walks before the test walks were read.
+    """How a walker is made and trained, chosen on the validation walks.
+
+    Twice it was changed after test walks had been read; mocap_attempts.json has what was tried and what it gave.
 
     Attributes:
         order: 2, z = (s, v); 1, dz = f(z), all of z decoded.
@@ -144,6 +147,23 @@ def train_walker(
         seed=seed,
         progress=progress,
     )
+
+
+def train_as_asked(model: ODE2VAE, train: Tensor, validation: Tensor, recipe: Recipe, context: Context) -> History:
+    """`train_walker` with the seed, device, checkpoint and progress that a run was asked for; back on the CPU."""
+    history = train_walker(
+        model,
+        train,
+        validation,
+        recipe,
+        seed=context.seed,
+        folder=context.folder,
+        resume=context.resume,
+        fabric=context.fabric(),
+        progress=context.progress,
+    )
+    model.cpu()
+    return history
 
 
 def clock(frames: int) -> Tensor:

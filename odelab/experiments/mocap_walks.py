@@ -15,7 +15,7 @@ from torch import Tensor
 
 from odelab.datasets import WalkSplit, walk_split, walks62
 from odelab.experiments.mocap_scores import BASELINES, baseline, score
-from odelab.experiments.mocap_training import Recipe, train_walker, walker
+from odelab.experiments.mocap_training import Recipe, train_as_asked, walker
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
 
@@ -24,7 +24,6 @@ WALKS = ("02_01", "05_01", "06_01", "07_01", "08_01", "10_04", "16_15", "32_01",
 COPIES = 8  # windows of the one walk in a batch
 RECIPE = Recipe(iterations=250, first=40, growth=0.5, longest=100)
 MODELS = {"ode2vae": RECIPE, "ode2vae-kl": replace(RECIPE, gamma=1.0)}
-PAPER = {"ODE²VAE": "93.07 ± 0.72", "ODE²VAE-KL": "15.99 ± 4.16"}  # Mocap-1 of the sources' table, another file
 
 
 def known_and_asked(split: WalkSplit, frames: int, part: str) -> Tensor:
@@ -46,18 +45,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     torch.manual_seed(context.seed)
     model = walker(recipe, split.whole.x.shape[-1])
     train, validation = split.train.x, known_and_asked(split, recipe.frames, "validation")
-    history = train_walker(
-        model,
-        train.expand(COPIES, -1, -1),
-        validation,
-        recipe,
-        seed=context.seed,
-        folder=context.folder,
-        resume=context.resume,
-        fabric=context.fabric(),
-        progress=context.progress,
-    )
-    model.cpu()
+    history = train_as_asked(model, train.expand(COPIES, -1, -1), validation, recipe, context)
     test = known_and_asked(split, recipe.frames, "test")
     return {
         "source": split.whole.source,

@@ -40,7 +40,6 @@ RECIPES = {
 }
 PAPER = replace(RECIPES["full"], q=20, iterations=20_000, batch=40, lr=1e-3, every=500)
 DIGITS = {14: 2000, 28: None}  # to train on; None: all there are
-PAPER_ERRORS = {"GPPVAE-dis": 0.0309, "GPPVAE-joint": 0.0288, "ODE²VAE": 0.0194, "ODE²VAE-KL": 0.0188}  # slides
 
 
 def recipe_of(key: Key, budget: str) -> Recipe:
