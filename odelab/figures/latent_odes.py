@@ -88,7 +88,7 @@ def two_clocks(values: ArrayLike, clocks: Mapping[str, ArrayLike], fig: Figure |
         right.plot(np.arange(len(y)), y, label=name, **(line_style(k) | {"markersize": 10 - 5 * k}))
     left.set(xlabel="time", ylabel="observation", title="what happened")
     right.set(xlabel="number of the observation", title="what a plain RNN is told")
-    left.legend(loc="upper right")
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return describe(
         fig,
         "Left, two series with the same values at different times: an oscillation that slows down and one that speeds "
