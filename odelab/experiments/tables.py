@@ -62,10 +62,11 @@ def nfe_of_training(runs: list[Row]) -> str:
 def toy_table(rows: list[Row]) -> str:
     lines = [
         [name, over_seeds(runs, "nll", spec=".3f"), f"{runs[0].result['truth']:.3f}",
-         over_seeds(runs, "gap", spec=".3f"), over_seeds(runs, "nfe", spec=".0f"), str(len(runs))]
+         over_seeds(runs, "gap", spec=".3f"), over_seeds(runs, "nfe", spec=".0f"),
+         " or ".join(sorted({f"{row.result.get('iterations', 1200):,}" for row in runs})), str(len(runs))]
         for name, runs in by_key(rows, "density").items()
     ]  # fmt: skip
-    return table(("FFJORD in the plane", "NLL, nats", "of the truth", "gap", "NFE", "seeds"), lines)
+    return table(("FFJORD in the plane", "NLL, nats", "of the truth", "gap", "NFE", "iterations", "seeds"), lines)
 
 
 def digits_table(rows: list[Row]) -> str:
