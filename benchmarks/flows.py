@@ -1,9 +1,7 @@
-"""Training a flow and an ODE-Net against the same models as usually written: `python -m benchmarks.flows`."""
+"""A flow's and an ODE-Net's training against the same models as usually written (`benchmarks.run --only flows`)."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import statistics
 from collections.abc import Callable
@@ -13,7 +11,7 @@ import torch
 import torchdiffeq
 from torch import Tensor, nn
 
-from benchmarks.report import markdown, put_between, spread, table
+from benchmarks.report import markdown, spread, table
 from benchmarks.solvers import Counted, distance
 from benchmarks.timing import QUICK, Effort, interleave, ratio
 from benchmarks.usual_flows import UsualField, UsualFlow, d_backward_passes
@@ -210,22 +208,3 @@ def readme(results: dict[str, Any]) -> str:
         f"{results['sampling']['samples per CPU second']:,.0f} points a CPU second, "
         f"{results['sampling']['columns']['odelab']['ratio']:.1f} times as many as torchdiffeq.",
     ])  # fmt: skip
-
-
-def main(arguments: list[str] | None = None) -> None:
-    from benchmarks.run import README, ROOT, circumstances
-
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.flows", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few rounds; keeps nothing")
-    args = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    results = {**circumstances(), "command": "python -m benchmarks.flows", **measure(QUICK if args.quick else EFFORT)}
-    print(tables(results), flush=True)
-    if not args.quick:
-        kept = ROOT / "data" / "results" / "bench_flows.json"
-        kept.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        README.write_text(put_between(README.read_text(), START, END, readme(results)))
-
-
-if __name__ == "__main__":
-    main()

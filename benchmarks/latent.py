@@ -1,10 +1,8 @@
-"""Training and forecasting with ODE²VAE against the same model as usually written: `python -m benchmarks.latent`."""
+"""ODE²VAE's training and forecasts against the same model as usually written (`benchmarks.run --only latent`)."""
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.flows import compare, gradient_of
-from benchmarks.report import markdown, put_between, spread, table
+from benchmarks.report import markdown, spread, table
 from benchmarks.solvers import distance
 from benchmarks.timing import QUICK, Effort
 from benchmarks.usual_latent import usually
@@ -153,22 +151,3 @@ def readme(results: dict[str, Any]) -> str:
         f"A {forecast['title']}: {forecast['sequences per CPU second']:,.1f} sequences a CPU second, "
         f"{forecast['columns']['odelab']['ratio']:.0f} times as many as by one solve of torchdiffeq after another.",
     ])  # fmt: skip
-
-
-def main(arguments: list[str] | None = None) -> None:
-    from benchmarks.run import README, ROOT, circumstances
-
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.latent", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few rounds; keeps nothing")
-    args = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    results = {**circumstances(), "command": "python -m benchmarks.latent", **measure(QUICK if args.quick else EFFORT)}
-    print(tables(results), flush=True)
-    if not args.quick:
-        kept = ROOT / "data" / "results" / "bench_latent.json"
-        kept.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        README.write_text(put_between(README.read_text(), START, END, readme(results)))
-
-
-if __name__ == "__main__":
-    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -23,7 +24,8 @@ from benchmarks.timing import FULL, QUICK, Effort
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "data" / "results" / "bench_solvers.json"
 README = ROOT / "README.md"
-EXTRAS = ("compiled", "memory", "others", "flows", "latent", "widgets")
+MODELS = ("flows", "latent")
+EXTRAS = ("compiled", "memory", "others", *MODELS, "widgets")
 LIBRARIES = ("torch", "torchdiffeq", "numpy", "scipy", "torchode", "diffrax", "jax")
 
 
@@ -95,6 +97,20 @@ def measure(parts: list[str], effort: Effort) -> dict[str, Any]:
     return results
 
 
+def models(part: str, *, quick: bool = False) -> None:
+    """Measure `benchmarks.flows` or `benchmarks.latent`, print the tables, and keep them unless it was quick."""
+    module = importlib.import_module(f"benchmarks.{part}")
+    torch.set_num_threads(1)
+    measured = module.measure(QUICK if quick else module.EFFORT)
+    results = {**circumstances(), "command": f"python -m benchmarks.run --only {part}", **measured}
+    print(module.tables(results), flush=True)
+    if not quick:
+        kept = RESULTS.with_name(f"bench_{part}.json")
+        kept.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        text = report.put_between(README.read_text(), module.START, module.END, module.readme(results))
+        README.write_text(text)
+
+
 def main(arguments: list[str] | None = None) -> None:
     known = [*PROBLEMS, *EXTRAS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
@@ -119,14 +135,9 @@ def main(arguments: list[str] | None = None) -> None:
         README.write_text(report.put_into(README.read_text(), results))
         print(f"kept in {RESULTS.relative_to(ROOT)} and {README.name}")
     print(f"{results['cpu']}, torch {torch.__version__}, {time.perf_counter() - start:.0f} s")
-    if "flows" in parts:
-        from benchmarks import flows
-
-        flows.main(["--quick"] if args.quick else [])
-    if "latent" in parts:
-        from benchmarks import latent
-
-        latent.main(["--quick"] if args.quick else [])
+    for part in MODELS:
+        if part in parts:
+            models(part, quick=args.quick)
     if "widgets" in parts and not args.quick:
         os.environ.setdefault("MPLBACKEND", "agg")
         from benchmarks import widgets

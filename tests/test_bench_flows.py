@@ -52,7 +52,7 @@ def kept() -> dict[str, Any]:
 
 
 def test_results_reach_their_targets(kept: dict[str, Any]) -> None:
-    assert kept["command"] == "python -m benchmarks.flows" and kept["threads"] == 1
+    assert kept["command"] == "python -m benchmarks.run --only flows" and kept["threads"] == 1
     for row in kept["iterations"]:
         cells = [cell for cell in row["columns"].values() if cell["target"]]
         assert cells and all(cell["ratio"] >= cell["target"] and cell["rounds"] >= 5 for cell in cells), row["title"]

@@ -46,7 +46,7 @@ def kept() -> dict[str, Any]:
 
 
 def test_results_reach_their_targets(kept: dict[str, Any]) -> None:
-    assert kept["command"] == "python -m benchmarks.latent" and kept["threads"] == 1
+    assert kept["command"] == "python -m benchmarks.run --only latent" and kept["threads"] == 1
     assert len(kept["iterations"]) == 3
     for row in kept["iterations"]:
         cell = row["columns"]["rollout"]
