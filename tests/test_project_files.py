@@ -130,3 +130,8 @@ def test_ci_script_is_executable() -> None:
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+def test_shipped_weights_are_small() -> None:
+    files = list((ROOT / "data" / "checkpoints").glob("*.safetensors"))
+    assert files and sum(file.stat().st_size for file in files) <= 5_000_000
