@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 
 import torch
@@ -55,4 +56,5 @@ def make_fabric(device: str = "auto", precision: str = "32-true") -> Fabric:
 def _leave_group() -> None:
     """Join gloo's threads: a process that exits with them running is aborted now and then, its work done."""
     if torch.distributed.is_initialized():
+        gc.collect()  # models in reference cycles hold the group, too
         torch.distributed.destroy_process_group()
