@@ -25,13 +25,13 @@ def compare(name: str, measured: Any, exact: Tensor, wrong: Mapping[str, Tensor]
     """
     value = torch.as_tensor(measured, dtype=torch.float64).detach()
 
-    def is_(other: Tensor) -> bool:
+    def equals(other: Tensor) -> bool:
         return value.shape == other.shape and torch.allclose(value, other.detach(), rtol=1e-6, atol=1e-9)
 
-    if is_(exact):
+    if equals(exact):
         return
     for advice, slip in wrong.items():
-        if is_(slip):
+        if equals(slip):
             raise Hint(f"{name}: {advice}")
     if value.shape != exact.shape:
         raise Hint(f"{name} should have shape {tuple(exact.shape)}, yours has {tuple(value.shape)}")

@@ -128,7 +128,7 @@ def train_best(
 ) -> tuple[Any, list[History]]:
     """The model of least training loss at its end, of as many trainings as the recipe has for it; all their histories.
 
-    About half of all latent ODEs do not find that the field has to turn; their training loss tells which.
+    About half of all latent ODEs do not find that the field has to turn; their training loss mostly tells which.
     """
     torch.manual_seed(seed)
     models = [make()]
