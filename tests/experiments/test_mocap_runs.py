@@ -10,7 +10,7 @@ import torch
 from odelab.datasets import Mocap, Sequences
 from odelab.experiments import mocap, mocap_sliders, mocap_training, mocap_walks
 from odelab.experiments.mocap_shipped import load_walker, save_walker, walks_from_prior
-from odelab.experiments.mocap_training import Recipe, clock, fit_walker, played, train_walker, walker
+from odelab.experiments.mocap_training import Recipe, clock, fit_walker, played, train_as_asked, train_walker, walker
 from odelab.experiments.registry import Context
 from odelab.experiments.results import unstorable
 from odelab.latent import ODE2VAE
@@ -66,11 +66,25 @@ def test_the_test_walks_play_no_part_in_training_and_choice(tmp_path, walks, tin
 def test_every_row_can_be_made_and_stored(key, tmp_path, tiny):
     found = mocap.run(key, context(tmp_path))
     assert not list(unstorable(found))
-    assert {"mean_of_draws", "per_draw", "posterior_mean", "sequences"} <= found["test"].keys()
-    assert len(found["test"]["sequences"]["per_draw"]) == 4 and len(found["test"]["horizon"]) == 37
+    test = found["test_last" if key["model"] in mocap.REFITTED else "test"]
+    assert {"mean_of_draws", "per_draw", "posterior_mean", "sequences"} <= test.keys()
+    assert len(test["sequences"]["per_draw"]) == 4 and len(test["horizon"]) == 37
     if key["model"] in mocap.MODELS and key["centring"] == "own":
         assert {"test_first_frames", "test_training_mean", "test_last"} <= found.keys()
     assert len(json.dumps(found)) < 10_000
+
+
+def test_a_refitted_model_sees_the_validation_walks_and_is_not_chosen_by_them(tmp_path, walks, tiny, monkeypatch):
+    seen = []
+
+    def look(model, train, *rest):
+        seen.append(train)
+        return train_as_asked(model, train, *rest)
+
+    monkeypatch.setattr(mocap, "train_as_asked", look)
+    found = mocap.run({"model": "ode2vae-kl-refitted", "centring": "own"}, context(tmp_path))
+    assert torch.equal(seen[0], torch.cat([walks.train.x, walks.validation.x]))
+    assert found["training_walks"] == 19 and not {"test", "validation", "best_iteration"} & found.keys()
 
 
 def test_the_stand_in_makes_no_row(tmp_path, walks, tiny, monkeypatch):
