@@ -100,13 +100,12 @@ def rnode_table(rows: list[Row]) -> str:
 
 def planar_table(rows: list[Row]) -> str:
     lines = []
-    for (target, width), runs in by_key(rows, "target", "width").items():
+    for (target, width), runs in sorted(by_key(rows, "target", "width").items()):
         value = "kl" if "kl" in runs[0].result else "gap"
-        cells = (
-            over_seeds([run for run in runs if run.key["flow"] == flow], value, spec=".3f") for flow in ("nf", "cnf")
-        )
-        lines.append([f"{target}, K = M = {width}", *cells, str(len({run.seed for run in runs}))])
-    return table(("planar flows: nats from the truth", "NF", "CNF", "seeds"), lines)
+        flows = [[run for run in runs if run.key["flow"] == flow] for flow in ("nf", "cnf")]
+        cells = (cell for each in flows for cell in (over_seeds(each, value, spec=".3f"), str(len(each))))
+        lines.append([f"{target}, K = M = {width}", *cells])
+    return table(("planar flows: nats from the truth", "NF", "seeds", "CNF", "seeds"), lines)
 
 
 TABLES: dict[str, tuple[Callable[[list[Row]], str], str]] = {
