@@ -36,17 +36,19 @@ def hero(scene: Scene, portrait: Portrait, fig: Figure | None = None) -> Figure:
     plane.set_title(f"{len(scene.seen)} noisy points …")
     draw_clock(clock, scene, 0)
     update_clock(clock, scene, 0)
-    clock.set(title="… at irregular times (grey), …", xlabel="time", ylabel="x")
+    clock.set(title="… at irregular times, …", xlabel="time (grey: the window)", ylabel="x")
     draw_portrait(latent, portrait.latent, portrait.clockwise)
     start = int(np.searchsorted(portrait.times, 0.0))
     move(latent, portrait.latent[:, start], portrait.clockwise)
+    latent.plot(*portrait.latent[0].T, color=COLORS["black"], linewidth=1.6)
+    latent.plot(*portrait.latent[0, start], "*", color=COLORS["black"], markersize=15, label="$z_0$ of this window")
     latent.set(title="… one state $z_0$ and an ODE", xlabel="latent, 1st direction", ylabel="2nd")
-    legend_of(plane, fig)
+    legend_of(plane, fig, *latent.get_legend_handles_labels()[0])
     return describe(
         fig,
         "Left, thirty noisy points of a spiral and a model's draws, which follow the dotted truth also before and "
         "after the points. Middle, one coordinate against time. Right, latent paths in two bundles, one for each "
-        "sense of rotation, with a marker where every path starts.",
+        "sense of rotation, with a marker where each starts, a star for the window on the left.",
     )
 
 
@@ -63,7 +65,7 @@ def code_map(
     z, y = np.asarray(codes), np.asarray(labels)
     for digit in range(10):
         style = line_style(digit)
-        left.plot(*z[y == digit].T, linestyle="", marker=f"${digit}$", markersize=5, color=style["color"], alpha=0.8)
+        left.plot(*z[y == digit].T, linestyle="", marker=f"${digit}$", markersize=8, color=style["color"], alpha=0.8)
     left.set(xlim=(-1.5 * reach, 1.5 * reach), ylim=(-1.5 * reach, 1.5 * reach), aspect="equal",
              xlabel="first latent number", ylabel="second", title="images by their code")  # fmt: skip
     tiles = np.asarray(decoded)[::-1]  # the image's first row is its top
@@ -97,23 +99,25 @@ def two_clocks(values: ArrayLike, clocks: Mapping[str, ArrayLike], fig: Figure |
 
 
 def training(curves: Mapping[str, ArrayLike], fig: Figure | None = None) -> Figure:
-    """Loss of every iteration, smoothed over ten."""
+    """Loss of every iteration, smoothed over ten; the decoder's σ falls until 60 % of them."""
     fig = new_figure(fig, (7.2, 3.2))
     ax = fig.subplots()
     for k, (name, loss) in enumerate(curves.items()):
         values = np.convolve(np.asarray(loss, float), np.full(10, 0.1), "valid")
         ax.plot(np.arange(len(values)) + 10, values, label=name, **(line_style(k) | {"marker": None}))
-    ax.set(xlabel="iteration", ylabel="nats per observed point", title="−ELBO of the latent ODE")
+    ax.set(xlabel="iteration", ylabel="nats per observed point", title="−ELBO at the σ of the moment")
     ax.legend(loc="upper right")
     return describe(
-        fig, "The negative ELBO per observed point falls steeply at first and then slowly as training goes on."
+        fig,
+        "The negative ELBO per observed point: it rises while the decoder's standard deviation is lowered, and falls "
+        "after that.",
     )
 
 
 def by_density(
     measured: Mapping[str, Mapping[int, Mapping[str, Sequence[float]]]], noise: float, fig: Figure | None = None
 ) -> Figure:
-    """RMSE against the number of points seen, one panel for each region; a mark for each seed, lines through means.
+    """RMSE against the number of points seen, one panel for each region; a mark for each seed, lines through medians.
 
     Args:
         measured: model -> points seen -> region -> values of the seeds; a region may be missing or empty.
@@ -122,13 +126,16 @@ def by_density(
     for ax, region in zip(fig.subplots(1, 3, sharey=True), REGIONS, strict=True):
         for k, (model, rows) in enumerate(measured.items()):
             points = [(kept, v) for kept, row in sorted(rows.items()) for v in row.get(region, ())]
-            means = [(kept, np.mean(row[region])) for kept, row in sorted(rows.items()) if row.get(region)]
+            middle = [(kept, np.median(row[region])) for kept, row in sorted(rows.items()) if row.get(region)]
             style = line_style(k)
-            ax.plot(*np.array(points).reshape(-1, 2).T, **(style | {"linestyle": ""}))
-            ax.plot(*np.array(means).reshape(-1, 2).T, label=model, **(style | {"markersize": 4}))
-        ax.axhline(noise, color=COLORS["grey"], linestyle=(0, (6, 3)), linewidth=1.2)
-        ax.set(title=region, xlabel="points seen of 100", xticks=[30, 50, 100])
-    fig.axes[0].set(ylabel="RMSE", ylim=(0, None))  # shared: only when all is drawn
+            hollow = {"linestyle": "", "markersize": 9 - k, "markerfacecolor": "none"}
+            ax.plot(*np.array(points).reshape(-1, 2).T, **(style | hollow))
+            ax.plot(*np.array(middle).reshape(-1, 2).T, label=model, **(style | {"markersize": 4}))
+        ax.axhline(noise, color=COLORS["grey"], linestyle=(0, (6, 3)), linewidth=1.2, label="noise of a point")
+        ax.set(title=region, xlabel="points seen of 100", xticks=[30, 50, 100], yscale="log")
+    ticks = [0.1, 0.2, 0.5, 1, 2]
+    fig.axes[0].set(ylabel="RMSE", yticks=ticks, yticklabels=[f"{tick:g}" for tick in ticks])  # shared by all
+    fig.axes[0].minorticks_off()
     handles, labels = fig.axes[1].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return describe(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -52,9 +53,10 @@ def draw_plane(ax: Axes) -> None:
     ax.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), aspect="equal", xlabel="x", ylabel="y")
 
 
-def legend_of(plane: Axes, fig: Figure) -> None:
-    """What the lines of :func:`draw_plane` are, below the panels, where nothing runs behind it."""
-    legend = fig.legend(handles=list(plane.lines), loc="outside lower center", ncols=len(plane.lines))
+def legend_of(plane: Axes, fig: Figure, *more: Artist) -> None:
+    """What the lines of :func:`draw_plane` are, below the panels, where nothing runs behind it, and more."""
+    handles = [*plane.lines, *more]
+    legend = fig.legend(handles=handles, loc="outside lower center", ncols=4 if more else len(handles))
     for handle in legend.get_lines():
         handle.set_alpha(1)
 
@@ -72,7 +74,7 @@ def update_plane(ax: Axes, data: Scene) -> None:
 def draw_clock(ax: Axes, data: Scene, coordinate: int) -> None:
     """One coordinate against time, empty: the mean in three parts, the truth, the observations, and a band."""
     start, end = data.times[len(data.times) // 3], data.times[2 * len(data.times) // 3]
-    ax.axvspan(start, end, color=COLORS["grey"], alpha=0.12, linewidth=0)
+    ax.axvspan(start, end, color=COLORS["grey"], alpha=0.25, linewidth=0)
     for _ in range(2):
         ax.plot([], [], color=COLORS["grey"], linestyle="-", linewidth=0.9)
     for part in PARTS:
