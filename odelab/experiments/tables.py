@@ -90,12 +90,21 @@ def rnode_table(rows: list[Row]) -> str:
         [data, penalty, over_seeds(runs, "nll", spec=".2f"), over_seeds(runs, "last_nll", spec=".2f"),
          over_seeds(runs, "last_nll_own_solver", spec=".2f"), over_seeds(runs, "nfe", spec=".0f"),
          over_seeds(runs, "last_nfe", spec=".0f"), over_seeds(runs, "kinetic", spec=".2f"),
-         over_seeds(runs, "jacobian", spec=".1f"), over_seeds(runs, "straightness", spec=".3f"), str(len(runs))]
+         over_seeds(runs, "jacobian", spec=".1f"), over_seeds(runs, "straightness", spec=".3f"), to_target(runs),
+         str(len(runs))]
         for (data, penalty), runs in by_key(rows, "data", "penalty").items()
     ]  # fmt: skip
     header = ("data", "penalty", "NLL, best", "NLL, last", "by its own two steps", "NFE, best", "NFE, last",
-              "∫‖f‖²", "∫‖∇f‖²", "length ÷ distance", "seeds")  # fmt: skip
+              "∫‖f‖²", "∫‖∇f‖²", "length ÷ distance", "CPU s to the target", "seeds")  # fmt: skip
     return table(header, lines)
+
+
+def to_target(runs: list[Row]) -> str:
+    """Seconds until the true NLL was first below the target, and how many seeds came so far where not all did."""
+    targets = [row.result["target"] for row in runs if "target" in row.result]
+    reached = [target["cpu_seconds"] for target in targets if target["cpu_seconds"] is not None]
+    some = f" ({len(reached)} of {len(targets)})" if len(reached) < len(targets) else ""
+    return f"{summary(reached):.0f}{some}" if reached else "never" if targets else ""
 
 
 def planar_table(rows: list[Row]) -> str:
@@ -129,8 +138,12 @@ TABLES: dict[str, tuple[Callable[[list[Row]], str], str]] = {
     ),
     "rnode": (
         rnode_table,
-        "Every flow is trained by two RK4 steps and judged by dopri5 at 1e-5; best: the iteration of least validation "
-        "NLL, which is also where costs and straightness are measured.",
+        "Every flow is trained by two RK4 steps, 8 evaluations, and judged by dopri5 at 1e-5; best: the iteration of "
+        "least validation NLL, which is also where costs and straightness are measured; last: after 1,000. Targets: "
+        "3.1 nats for 8gaussians, 3.9 for checkerboard, 78 for digits. Expected were no worse an NLL and half the NFE "
+        "with both penalties. In the plane it came out so at the last iteration, where flows without a Jacobian term "
+        "exploit their two steps (their own NLL is far below the true one); at the best one, which comes early for "
+        "those flows, NLL is better and NFE not. On digits nothing was exploited, and NFE is the same in all rows.",
     ),
 } | LATENT_TABLES
 

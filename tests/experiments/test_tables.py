@@ -40,6 +40,12 @@ def test_mnist_keeps_ours_and_the_papers_apart() -> None:
     assert cells[6:] == ["20 MB", "O(L)", "60", "26, 20"]
 
 
+def test_time_to_a_target_counts_the_seeds_that_came_so_far() -> None:
+    runs = [row({}, seed, target={"cpu_seconds": seconds}) for seed, seconds in enumerate((10.0, None, 14.0))]
+    assert tables.to_target(runs) == "12 ± 3 (2 of 3)" and tables.to_target(runs[1:2]) == "never"
+    assert tables.to_target([runs[0], runs[2]]) == "12 ± 3" and tables.to_target([]) == ""
+
+
 def test_a_row_that_was_not_run_is_empty() -> None:
     (line,) = (line for line in tables.mnist_table([]).splitlines() if line.startswith("| no block"))
     assert [cell.strip() for cell in line.strip("|").split("|")][1:] == ["", "0", *[""] * 7]
