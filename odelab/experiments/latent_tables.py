@@ -137,8 +137,9 @@ LATENT_TABLES: dict[str, tuple[Callable[[list[Row]], str], str]] = {
         "1,000; the other one is chosen on the three validation walks, one of which is far harder than all others; "
         "the rows trained on them too have the last iterate only. Settings were changed twice after five runs had been "
         "tested: mocap_attempts.json keeps those runs, and the evidence from training walks alone, where on four held "
-        "out the last iterate errs by 3.7 and the chosen one by 10.2. The protocol centres each walk by its own mean, which tells of its future; the column centred by the training "
-        "mean does not. Paper: the slides' table, Mocap-2.",
+        "out the last iterate errs by 3.7 and the chosen one by 10.2. The protocol centres each walk by its own mean, "
+        "which tells of its future; the column centred by the training mean does not. "
+        "Paper: the slides' table, Mocap-2.",
     ),
     "mocap1-like": (
         mocap1_table,
