@@ -53,7 +53,7 @@ def eight(toys: Mapping[str, Toy], fig: Figure | None = None) -> Figure:
     fig = new_figure(fig, (9.6, 4.2))
     axes = fig.subplots(3, len(toys), squeeze=False)
     for column, (name, toy) in zip(axes.T, toys.items(), strict=True):
-        column[0].plot(*np.asarray(toy.points).T, ",", color=COLORS["blue"], alpha=0.7)
+        column[0].plot(*np.asarray(toy.points).T, ".", color=COLORS["blue"], markersize=1.2, alpha=0.6)
         column[0].set_title(name, fontsize=10)
         for ax in column:
             bare(ax, toy.half_width)
@@ -94,19 +94,22 @@ def training(loss: ArrayLike, nfe: ArrayLike, entropy: float, fig: Figure | None
 
 
 def fresh_noise(
-    tolerance: ArrayLike, held: Sequence[int], fresh: Sequence[int], stopped: Sequence[bool], fig: Figure | None = None
-) -> Figure:
+    tolerance: ArrayLike, held: Sequence[int], fresh: Sequence[int], stopped: Sequence[bool], limit: int,
+    fig: Figure | None = None,
+) -> Figure:  # fmt: skip
     """Evaluations against tolerance with ε held for the solve and with ε drawn at each evaluation.
 
     Args:
         stopped: whether the solve with fresh noise ran out of steps, at as many evaluations as given.
+        limit: of steps.
     """
     fig = new_figure(fig, (7.2, 3.8))
     ax = fig.subplots()
     tol, count, out = np.asarray(tolerance, float), np.asarray(fresh, float), np.asarray(stopped)
     ax.loglog(tol, held, label="ε held during the solve", **line_style(0))
     ax.loglog(tol[~out], count[~out], label="ε drawn at every evaluation", **line_style(1))
-    ax.loglog(tol[out], count[out], "x", color=COLORS["vermillion"], markersize=11, label="gave up: too many steps")
+    given_up = f"gave up after {limit} steps"
+    ax.loglog(tol[out], count[out], "x", color=COLORS["vermillion"], markersize=11, label=given_up)
     guide = count[~out][-1] * tol[~out][-1] / tol  # through the last solve that ended
     ax.loglog(tol, guide, color=COLORS["grey"], linestyle=(0, (6, 3)), linewidth=1.2, label="slope −1")
     ax.set(xlabel="tolerance of the solver", ylabel="evaluations of f", ylim=(6, 1e5))
@@ -115,7 +118,8 @@ def fresh_noise(
     return describe(
         fig,
         "Evaluations of f against the solver's tolerance, log-log. With noise held during the solve they grow slowly; "
-        "with fresh noise at every evaluation they grow like one over the tolerance until the solver gives up.",
+        "with fresh noise at every evaluation they grow ever faster, towards one over the tolerance, until the solver "
+        f"gives up after {limit} steps.",
     )
 
 
