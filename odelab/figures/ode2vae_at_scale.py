@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from odelab.figures.style import COLORS, describe, line_style, new_figure
@@ -83,8 +83,9 @@ def training(
     left.set_ylim(np.percentile(y, 1) * 0.95, np.percentile(y, 97) * 1.05)
     for k, (name, (steps, values)) in enumerate(validation.items()):
         right.plot(steps, values, label=name, **line_style(k))
-    right.set(xlabel="step", ylabel="mean squared error", title="on missing frames", ylim=(0, None))
-    right.legend(loc="upper right")
+    right.set(xlabel="step", ylabel="mean squared error", title="on missing frames")
+    right.set_ylim(0, 1.15 * max(float(np.max(values)) for _, values in validation.values()))
+    right.legend(loc="lower left")
     return describe(
         fig,
         "Left, the training loss falls and flattens. Right, the error on missing frames of new digits falls with it: "
@@ -122,8 +123,10 @@ def predicted_against_measured(
         ax.plot(ends, ends, color=COLORS["black"], linestyle=":", linewidth=1.2)
         ax.plot(x, y, **(line_style(k) | {"linestyle": "", "markersize": 7}))
         ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel="measured", ylabel="predicted", title=name)
-        for axis in (ax.xaxis, ax.yaxis):  # labels of small ticks would run into each other
-            axis.set_minor_formatter(NullFormatter())
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v / 1e6:g} M" if v >= 1e5 else f"{v:g}"))
+            axis.set_minor_formatter(NullFormatter())  # labels of small ticks would run into each other
     return describe(
         fig,
         "Predicted against measured cost of a training step, one dot a setting, double logarithmic; the dots lie close "

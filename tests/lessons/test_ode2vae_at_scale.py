@@ -34,6 +34,7 @@ SEEN = {
         ),
         None,
     ),
+    "strict distribution": (lambda p, x, seen: Bernoulli(p).log_prob(x).sum((2, 3)).mul(seen).sum(1), "grey"),
     "all frames": (lambda p, x, seen: likelihood(p, x).sum(1), "nobody saw"),
     "black and black": (lambda p, x, seen: likelihood(p, x * seen[..., None, None]).sum(1), "nobody saw"),
     "mean of seen": (lambda p, x, seen: (likelihood(p, x) * seen).sum(1) / seen.sum(1), "mean over those seen"),
