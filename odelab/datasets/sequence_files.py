@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,16 @@ def load_sequences(path: str | Path, *, key: str | None = None) -> Sequences:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
-    if path.suffix not in (".npz", ".mat", ".csv"):
+    kind = path.suffix.lower()
+    if kind not in (".npz", ".mat", ".csv"):
         raise ValueError(f"{path.name}: sequences are read from .npz, .mat and .csv, not {path.suffix or 'no suffix'}")
-    if path.suffix == ".csv":
+    if kind == ".csv":
         if key is not None:
             raise ValueError(f"key={key!r} names an array of a .npz or .mat; {path.name} is a table")
-        values, times = _table(path)
+        try:
+            values, times = _table(path)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path.name} cannot be read as a table ({error}); save it as CSV in UTF-8") from error
     else:
         values, times = _arrays(path, key)
     return _sequences(values, times, path.name)
@@ -53,11 +58,13 @@ def _sequences(values: np.ndarray, times: np.ndarray, name: str) -> Sequences:
     if values.ndim < 3 or 0 in values.shape:
         hint = "; a single series is x[None], a single channel x[..., None]" if values.ndim == 2 else ""
         raise ValueError(f"{name}: the array is {values.shape}; it must be (sequence, time, channel){hint}")
-    if np.isinf(values).any():
-        raise ValueError(
-            f"{name}: sequence {np.isinf(values).nonzero()[0][0]} has infinite values; write NaN for missing"
-        )
-    x = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    with np.errstate(over="ignore"):  # said below, with where
+        x = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    if bool(x.isinf().any()):
+        place = tuple(x.isinf().nonzero()[0].tolist())
+        beyond = f"values such as {values[place]:g}, but float32 ends at 3.4e38; take other units"
+        what = "infinite values; write NaN for missing" if np.isinf(values[place]) else beyond
+        raise ValueError(f"{name}: sequence {place[0]} has {what}")
     seen = ~x.isnan()
     empty = (~seen.flatten(1).any(1)).nonzero().flatten().tolist()
     if empty:
@@ -79,7 +86,7 @@ def _sequences(values: np.ndarray, times: np.ndarray, name: str) -> Sequences:
 
 def _arrays(path: Path, key: str | None) -> tuple[np.ndarray, np.ndarray]:
     """The array of that name and its times, from a .npz or .mat."""
-    everything = _npz(path) if path.suffix == ".npz" else _mat(path)
+    everything = _npz(path) if path.suffix.lower() == ".npz" else _mat(path)
     names = [name for name in everything if name not in ("times", "t")]
     if key is None:
         key = "x" if "x" in names else names[0] if len(names) == 1 else None
@@ -95,6 +102,8 @@ def _arrays(path: Path, key: str | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path.name} cannot be read: it is empty, cut short or no .npz; write it with numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -140,6 +149,8 @@ def _table(path: Path) -> tuple[np.ndarray, np.ndarray]:
             time = _number(row[clock], f"{where}, time")
             if not math.isfinite(time):
                 raise ValueError(f"{where}: the time is missing")
+            if not row[label].strip():
+                raise ValueError(f"{where}: the sequence is missing; write in every row which one it belongs to")
             before = rows.setdefault(row[label].strip(), [])
             if before and time <= before[-1][0]:
                 raise ValueError(

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from odelab.latent.recurrent import CELLS, Packed, pack
-from odelab.latent.storage import stored
+from odelab.latent.storage import Storable, stored
 from odelab.nets.fields import chosen
 
 
 @stored
-class RecurrentForecaster(nn.Module):
+class RecurrentForecaster(Storable):
     """The baseline: predicts each observation from those before it, and goes on from its own predictions.
 
     Args:

@@ -12,15 +12,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
-from odelab.latent.forecast import Forecast
-from odelab.latent.storage import load_module, save_module, stored
+from odelab.latent.forecast import Forecast, evaluating
+from odelab.latent.observations import Observations, check_clock, check_draws, observe
+from odelab.latent.storage import Storable, stored
 from odelab.nets.fields import chosen
 from odelab.solvers import solve
 
@@ -65,19 +65,23 @@ class LatentTerms:
 
 
 @stored
-class LatentODE(nn.Module):
+class LatentODE(Storable):
     """Encoder, vector field and decoder of a latent trajectory.
 
-    Time is counted from the first of a sequence's `times`, where z₀ stands; the field sees that time.
+    Time is counted from the first of a sequence's `times`, where z₀ stands; the field sees that time. What the methods
+    are given: x (n, T, channels); times (T,) or (n, T), increasing; mask bool (n, T), True where a frame was observed,
+    or bool (n, T, channels) for single channels. Of a frame of which only some channels were observed the likelihood
+    counts those, and the encoder reads zeros in place of the others. Values that were not observed may be NaN.
 
     Args:
-        encoder: (x, times, mask) -> a distribution over z₀ (n, dim), as `RecurrentEncoder` and `ODERNNEncoder` are.
+        encoder: (x, times, mask (n, T) or None) -> a distribution over z₀ (n, dim), as `RecurrentEncoder` and
+            `ODERNNEncoder` are; where it has an attribute `dim`, that is checked.
         field: (t, z) -> dz/dt, with attribute `dim`, as `LatentField`.
-        decoder: with `distribution(z)` and `mean(z)` for z (…, dim), as `GaussianDecoder`.
+        decoder: see `Decoder`, of z (…, dim), as `GaussianDecoder`.
         step: of the classical RK4; between its steps a cubic through values and slopes.
 
     Raises:
-        ValueError: for a step that is not positive.
+        ValueError: for a step that is not positive, and for an encoder and a field that do not fit.
     """
 
     def __init__(self, encoder: Any, field: Any, decoder: Any, *, step: float = 0.2) -> None:
@@ -86,6 +90,11 @@ class LatentODE(nn.Module):
             raise ValueError(f"step = {step}: the solver's step must be positive, in units of the observations' time")
         self.encoder, self.field, self.decoder, self.step = encoder, field, decoder, step
         self.dim = int(field.dim)
+        if getattr(encoder, "dim", self.dim) != self.dim:
+            raise ValueError(
+                f"the encoder gives z₀ of size {encoder.dim}, but the field moves one of size {self.dim}: "
+                "build both with the same size"
+            )
 
     def prior(self) -> Independent:
         """p(z₀): the standard normal over (dim,)  (slides 7a)."""
@@ -93,8 +102,18 @@ class LatentODE(nn.Module):
         return Independent(Normal(zero, zero + 1), 1)
 
     def posterior(self, x: Tensor, times: Tensor, mask: Tensor | None = None) -> Independent:
-        """q(z₀ | what was observed), over (n, dim); x (n, T, channels), times (T,) or (n, T), mask (n, T)."""
-        return self.encoder(x, times, mask)
+        """q(z₀ | what was observed), over (n, dim).
+
+        Raises:
+            ValueError, TypeError: for data that cannot be, with where and what to do.
+        """
+        return self._read(self._observe(x, times, mask))
+
+    def _observe(self, x: Tensor, times: Tensor, mask: Tensor | None) -> Observations:
+        return observe(self, x, times, mask, self.decoder.shape)
+
+    def _read(self, seen: Observations) -> Independent:
+        return self.encoder(seen.x, seen.times.to(seen.x.dtype), seen.frames)
 
     def trajectory(self, z0: Tensor, times: Tensor) -> Tensor:
         """Solve from z₀ to times counted from its own, either way  (slides 7b).
@@ -121,7 +140,7 @@ class LatentODE(nn.Module):
         """One RK4 step from knot to knot, (len(knots), …, dim)."""
         if len(knots) == 1:
             return z0[None]
-        return torch.as_tensor(solve(self.field, z0, knots.to(z0.dtype), method="rk4_classic").y)
+        return solve(self.field, z0, knots.to(z0.dtype), method="rk4_classic").y  # type: ignore[return-value]
 
     def terms(
         self, x: Tensor, times: Tensor, mask: Tensor | None = None, *, draws: int = 1,
@@ -129,14 +148,13 @@ class LatentODE(nn.Module):
     ) -> LatentTerms:  # fmt: skip
         """Both terms of the ELBO with `draws` draws of z₀; only what the mask marks counts.
 
-        Args:
-            x: (n, T, channels); times (T,) or (n, T); mask bool (n, T).
+        Raises:
+            ValueError, TypeError: for data that cannot be, with where and what to do.
         """
-        posterior = self.posterior(x, times, mask)
-        z = self.trajectory(draw(posterior, draws, generator), times - times[..., :1])
-        log_p = self.decoder.distribution(z).log_prob(x).sum(-1)
-        if mask is not None:
-            log_p = torch.where(mask, log_p, 0.0)
+        seen = self._observe(x, times, mask)
+        posterior = self._read(seen)
+        z = self.trajectory(draw(posterior, check_draws(draws), generator), times - times[..., :1])
+        log_p = seen.log_likelihood(self.decoder.distribution(z))
         return LatentTerms(log_p.sum(-1).mean(0), kl_divergence(posterior, self.prior()))
 
     @torch.no_grad()
@@ -147,38 +165,43 @@ class LatentODE(nn.Module):
             at: (T',), or (n, T'); before, within or after the observations.
         """
         z0 = self.posterior(x, times, mask).mean
+        check_clock(at, len(x), name="at")
         return self.decoder.mean(self.trajectory(z0, at - times[..., :1]))
 
-    @torch.no_grad()
     def forecast(
-        self, x: Tensor, times: Tensor, at: Tensor, mask: Tensor | None = None, *, draws: int = 50,
-        generator: torch.Generator | None = None,
+        self, x: Tensor, times: Tensor, at: Tensor | None = None, mask: Tensor | None = None, *, draws: int = 50,
+        generator: torch.Generator | None = None, mean: bool = False,
     ) -> Forecast:  # fmt: skip
-        """As `predict`, for `draws` draws of z₀ from q(z₀ | x)."""
-        z0 = draw(self.posterior(x, times, mask), draws, generator)
-        z = self.trajectory(z0, at - times[..., :1])
-        return Forecast(self.decoder.mean(z), z, at, getattr(self.decoder, "std", None))
+        """Paths from draws of z₀ ~ q(z₀ | x), in eval mode and without gradients.
+
+        Args:
+            x: (n, m, channels), all of which is read; mask: of x.
+            times: those of x; without `at` more than m may be given, and an answer is wanted at every one of them.
+            at: (T',) or (n, T'), where an answer is wanted instead, in any order: before, within or after x.
+            draws: K of z₀.
+            mean: one path, from the mean of q(z₀ | x), in place of draws.
+
+        Raises:
+            ValueError, TypeError: for data or numbers that cannot be, with where and what to do.
+        """
+        if at is None:
+            check_clock(times, len(x))
+            at, times = times, times[..., : x.shape[1]]
+        else:
+            check_clock(at, len(x), name="at")
+        with evaluating(self):
+            posterior = self.posterior(x, times, mask)
+            z0 = posterior.mean[None] if mean else draw(posterior, check_draws(draws), generator)
+            z = self.trajectory(z0, at - times[..., :1])
+            return Forecast(self.decoder.mean(z), z, at, getattr(self.decoder, "std", None))
 
     @torch.no_grad()
     def sample(self, n: int, times: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """New series from the prior, without observation noise: (n, T, channels) at times (T,) counted from z₀."""
-        z0 = torch.randn(n, self.dim, generator=generator)
+        check_clock(times, n)
+        like = self.prior().mean
+        z0 = torch.randn(n, self.dim, generator=generator, dtype=like.dtype, device=like.device)
         return self.decoder.mean(self.trajectory(z0, times))
-
-    def save(self, path: str | Path) -> None:
-        """Write settings and weights, as safetensors."""
-        save_module(path, self)
-
-    @classmethod
-    def load(cls, path: str | Path) -> LatentODE:
-        """What `save` wrote, in eval mode.
-
-        Raises:
-            FileNotFoundError, ValueError: when there is no such file, or it holds something else.
-        """
-        model = load_module(path, cls)
-        assert isinstance(model, cls)
-        return model
 
 
 def hermite_weights(times: Tensor, knots: Tensor, step: float) -> Tensor:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +26,20 @@ class Observations:
     frames: Tensor | None
     entries: Tensor | None
 
+    def log_likelihood(self, likelihood: Distribution) -> Tensor:
+        """log p(x | z) of what was observed, summed over the entries of each frame: (…, n, T).
 
-def check_frames(x: Tensor, shape: tuple[int, ...], least: int) -> None:
-    """x is (n, T ≥ least, *shape) and floating point.
+        Args:
+            likelihood: p(x | z) of every entry, so that its log_prob is (…, *x.shape).
+        """
+        log_p = likelihood.log_prob(self.x)
+        if self.entries is not None:
+            log_p = log_p * self.entries
+        return log_p.flatten(2 - self.x.ndim).sum(-1)
+
+
+def check_frames(model: nn.Module, x: Tensor, shape: tuple[int, ...], least: int) -> None:
+    """x is (n ≥ 1, T ≥ least, *shape) and floating point, of the precision of the model.
 
     Raises:
         TypeError, ValueError: with what it is instead.
@@ -39,6 +52,11 @@ def check_frames(x: Tensor, shape: tuple[int, ...], least: int) -> None:
     wanted = ", ".join(map(str, ("n", "T", *shape)))
     if x.ndim != 2 + len(shape) or tuple(x.shape[2:]) != tuple(shape):
         raise ValueError(f"x has shape {tuple(x.shape)}, but the model reads ({wanted}): sequences, frames, a frame")
+    if 0 in x.shape[:2]:
+        raise ValueError(f"x has shape {tuple(x.shape)}, {wanted}: no {'frames' if len(x) else 'sequences'} to read")
+    weight = next(model.parameters(), x)
+    if weight.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(f"x is {x.dtype}, the model's weights {weight.dtype}: convert one, e.g. x.to({weight.dtype})")
     if x.shape[1] < least:
         raise ValueError(
             f"x has {x.shape[1]} frames, but the encoder reads the first {least}; give longer sequences, "
@@ -47,24 +65,35 @@ def check_frames(x: Tensor, shape: tuple[int, ...], least: int) -> None:
 
 
 def check_draws(draws: int) -> int:
+    if not isinstance(draws, Integral):
+        raise TypeError(f"draws must be a whole number, got {draws!r}")
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}; one path without chance is forecast(…, mean=True)")
     return draws
 
 
-def check_times(times: Tensor, n: int, count: int | None, frames: Tensor | None = None) -> None:
-    """times is (T,) or (n, T), finite, and increasing; it may stand still before a frame that nobody observed."""
+def check_clock(times: Tensor, n: int, count: int | None = None, name: str = "times") -> None:
+    """times is (T,) or (n, T), floating point and finite, in any order; T = count where that is given."""
     if not isinstance(times, Tensor) or not times.is_floating_point():
-        raise TypeError(f"times must be a floating point tensor (T,) or (n, T), got {type(times).__name__}")
+        found = times.dtype if isinstance(times, Tensor) else type(times).__name__
+        raise TypeError(
+            f"{name} must be a floating point tensor (T,) or (n, T), got {found}; "
+            f"convert it with torch.as_tensor({name}).float()"
+        )
     T = times.shape[-1] if times.ndim else 0
     if times.ndim not in (1, 2) or (times.ndim == 2 and len(times) != n) or count not in (None, T):
         wanted = "T" if count is None else str(count)
         raise ValueError(
-            f"times has shape {tuple(times.shape)}; it must be ({wanted},), one clock for all, or ({n}, {wanted}), "
+            f"{name} has shape {tuple(times.shape)}; it must be ({wanted},), one clock for all, or ({n}, {wanted}), "
             "one for each sequence"
         )
     if not T or not bool(times.isfinite().all()):
-        raise ValueError("times must be finite, and at least one; repeat a sequence's last time where it is padded")
+        raise ValueError(f"{name} must be finite, and at least one; repeat a sequence's last time where it is padded")
+
+
+def check_times(times: Tensor, n: int, count: int | None, frames: Tensor | None = None) -> None:
+    """As `check_clock`, and increasing; a clock may stand still before a frame that nobody observed."""
+    check_clock(times, n, count)
     gaps = times.diff(dim=-1)
     bad = gaps <= 0
     if times.ndim == 2 and frames is not None:
@@ -79,18 +108,20 @@ def check_times(times: Tensor, n: int, count: int | None, frames: Tensor | None 
 
 
 def observe(
-    x: Tensor, times: Tensor, mask: Tensor | None, shape: tuple[int, ...], encoder_frames: int, missing: str
-) -> Observations:
+    model: nn.Module, x: Tensor, times: Tensor, mask: Tensor | None, shape: tuple[int, ...], encoder_frames: int = 1,
+    missing: str = "zeros",
+) -> Observations:  # fmt: skip
     """Check a batch, and put zeros where nothing was observed.
 
     Args:
+        model: whose weights have the precision that x needs.
         mask: bool (n, T), frames observed, or x.shape, entries observed; None: all of them.
         missing: "error" or "zeros", what to do where the encoder's first frames are not all observed.
 
     Raises:
         TypeError, ValueError: with what is wrong, where, and what to do.
     """
-    check_frames(x, shape, encoder_frames)
+    check_frames(model, x, shape, encoder_frames)
     n, T = x.shape[:2]
     if mask is None:
         check_times(times, n, T)

@@ -5,7 +5,6 @@ z₀ ~ q_enc(z₀ | x_0:m),   W ~ q(W),   dz/dt = field_W(z),   x_i ~ p(x_i | s(
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,13 +24,13 @@ from odelab.latent.observations import (
     observe,
     observed_part,
 )
-from odelab.latent.storage import load_module, save_module, stored
+from odelab.latent.storage import Storable, stored
 from odelab.latent.windows import first_of_each, normal, to_encoder, windows_of
 from odelab.nets.fields import chosen
 
 
 @stored
-class ODE2VAE(nn.Module):
+class ODE2VAE(Storable):
     """Order 1 and 2, Bayesian or not, for vectors and images: what the parts are decides.
 
     Args:
@@ -78,7 +77,7 @@ class ODE2VAE(nn.Module):
 
     def posterior(self, x: Tensor, mask: Tensor | None = None) -> Independent:
         """q_enc(z₀ | x_0:m), a distribution over (n, D), from the first m frames of x (n, T ≥ m, *shape)."""
-        check_frames(x, self.encoder.shape, self.frames)  # type: ignore[arg-type]
+        check_frames(self, x, self.encoder.shape, self.frames)  # type: ignore[arg-type]
         entries = None if mask is None else check_mask(mask, x)[:, : self.frames]
         if entries is not None and self.missing == "error":
             check_first_frames(entries)
@@ -111,8 +110,7 @@ class ODE2VAE(nn.Module):
         Raises:
             ValueError, TypeError: for data that cannot be, with where and what to do.
         """
-        shape = self.encoder.shape
-        seen = observe(x, times, mask, shape, self.frames, self.missing)  # type: ignore[arg-type]
+        seen = observe(self, x, times, mask, self.encoder.shape, self.frames, self.missing)  # type: ignore[arg-type]
         windows, usable = windows_of(seen, self.frames, encoder_kl)
         mean, log_std = self._encode(windows[usable])
         first = first_of_each(usable)
@@ -124,10 +122,7 @@ class ODE2VAE(nn.Module):
 
         log_p = self.prior(z).log_prob(z)
         likelihood = self.decoder.distribution(z[..., : self.dynamics.position_dim])  # type: ignore[operator]
-        log_likelihood = likelihood.log_prob(seen.x)
-        if seen.entries is not None:
-            log_likelihood = log_likelihood * seen.entries
-        log_likelihood = log_likelihood.flatten(-len(shape)).sum(-1)  # type: ignore[arg-type]
+        log_likelihood = seen.log_likelihood(likelihood)
         dynamic = (log_q - log_p)[..., 1:]
         if seen.frames is not None:
             dynamic = dynamic * seen.frames[:, 1:]
@@ -182,15 +177,6 @@ class ODE2VAE(nn.Module):
             field = self.dynamics.draw((n,), generator)
             paths = self._flow(field, z0, times[:, None] if times.ndim == 2 else times)
             return self._decoded(paths, times).draws[:, 0]
-
-    def save(self, path: str | Path) -> None:
-        """Weights as safetensors, settings as JSON in the header."""
-        save_module(path, self)
-
-    @classmethod
-    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> ODE2VAE:
-        """What `save` wrote, in eval mode."""
-        return load_module(path, cls, device)  # type: ignore[return-value]
 
     def _encode(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log σ, in the precision of the dynamics: under autocast, too, a density wants all its digits."""

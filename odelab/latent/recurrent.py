@@ -55,7 +55,8 @@ def pack(x: Tensor, times: Tensor, mask: Tensor | None = None) -> Packed:
         return Packed(x, times, torch.full((n,), points, device=x.device))
     if mask.shape != (n, points) or mask.dtype != torch.bool:
         raise ValueError(
-            f"mask is {tuple(mask.shape)} {mask.dtype}; a recurrent network reads whole frames: bool ({n}, {points})"
+            f"mask is {tuple(mask.shape)} {mask.dtype}; a recurrent network reads whole frames: bool ({n}, {points}), "
+            "e.g. mask.all(-1) of one shaped as x; a LatentODE takes that one, too"
         )
     number = mask.sum(1)
     order = mask.byte().argsort(dim=1, descending=True, stable=True)[:, : max(1, int(number.max()))]
@@ -76,11 +77,14 @@ class Encoder(nn.Module):
         latent: dimension of z₀.
         hidden: of the recurrent state.
         scale: observations are divided by it.
+
+    Attributes:
+        dim: of z₀, `latent`.
     """
 
     def __init__(self, channels: int, latent: int, hidden: int = 25, *, scale: float = 1.0) -> None:
         super().__init__()
-        self.channels, self.latent, self.hidden, self.scale = channels, latent, hidden, scale
+        self.channels, self.dim, self.hidden, self.scale = channels, latent, hidden, scale
         self.head = nn.Linear(hidden, 2 * latent)
 
     def forward(self, x: Tensor, times: Tensor, mask: Tensor | None = None) -> Independent:

@@ -6,9 +6,9 @@ import inspect
 import json
 import os
 from collections.abc import Callable
-from functools import wraps
+from functools import reduce, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +18,7 @@ from torch import nn
 KINDS: dict[str, type[nn.Module]] = {}
 HEADER = "odelab.latent"
 Kind = TypeVar("Kind", bound=type[nn.Module])
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def stored(kind: Kind) -> Kind:
@@ -84,8 +85,10 @@ def save_module(path: str | Path, module: nn.Module) -> None:
         part.unlink(missing_ok=True)
 
 
-def load_module(path: str | Path, kind: type[nn.Module], device: str | torch.device = "cpu") -> nn.Module:
-    """What `save_module` wrote, on the device, in eval mode.
+def load_module(path: str | Path, kind: type[Module], device: str | torch.device = "cpu") -> Module:
+    """What `save_module` wrote, on the device, in eval mode, in the precision of the file.
+
+    Half precision is there to make files small: such a model comes back in float32.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -102,8 +105,26 @@ def load_module(path: str | Path, kind: type[nn.Module], device: str | torch.dev
             if description["kind"] != kind.__name__:
                 raise ValueError(f"it holds a {description['kind']}; use {description['kind']}.load")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-        module = build(description).to(device)
+        floating = (tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
+        module = build(description).to(device, reduce(torch.promote_types, floating, torch.float32))
         module.load_state_dict(tensors)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path} is no {kind.__name__} that can be loaded: {error}") from error
-    return module.eval()
+    return module.eval()  # type: ignore[return-value]  # the header says that it is one
+
+
+class Storable(nn.Module):
+    """A model that can be written to a file and read again; its class is `stored`."""
+
+    def save(self, path: str | Path) -> None:
+        """Weights as safetensors, settings as JSON in the header."""
+        save_module(path, self)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
+        """What `save` wrote, on the device, in eval mode; in the precision it had, float32 at least.
+
+        Raises:
+            FileNotFoundError, ValueError: when there is no such file, or it holds something else.
+        """
+        return load_module(path, cls, device)

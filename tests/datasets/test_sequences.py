@@ -96,6 +96,13 @@ def test_table(tmp_path):
     assert read.mask.tolist() == [[[True] * 2, [True, False], [False] * 2], [[True, False], [True] * 2, [False] * 2]]
 
 
+def test_suffixes_in_capitals(tmp_path):
+    assert load_sequences(write(tmp_path / "A.CSV", "sequence,time,a\n1,0,1\n")).x.item() == 1
+    with (tmp_path / "A.NPZ").open("wb") as file:
+        np.savez(file, x=np.ones((1, 1, 1)))
+    assert load_sequences(tmp_path / "A.NPZ").x.item() == 1
+
+
 def test_table_with_shared_times(tmp_path):
     read = load_sequences(write(tmp_path / "a.csv", "Time, Sequence, a\n0,1,1\n1,1,\n0,2,3\n1,2,4\n"))
     assert read.times.tolist() == [0, 1] and read.mask.tolist() == [[True, False], [True, True]]
@@ -113,6 +120,9 @@ def test_table_with_shared_times(tmp_path):
         ("sequence,time,a\n1,0,1\n1,1\n", r"line 3 has 2 cells; the header has 3"),
         ("sequence,time,a\nb,0,\nb,1,\n", r"nothing was observed in sequence b"),
         ("sequence,time,a\n1,0,inf\n", r"infinite values; write NaN"),
+        ("sequence,time,a\n1,0,1\n2,0,-1e300\n", r"sequence 1 has values such as -1e\+300, but float32 ends"),
+        ("sequence,time,a\n1,0,1\n ,1,2\n", r"a\.csv, line 3: the sequence is missing"),
+        ("sequence,time,a\n1,0," + "9" * 200_000, r"a\.csv cannot be read as a table .*UTF-8"),
     ],
 )
 def test_bad_table(tmp_path, text, words):
@@ -161,8 +171,14 @@ def test_bad_files(tmp_path):
     with pytest.raises(ValueError, match=r"read from \.npz, \.mat and \.csv, not \.pkl"):
         load_sequences(write(tmp_path / "a.pkl", "x"))
     for name in ("a.npz", "a.mat"):
-        with pytest.raises(ValueError, match=f"{name} cannot be read"):
-            load_sequences(write(tmp_path / name, "no such thing"))
+        for content in ("", "no such thing"):
+            with pytest.raises(ValueError, match=f"{name} cannot be read") as refusal:
+                load_sequences(write(tmp_path / name, content))
+            assert "objects" not in str(refusal.value)
+    for encoding in ("latin-1", "utf-16"):
+        (tmp_path / "a.csv").write_bytes("sequence,time,größe\n1,0,1\n".encode(encoding))
+        with pytest.raises(ValueError, match=r"a\.csv cannot be read as a table .*in UTF-8"):
+            load_sequences(tmp_path / "a.csv")
     savemat(tmp_path / "cells.mat", {"x": np.array([np.zeros(2), np.zeros(3)], dtype=object)})
     with pytest.raises(ValueError, match="holds objects or cells"):
         load_sequences(tmp_path / "cells.mat")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -79,6 +81,13 @@ def test_loss_is_the_mean_over_what_can_be_predicted(batch: tuple[Tensor, Tensor
     loss.backward()
     assert all(p.grad.abs().sum() > 0 for p in net.parameters())
     torch.testing.assert_close(net.loss(x, times, torch.ones_like(mask)), net.loss(x, times))
+
+
+def test_file(batch: tuple[Tensor, Tensor, Tensor], tmp_path: Path) -> None:
+    net, (x, times, mask) = forecaster(False, "gru"), batch
+    net.save(tmp_path / "net.safetensors")
+    again = RecurrentForecaster.load(tmp_path / "net.safetensors")
+    assert torch.equal(again.predict(x, times, mask, times), net.predict(x, times, mask, times)) and not again.training
 
 
 def test_what_it_cannot_be_asked(batch: tuple[Tensor, Tensor, Tensor]) -> None:

@@ -11,6 +11,10 @@ from odelab.latent import (
     FirstOrder,
     GaussianDecoder,
     ImageEncoder,
+    LatentField,
+    LatentODE,
+    ODERNNEncoder,
+    RecurrentEncoder,
     SecondOrder,
     VectorEncoder,
     flow,
@@ -57,6 +61,23 @@ def test_forward_and_backward(name):
         z, log_q = flow(field, z0, own, density=z0.sum(-1), gradient="backprop")
         (z.sum() + log_q.sum()).backward()
     assert {z.device, log_q.device, z0.grad.device} == {x.device}
+
+
+ENCODERS = {"gru": lambda: RecurrentEncoder(3, 2, 4, cell="gru", gaps=True), "ode-rnn": lambda: ODERNNEncoder(3, 2, 4)}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_latent_ode_forward_and_backward(name):
+    torch.manual_seed(0)
+    model = LatentODE(ENCODERS[name](), LatentField(2, (4,)), GaussianDecoder(2, 3, (4,)))
+    x, shared = torch.rand(VECTOR), torch.arange(5.0)
+    own, mask = shared + torch.rand(4, 1), torch.rand(VECTOR) > 0.3
+    with ELSEWHERE:
+        for times in (shared, own):
+            (-model.terms(x, times, mask, draws=2).elbo()).backward()
+            assert all(p.grad.device == x.device for p in model.parameters())
+            assert model.forecast(x[:, :3], times, draws=2).mean.device == x.device
+        assert model.sample(2, shared).device == x.device
 
 
 @pytest.mark.parametrize("name", MODELS)

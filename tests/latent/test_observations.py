@@ -29,6 +29,8 @@ def stepping_back() -> torch.Tensor:
 
 
 BAD = {
+    "no sequences": ((X[:0], TIMES), r"x has shape \(0, 6, 3\), .*: no sequences to read"),
+    "no frames": ((X[:, :0], TIMES[:0]), r"x has shape \(4, 0, 3\), .*: no frames to read"),
     "x of images": ((X[..., None], TIMES), r"x has shape \(4, 6, 3, 1\), but the model reads \(n, T, 3\)"),
     "x of other channels": ((X[..., :2], TIMES), r"x has shape \(4, 6, 2\)"),
     "too few frames": ((X[:, :1], TIMES[:1]), "x has 1 frames, but the encoder reads the first 2; .*frames=1"),
@@ -58,8 +60,15 @@ def test_bad_types():
         model.terms(X, TIMES, FRAMES.double())
     with pytest.raises(TypeError, match="x must be a tensor of floating point, got"):
         model.terms(X.long(), TIMES)
-    with pytest.raises(TypeError, match="times must be a floating point tensor"):
+    with pytest.raises(TypeError, match=r"times must be a floating point tensor.* got list; convert it with torch"):
         model.terms(X, [0.0, 1.0])
+    with pytest.raises(TypeError, match=r"got torch.int64; convert it with torch.as_tensor\(times\).float\(\)"):
+        model.forecast(X, torch.arange(6))
+    for call in (model.terms, model.forecast):
+        with pytest.raises(TypeError, match=r"x is torch.float32, the model's weights torch.float64: convert one"):
+            call(X.float(), TIMES)
+        with pytest.raises(TypeError, match=r"draws must be a whole number, got 1.5"):
+            call(X, TIMES, draws=1.5)
 
 
 def test_forecast_checks_too():

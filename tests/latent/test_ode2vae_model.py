@@ -128,6 +128,19 @@ def test_file(order, tmp_path):
     assert torch.equal(*draws)
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [(torch.float64, torch.float64), (torch.float32, torch.float32), (torch.float16, torch.float32)],
+)
+def test_file_keeps_the_precision(written, read, tmp_path):
+    """Half precision is for small files: what comes back can be computed with."""
+    model = vector_model().to(written)
+    model.save(tmp_path / "model.safetensors")
+    weights = dict(ODE2VAE.load(tmp_path / "model.safetensors").named_parameters())
+    assert {p.dtype for p in weights.values()} == {read}
+    assert all(torch.equal(weights[name], p.to(read)) for name, p in model.named_parameters())
+
+
 def test_file_of_images(tmp_path):
     torch.manual_seed(0)
     model = ODE2VAE(ImageEncoder(14, 3, 2, 2), SecondOrder(3, (5,), activation="relu"), BernoulliDecoder(3, 14, 2))

@@ -120,7 +120,7 @@ def test_who_notices_when_the_clock_runs_differently(name: str, batch: tuple[Ten
     [
         ((4, 6), (6,), None, "sequence, time, channel"),
         ((4, 6, 2), (5,), None, "times are"),
-        ((4, 6, 2), (6,), (4, 6, 2), "whole frames"),
+        ((4, 6, 2), (6,), (4, 6, 2), r"whole frames: bool \(4, 6\), e.g. mask.all\(-1\)"),
         ((4, 6, 3), (6,), None, "3 channels"),
     ],
 )
