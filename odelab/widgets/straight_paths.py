@@ -141,11 +141,11 @@ def regularised(
         flow = flows[strength]
         return (
             f"λ = {strength:g}: true NLL {flow.nll:.2f} (its own solver says {flow.own_nll:.2f}), NFE {flow.nfe}, "
-            f"kinetic energy {flow.energy:.2f}, paths {flow.straightness:.2f} times as long as straight ones."
+            f"kinetic energy {flow.energy:.2f}, paths {flow.straightness:.4f} times as long as straight ones."
         )
 
     options = [(f"{value:g}", value) for value in flows]
     value = next(iter(flows)) if strength is None else strength
     controls = {"strength": widgets.SelectionSlider(options=options, value=value, description="λ")}
     alt = "Density and paths of a trained flow, with NLL and NFE against the weight of its penalty."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 3.9))
+    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 4.2))
