@@ -9,7 +9,9 @@ Data stand at t = 0, the base density q at t1. Sampling runs the same equation b
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -21,7 +23,9 @@ from odelab.flows.flow import Flow
 from odelab.nets.fields import chosen
 from odelab.solvers import solve
 from odelab.solvers.integrate import Stats
-from odelab.solvers.problem import largest_norm
+from odelab.solvers.plan import make_plan
+from odelab.solvers.problem import largest_norm, pack_state
+from odelab.solvers.solving import GRADIENTS
 from odelab.solvers.stepping import as_float
 
 DIVERGENCES: Mapping[str, bool] = {"exact": True, "hutchinson": False}
@@ -36,7 +40,8 @@ REGULARIZERS: Mapping[str, Callable[[Tensor, Tensor | None], Tensor]] = {
 class CNF(Flow):
     """The density of x whose image z(t1) under dz/dt = field(t, z), z(0) = x, is distributed like `base`.
 
-    Every setting may be changed between calls (`cnf.method = "rk4"`); `replace` gives a copy that shares the weights.
+    Every setting may be changed between calls (`cnf.divergence = "hutchinson"`), several also together: the next call
+    checks them. `replace` gives a copy that shares the weights.
 
     Args:
         field: (t, z (batch, dim)) -> (batch, dim); with a method `jvp` (as `MLPField`) or `with_divergence` it is
@@ -48,7 +53,7 @@ class CNF(Flow):
         divergence: "exact", or "hutchinson" with `n_probes` random directions of `noise` ("rademacher", "gaussian"),
             drawn once per solve.
         method, rtol, atol, gradient, options: of `odelab.solve`, where a norm gets (z, log det), or (z,) in sampling;
-            steps: for methods of fixed steps, how many.
+            steps: for methods of fixed steps, how many, unless options say with step_size or grid_constructor.
         regularizers: costs of a path that `log_prob_and_costs` adds up, some of `REGULARIZERS`: "kinetic", ∫‖f‖² dt,
             and "jacobian", ∫‖∂f/∂z‖²_F dt (notes 24.30, 24.31), estimated with the divergence's own directions. They
             are states of the solve which its error control does not see.
@@ -57,7 +62,7 @@ class CNF(Flow):
         stats: `Stats` of the last solve, None before.
 
     Raises:
-        ValueError, TypeError: at once for a setting that cannot be.
+        ValueError, TypeError: at once for a setting that cannot be, or that another one excludes.
     """
 
     def __init__(
@@ -80,11 +85,11 @@ class CNF(Flow):
     ) -> None:
         if not isinstance(field, nn.Module):
             raise TypeError(f"field must be an nn.Module, so that its parameters are found; got {type(field).__name__}")
-        dim = getattr(field, "dim", None) if base is None else base.event_shape.numel()
+        dim = getattr(field, "dim", None)
         if dim is None:
-            raise ValueError("field has no attribute `dim`: set it, or give base, a distribution over (dim,)")
-        if getattr(field, "dim", dim) != dim:
-            raise ValueError(f"field moves points of dim {field.dim}, but base is over dim {dim}")
+            if base is None:
+                raise ValueError("field has no attribute `dim`: set it, or give base, a distribution over (dim,)")
+            dim = base.event_shape.numel()
         super().__init__(int(dim), base)
         self.field = field
         self.t1, self.steer = t1, steer
@@ -97,12 +102,31 @@ class CNF(Flow):
     def _check(self) -> None:
         chosen(DIVERGENCES, self.divergence, "divergence")
         chosen(NOISES, self.noise, "noise")
+        chosen(dict.fromkeys(GRADIENTS), self.gradient, "gradient")
         for name in self.regularizers:
             chosen(REGULARIZERS, name, "regularizer")
-        if not as_float(self.t1) > self.steer >= 0:
-            raise ValueError(
-                f"steer must be in [0, t1) and t1 positive, got steer={self.steer}, t1={as_float(self.t1)}"
-            )
+        t1, fixed, how = as_float(self.t1), self.steps is not None, f"steps={self.steps}"
+        if not math.inf > t1 > self.steer >= 0:
+            raise ValueError(f"steer must be in [0, t1) and t1 positive and finite, got steer={self.steer}, t1={t1}")
+        for name, count in (("n_probes", self.n_probes), ("steps", self.steps if fixed else 1)):
+            if not isinstance(count, Integral) or count < 1:
+                raise ValueError(f"{name} must be a whole number, at least 1, got {count!r}")
+        if not isinstance(self.options, Mapping):
+            raise TypeError(f"options must be a mapping of names to values, got {type(self.options).__name__}")
+        point, layout = pack_state((torch.zeros(1, self.dim, device="cpu"), torch.zeros(1, device="cpu")))
+        method = make_plan(self.method, self.rtol, self.atol, dict(self.options), layout, point, strict=True).method
+        sized = [name for name in ("step_size", "grid_constructor") if self.options.get(name) is not None]
+        why = ""
+        if fixed and method.adaptive:
+            why = f"{how} is for methods of fixed steps, {self.method!r} chooses its own: drop one (steps=None)"
+        elif fixed and sized:
+            why = f"{how} and options[{sized[0]!r}] both say where to step: give one or the other"
+        elif not (fixed or sized or method.adaptive):  # the solve would be a single step, and its density false
+            why = f"{self.method!r} takes fixed steps: give steps, how many, or options={{'step_size': …}}, how long"
+        elif self.gradient == "checkpoint" and not method.one_step:
+            why = f"gradient='checkpoint' replays single steps, {self.method!r} has none: 'adjoint' or 'backprop'"
+        if why:
+            raise ValueError(why)
 
     def replace(self, **settings: Any) -> CNF:
         """The same flow, weights shared, with other settings: `cnf.replace(method="dopri5", divergence="exact")`."""
@@ -117,7 +141,7 @@ class CNF(Flow):
     def log_prob_and_costs(self, x: Tensor, names: Sequence[str] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """log p(x) (…,) and the costs of each path (…,), by default those in `regularizers`."""
         z1, log_det, costs = self.transport_with_costs(x, names)
-        return self.base.log_prob(z1) + log_det, costs
+        return self._base_log_prob(z1) + log_det, costs
 
     def transport_with_costs(
         self, x: Tensor, names: Sequence[str] | None = None
@@ -146,12 +170,14 @@ class CNF(Flow):
         inner = [now for now in times if 0 < now < end - 1e-6]
         grid = torch.tensor([0.0, *inner, end], dtype=torch.float64, device=x.device)
         (z, log_det), shape = self._states(x, grid, ())
-        log_density = self.base.log_prob(z[-1]) + log_det[-1] - log_det
+        log_density = self._base_log_prob(z[-1]) + log_det[-1] - log_det
         keep = slice(0 if times[0] == 0 else 1, len(grid) if times[-1] > end - 1e-6 else len(grid) - 1)
-        return z[keep].view(-1, *shape, self.dim), log_density[keep].view(-1, *shape)
+        z, log_density = z[keep], log_density[keep]
+        return z.view(len(z), *shape, self.dim), log_density.view(len(z), *shape)
 
     def inverse(self, z: Tensor) -> Tensor:
         """z(0) (…, dim) from z(t1) = z (…, dim), without the cost of a divergence."""
+        self._check()
         self.check_points(z)
         norm = self.options.get("norm")
         options = {"norm": lambda piece: norm((piece,))} if norm else {}
@@ -172,6 +198,7 @@ class CNF(Flow):
 
     def _states(self, x: Tensor, t: Tensor, costs: Sequence[str]) -> tuple[list[Tensor], torch.Size]:
         """z (T, batch, dim), log det and every cost (T, batch) at the times t, and the shape of the batch."""
+        self._check()
         self.check_points(x)
         integrands = [chosen(REGULARIZERS, name, "regularizer") for name in costs]
         exact = chosen(DIVERGENCES, self.divergence, "divergence")
@@ -195,6 +222,12 @@ class CNF(Flow):
         return self._solve(slopes, (z, *zeros), t, options), x.shape[:-1]
 
     def _solve(self, func: Callable[..., Any], start: Any, t: Tensor, options: dict[str, Any]) -> Any:
+        pieces = start if isinstance(start, tuple) else (start,)
+        if not pieces[0].numel():  # `solve` refuses an empty state; a slope there has its shape and a graph
+            slopes = func(t[0].to(pieces[0].dtype), start)
+            self.stats = Stats(method=self.method, nfe=1)
+            paths = tuple(s.expand(len(t), *s.shape) for s in (slopes if isinstance(start, tuple) else (slopes,)))
+            return paths if isinstance(start, tuple) else paths[0]
         options = {**self.options, **options}
         if self.steps is not None:
             size = abs(as_float(t[-1]) - as_float(t[0])) / self.steps

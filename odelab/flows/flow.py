@@ -14,18 +14,30 @@ from odelab.flows.transform import CNFTransform
 class Flow(nn.Module):
     """A bijection of (dim,) between data x and z, distributed like `base`; a subclass says how to `transport`.
 
+    It is an `nn.Module` with the methods of a distribution that it needs most; `distribution()` is a
+    `torch.distributions` object, for everything that takes one (mixtures, `expand`, further transforms).
+
     Args:
         dim: of x and z.
         base: a distribution over (dim,), which stays on the device it was made on; if None, the standard normal, which
             follows the weights' device and dtype.
+
+    Raises:
+        ValueError, TypeError: base is no distribution over (dim,).
     """
 
     _origin: Tensor
 
     def __init__(self, dim: int, base: Distribution | None = None) -> None:
         super().__init__()
+        if base is not None and not isinstance(base, Distribution):
+            raise TypeError(f"base must be a torch.distributions.Distribution, got {type(base).__name__}")
         if base is not None and base.event_shape != (dim,):
-            raise ValueError(f"base must be over vectors of the flow's dim {dim}, got {tuple(base.event_shape)}")
+            hint = "" if base.event_shape else "; a batch of numbers becomes one vector by Independent(base, 1)"
+            raise ValueError(
+                f"base must be over vectors (dim,) = ({dim},), as the flow is, got one with event_shape "
+                f"{tuple(base.event_shape)} and batch_shape {tuple(base.batch_shape)}{hint}"
+            )
         self.dim, self._base = dim, base
         self.register_buffer("_origin", torch.zeros(()), persistent=False)  # says where a flow without weights lives
 
@@ -36,6 +48,11 @@ class Flow(nn.Module):
         like = next(self.parameters(), self._origin)
         origin = torch.zeros(self.dim, dtype=like.dtype, device=like.device)
         return Independent(Normal(origin, torch.ones_like(origin), validate_args=False), 1, validate_args=False)
+
+    @property
+    def event_shape(self) -> torch.Size:
+        """(dim,), as a distribution's."""
+        return torch.Size((self.dim,))
 
     def transport(self, x: Tensor, *, reverse: bool = False) -> tuple[Tensor, Tensor]:
         """z (…, dim) from x (…, dim) and log |det ∂z/∂x| (…,); reverse: x from z and log |det ∂x/∂z|."""
@@ -48,12 +65,23 @@ class Flow(nn.Module):
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) in nats, (…,) for x (…, dim)."""
         z, log_det = self.transport(x)
-        return self.base.log_prob(z) + log_det
+        return self._base_log_prob(z) + log_det
+
+    def _base_log_prob(self, z: Tensor) -> Tensor:
+        return self.base.log_prob(z) if z.numel() else z.sum(-1)  # torch's Independent cannot reshape an empty batch
 
     @torch.no_grad()
     def sample(self, shape: int | Sequence[int] = ()) -> Tensor:
-        """Draws (*shape, dim), without a graph; `inverse(base.rsample(shape))` has one."""
-        return self.inverse(self.base.sample(torch.Size((shape,) if isinstance(shape, int) else shape)))
+        """Draws (*shape, dim), without a graph."""
+        return self.inverse(self.base.sample(_size(shape)))
+
+    def rsample(self, shape: int | Sequence[int] = ()) -> Tensor:
+        """Draws (*shape, dim) with a graph to the weights and to parameters of the base.
+
+        Raises:
+            NotImplementedError: the base has no `rsample`.
+        """
+        return self.inverse(self.base.rsample(_size(shape)))
 
     def distribution(self) -> Distribution:
         """The flow as a `torch.distributions` object."""
@@ -77,3 +105,7 @@ class Flow(nn.Module):
         if not bool(finite.all()):
             rows = int((~finite).reshape(-1, self.dim).any(-1).sum())
             raise ValueError(f"x has NaN or infinite entries in {rows} of its points; a density needs finite ones")
+
+
+def _size(shape: int | Sequence[int]) -> torch.Size:
+    return torch.Size((shape,) if isinstance(shape, int) else shape)

@@ -102,7 +102,7 @@ class MultiscaleCNF(Flow):
     def log_prob_and_costs(self, x: Tensor, names: Sequence[str] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """log p(x) (…,) and the costs of the paths (…,), summed over all blocks; see `CNF`."""
         z, log_det, costs = self.transport_with_costs(x, names)
-        return self.base.log_prob(z) + log_det, costs
+        return self._base_log_prob(z) + log_det, costs
 
     def transport_with_costs(
         self, x: Tensor, names: Sequence[str] | None = None

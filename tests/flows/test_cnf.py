@@ -9,7 +9,7 @@ import torch
 from flow_problems import LinearField, Plain, Reversed, gradient, mlp, points
 from torch.distributions import Independent, MultivariateNormal, Normal, TransformedDistribution, constraints
 
-from odelab.flows import CNF, CNFTransform
+from odelab.flows import CNF, NICE, CNFTransform
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -44,6 +44,44 @@ def test_samples_are_distributed_like_the_density():
     assert x.shape == (50, 40, 2) and not x.requires_grad
     entropy = math.log(2 * math.pi * math.e) - (-0.5)
     assert abs(-flow.log_prob(x).mean() - entropy) < 0.1
+
+
+def test_samples_carry_gradients_to_field_and_base():
+    """For dz/dt = a z from N(m, 1): x = e^{−a} z, so ∂x/∂a = −x and ∂x/∂m = e^{−a}."""
+    m = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    flow = CNF(LinearField(torch.tensor([[0.7]]).double()), Independent(Normal(m, 1.0), 1), **TIGHT)
+    x = flow.rsample((5,))
+    by_field, by_base = torch.autograd.grad(x.sum(), (flow.field.matrix, m))
+    assert x.shape == (5, *flow.event_shape)
+    torch.testing.assert_close(by_field[0, 0], -x.sum(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(by_base[0].item(), 5 * math.exp(-0.7), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: CNF(mlp()),
+        lambda: CNF(Plain(mlp()), divergence="hutchinson", method="rk4", steps=2, gradient="backprop"),
+        lambda: NICE(2).double(),
+    ],
+)
+def test_of_no_points_there_is_nothing(build):
+    flow = build()
+    for shape in ((0,), (3, 0)):
+        x = flow.sample(shape)
+        assert x.shape == (*shape, flow.dim) and flow.rsample(shape).shape == x.shape
+        log_prob = flow.log_prob(x)
+        log_prob.sum().backward()
+        assert log_prob.shape == shape and log_prob.dtype == torch.float64
+        assert all(p.grad is None or not p.grad.any() for p in flow.parameters())
+
+
+def test_of_no_points_there_are_no_paths_and_costs():
+    flow, x = CNF(mlp()), torch.zeros(3, 0, 2, dtype=torch.float64)
+    z, log_density = flow.trajectory(x, torch.tensor([0.0, 0.5]))
+    assert z.shape == (2, 3, 0, 2) and log_density.shape == (2, 3, 0)
+    log_prob, costs = flow.log_prob_and_costs(x, ["kinetic", "jacobian"])
+    assert {log_prob.shape, costs["kinetic"].shape, costs["jacobian"].shape} == {(3, 0)} and flow.stats.nfe == 1
 
 
 def test_there_and_back():

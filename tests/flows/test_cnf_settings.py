@@ -156,12 +156,55 @@ def test_leading_shapes():
         ({"regularizers": ("kinetc",)}, "unknown regularizer 'kinetc'; did you mean 'kinetic'"),
         ({"steer": 1.0}, "steer must be in"),
         ({"t1": -1.0}, "t1 positive"),
-        ({"base": MultivariateNormal(torch.zeros(3), torch.eye(3))}, "moves points of dim 2, but base is over dim 3"),
+        ({"t1": float("inf")}, "t1 positive and finite"),
+        (
+            {"base": MultivariateNormal(torch.zeros(3), torch.eye(3))},
+            r"base must be over .* \(2,\).* event_shape \(3,\)",
+        ),
+        (
+            {"base": Normal(torch.zeros(2), torch.ones(2))},
+            r"base must be .* batch_shape \(2,\); .* Independent\(base, 1\)",
+        ),
+        ({"n_probes": 0}, "n_probes must be a whole number, at least 1, got 0"),
+        ({"n_probes": 1.5}, "n_probes must be a whole number, at least 1, got 1.5"),
+        ({"gradient": "adjiont"}, "unknown gradient 'adjiont'; did you mean 'adjoint'"),
+        ({"method": "rk5"}, "unknown method 'rk5'; did you mean 'rk4'"),
+        ({"rtol": -1.0}, "rtol must be non-negative"),
+        ({"options": {"stepsize": 0.1}}, "unknown option 'stepsize'"),
+        ({"method": "rk4", "steps": 0}, "steps must be a whole number, at least 1, got 0"),
+        ({"steps": 4}, r"steps=4 is for methods of fixed steps, 'dopri5' chooses its own.*steps=None"),
+        ({"method": "rk4"}, "'rk4' takes fixed steps: give steps"),
+        ({"method": "rk4", "steps": 4, "options": {"step_size": 0.1}}, r"steps=4 and options\['step_size'\]"),
+        ({"method": "explicit_adams", "steps": 4}, "'checkpoint' replays single steps.*'adjoint' or 'backprop'"),
     ],
 )
 def test_settings_that_cannot_be(settings, message):
     with pytest.raises(ValueError, match=message):
         CNF(MLPField(2), **settings)
+
+
+def test_settings_of_a_wrong_type():
+    with pytest.raises(TypeError, match=r"base must be a torch\.distributions\.Distribution, got int"):
+        CNF(MLPField(2), 2)
+    with pytest.raises(TypeError, match="options must be a mapping"):
+        CNF(MLPField(2)).replace(options=None)
+
+
+def test_settings_changed_later_are_checked_by_the_next_call():
+    flow, x = CNF(mlp()), points(3)
+    flow.steer = 5.0
+    for call in (flow.log_prob, flow.inverse, lambda x: flow.trajectory(x, torch.tensor([0.5]))):
+        with pytest.raises(ValueError, match="steer must be in"):
+            call(x)
+    flow.steer, flow.method = 0.0, "rk4"
+    flow.steps = 4  # not before: neither setting fits without the other
+    assert torch.equal(flow.log_prob(x), CNF(flow.field, method="rk4", steps=4).log_prob(x)) and flow.stats.nfe == 16
+
+
+def test_fixed_steps_by_options():
+    flow, x = CNF(mlp(), method="rk4", steps=4), points(3)
+    for options in ({"step_size": 0.25}, {"grid_constructor": lambda f, y, t: torch.linspace(0, 1, 5).to(t)}):
+        assert torch.equal(flow.replace(steps=None, options=options).log_prob(x), flow.log_prob(x))
 
 
 def test_points_that_cannot_be():

@@ -117,7 +117,8 @@ def test_multiscale_is_a_bijection_with_its_determinant():
     torch.testing.assert_close(flow.inverse(z), back, rtol=0, atol=1e-5)
     jacobian = torch.autograd.functional.jacobian(lambda row: flow.transport(row)[0], x[0])
     torch.testing.assert_close(torch.linalg.slogdet(jacobian)[1], log_det[0], rtol=0, atol=1e-5)
-    assert flow.sample((2, 2)).shape == (2, 2, 16)
+    assert flow.sample((2, 2)).shape == (2, 2, 16) and flow.sample((0,)).shape == (0, 16)
+    assert flow.log_prob(x[:0]).shape == (0,)
 
 
 def test_multiscale_trains_with_costs():
