@@ -61,14 +61,14 @@ def journey(data: Journeys, image: int, moment: int, fig: Figure | None = None) 
     tiles.imshow(
         mosaic(data.maps[moment, image]), cmap="cividis", vmin=-bound, vmax=bound, zorder=3
     )  # above the paper, which a blitted frame redraws
-    for ax, title in ((picture, "image"), (tiles, "feature maps z(t)")):
+    for ax, title in ((picture, "image"), (tiles, f"feature maps, t = {data.times[moment]:.2f}")):
         ax.set_title(title, fontsize=11)
         ax.set_axis_off()
     for k in range(data.plane.shape[1]):
-        plane.plot(*data.plane[:, k].T, color="#D9D9D9", linestyle="-", linewidth=0.7, zorder=1)
+        plane.plot(*data.plane[:, k].T, color="#999999", linestyle="-", linewidth=0.9, zorder=1)
     for digit in np.unique(data.labels):
         ends = data.plane[-1, data.labels == digit]
-        look: dict[str, Any] = {"color": COLORS["grey"], "linestyle": "", "markersize": 6}
+        look: dict[str, Any] = {"color": COLORS["black"], "linestyle": "", "markersize": 6}
         plane.plot(*ends.T, marker=f"${digit}$", markeredgewidth=0.4, zorder=2, **look)
     way = line_style(1) | {"marker": None, "linestyle": "-"}
     plane.plot(*data.plane[:, image].T, zorder=3, linewidth=2.4, **way)
@@ -90,6 +90,7 @@ def update_journey(fig: Figure, data: Journeys, image: int, moment: int) -> None
     picture, tiles, plane, bars = fig.axes
     picture.images[0].set_data(data.images[image])
     tiles.images[0].set_data(mosaic(data.maps[moment, image]))
+    tiles.set_title(f"feature maps, t = {data.times[moment]:.2f}", fontsize=11)
     path, point = plane.lines[-2:]
     path.set_data(*data.plane[:, image].T)
     point.set_data(*data.plane[moment, image][:, None])
