@@ -43,7 +43,23 @@ def mnist_table(rows: list[Row]) -> str:
         ])  # fmt: skip
     header = ("MNIST", "test error, %", "seeds", "paper", "parameters", "paper", "kept for backward", "paper",
               "CPU s / epoch", "NFE, forward and backward")  # fmt: skip
-    return table(header, lines)
+    return "\n\n".join(filter(None, (table(header, lines), dial_table(rows))))
+
+
+def dial_table(rows: list[Row]) -> str:
+    """What the tolerance of dopri5 at test time costs and buys, over the seeds for which all of it was measured."""
+    lines = []
+    for body, runs in by_key(rows, "body").items():
+        dials = [dial for row in runs if len(dial := row.result.get("dial", [])) > 1]
+        for settings in zip(*dials, strict=True):
+            cells = [
+                format(summary([each[name] for each in settings]), spec)
+                for name, spec in (("error", ".2f"), ("nfe", ".0f"), ("seconds", ".0f"))
+            ]
+            tolerance = f"{settings[0]['tolerance']:.0e}".replace("e-0", "e-")
+            lines.append([f"{NAMES[body]}, {tolerance}", *cells, str(len(dials))])
+    header = ("tolerance of dopri5 at test time", "test error, %", "NFE", "CPU s for 10,000 images", "seeds")
+    return table(header, lines) if lines else ""
 
 
 def cpu_per_epoch(runs: list[Row]) -> str:
