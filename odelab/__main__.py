@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("name", help="of the experiment, see list")
     run.add_argument("--budget", default="lecture", choices=("lecture", "full"), help="minutes, or the papers' scale")
     run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps or auto; several GPUs: under torchrun")
-    run.add_argument("--seeds", type=int, nargs="+", metavar="N", help="in place of the experiment's own")
+    run.add_argument("--seeds", type=seed, nargs="+", metavar="N", help="in place of the experiment's own")
     run.add_argument(
         "--only", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="runs whose key has these"
     )
@@ -27,9 +27,16 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def seed(text: str) -> int:
+    """A seed as it is typed: 0, 1, 2, …"""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed; seeds are whole numbers from 0")
+    return int(text)
+
+
 def listing() -> str:
     """Every experiment with its runs, minutes and files."""
-    from odelab.experiments.reproduce import available
+    from odelab.experiments.reproduce import available, minutes_of
     from odelab.experiments.results import result_file
 
     lines = []
@@ -37,8 +44,11 @@ def listing() -> str:
         lines.append(f"{what.name}: {what.title}")
         for budget in ("lecture", "full"):
             runs, seeds = len(what.keys(budget)), len(what.seeds[budget])
-            minutes = what.minutes.get(budget)
-            time = f"about {minutes:g} minutes on one CPU thread" if minutes else "not timed yet"
+            minutes = minutes_of(what, budget)
+            time = "not timed yet"
+            if minutes:
+                whole = max(round(minutes), 1)
+                time = f"about {whole} minute{'s' * (whole > 1)} on one CPU thread"
             count = f"{runs} runs × {seeds} seed{'s' * (seeds > 1)}"
             lines.append(f"  --budget {budget:7} {count}, {time} -> {result_file(what.name, budget)}")
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import AffineTransform, ComposeTransform, IndependentTransform, MultivariateNormal, Transform
 
 from odelab.datasets import Images, digits8
-from odelab.experiments.flow_training import Recipe, in_parts, nfe_of, precise, save_weights, train_flow
+from odelab.experiments.flow_training import Recipe, in_parts, nfe_of, precise, train_flow
 from odelab.experiments.registry import Context
 from odelab.experiments.results import Key
 from odelab.flows import CNF, NICE, Flow, bits_per_dim, dequantize, logit_transform
@@ -56,14 +56,17 @@ def to_line(train: Images) -> Transform:
 class Digits:
     """The digits as points y (n, 64) on the line, and the way back from nats there to bits per dimension.
 
+    Args:
+        rank, world: this process and how many there are, see `Epochs`.
+
     Attributes:
         validation, test, training: y (n, 64) of fixed noise; the last is part of the training images.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, rank: int = 0, world: int = 1) -> None:
         self.images, validation, test = split()
         self.transform = to_line(self.images)
-        self.epochs = Epochs(len(self.images), BATCH, seed)
+        self.epochs = Epochs(len(self.images), BATCH, seed, rank, world)
         self._offset: dict[str, float] = {}
         self.validation = self._on_line("validation", flat(validation, 1))
         self.test = self._on_line("test", flat(test, 2))
@@ -75,7 +78,7 @@ class Digits:
         return y
 
     def draw(self, step: int) -> Tensor:
-        """A batch of y (BATCH, 64), its noise from torch's global generator."""
+        """This process's part of a batch, y (BATCH / world, 64), its noise from torch's global generator."""
         return self.transform(dequantize(self.images.x.flatten(1)[self.epochs(step)], self.images.levels))
 
     def bits(self, nll: float, name: str) -> float:
@@ -111,14 +114,15 @@ def run_digits(key: Key, context: Context) -> dict[str, Any]:
     """One model of the digits."""
     if key["model"] == "gaussian":
         return gaussian_bits(*split())
-    digits = Digits(context.seed)
+    fabric = context.fabric()
+    digits = Digits(context.seed, fabric.global_rank, fabric.world_size)
     flow: Flow = digits_flow(context.seed)
     if key["model"] == "nice":
         torch.manual_seed(context.seed)
         flow = NICE(DIM, hidden=(128, 128), layers=4)
     history = train_flow(flow, digits.draw, digits.validation, RECIPES[context.budget], context)
     if isinstance(flow, CNF):
-        save_weights(flow.field, "ffjord_digits", context)
+        context.ship(flow.field, "ffjord_digits")
     judge = precise(flow.cpu())
     nll = {name: -in_parts(judge.log_prob, getattr(digits, name), 500).mean().item() for name in ("test", "training")}
     return {

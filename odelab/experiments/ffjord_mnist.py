@@ -37,8 +37,9 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     everything = mnist("train")
     train, held = everything.holdout(min(5000, len(everything) // 5))
     test, logit = mnist("test"), logit_transform(ALPHA)
-    device = context.fabric().device
-    pixels, epochs = train.x.flatten(1), Epochs(len(train), size["batch"], context.seed)
+    fabric = context.fabric()
+    device, pixels = fabric.device, train.x.flatten(1)
+    epochs = Epochs(len(train), size["batch"], context.seed, fabric.global_rank, fabric.world_size)
 
     def on_line(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return logit(dequantize(images, LEVELS, generator)).to(device)

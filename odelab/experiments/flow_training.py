@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from odelab.experiments.registry import Context
@@ -22,7 +21,8 @@ class Recipe:
     """How a flow is trained; frozen on validation data before the seeds are run.
 
     Attributes:
-        iterations, batch, lr: of Adam, with the rate in one cycle (a tenth of the run up, the rest down).
+        iterations, batch, lr: of Adam, with the rate in one cycle (a tenth of the run up, the rest down); batch over
+            all processes together.
         penalties: cost -> λ; the notes' scaling (24.27): sums over the dimensions, no ½, and the whole objective / d.
         every: iterations between validations.
     """
@@ -42,7 +42,8 @@ def train_flow(
     """Minimise (24.27) in place; keeps the weights of the best validation NLL, a continuous flow's by `PRECISE`.
 
     Args:
-        draw: iteration -> batch (batch, dim); random numbers come from torch's global generator.
+        draw: iteration -> this process's part of the batch, (batch / processes, dim); random numbers come from torch's
+            global generator.
         validation: (n, dim).
     """
     penalties = dict(recipe.penalties or {})
@@ -78,6 +79,7 @@ def train_flow(
         fabric=context.fabric(),
         seed=context.seed,
         progress=context.progress,
+        estimate=True,
     )
 
 
@@ -117,14 +119,6 @@ def measure_flow(flow: CNF, x: Tensor) -> dict[str, float]:
         "jacobian": costs["jacobian"].mean().item(),
         "straightness": straight.median().item(),
     }
-
-
-def save_weights(flow: nn.Module, name: str, context: Context) -> None:
-    """Put the weights where the lessons find them, in half precision; only those of seed 0 at full budget."""
-    if context.seed == 0 and context.budget == "full":
-        context.weights.mkdir(parents=True, exist_ok=True)
-        half = {key: value.half().contiguous() for key, value in flow.state_dict().items()}
-        save_file(half, context.weights / f"{name}.safetensors")
 
 
 def nfe_of(flow: CNF) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from odelab.datasets import Mocap, channels62
@@ -13,19 +13,26 @@ from odelab.datasets.mocap_channels import ROOT_START
 from odelab.datasets.series import FOLDERS
 from odelab.experiments.mocap_training import clock
 from odelab.latent import ODE2VAE
+from odelab.training.checkpoint import save_tensors
+from odelab.training.devices import first_process
 
 POSE = "mocap_pose.safetensors"
 
 
 def save_walker(model: ODE2VAE, data: Mocap, folder: Path, name: str) -> None:
-    """The weights, and beside them, once for all walkers, the training walks' mean frame (50,) and root (3,)."""
+    """The weights, and beside them, once for all walkers, the training walks' mean frame (50,) and root (3,).
+
+    Of several processes only the first writes.
+    """
+    if not first_process():
+        return
     model.save(folder / f"{name}.safetensors")
     if data.means is None:
         return
     rows = data.rows("train")
     start = torch.tensor(ROOT_START) if data.starts is None else data.starts[rows].nanmean(0)
-    mean = data.means[rows].mean(0).float().contiguous()
-    save_file({"mean": mean, "start": start.nan_to_num(0.0).float().contiguous()}, folder / POSE)
+    mean = data.means[rows].mean(0).float()
+    save_tensors(folder / POSE, {"mean": mean, "start": start.nan_to_num(0.0).float()})
 
 
 def load_walker(name: str = "mocap2_ode2vae-kl", folder: Path | None = None) -> tuple[ODE2VAE, Tensor, Tensor]:

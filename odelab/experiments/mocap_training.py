@@ -14,6 +14,7 @@ from odelab.datasets import Mocap
 from odelab.experiments.registry import Context
 from odelab.latent import ODE2VAE, FirstOrder, GaussianDecoder, SecondOrder, VectorEncoder
 from odelab.training import History, adam, cosine, fit
+from odelab.training.batches import share
 
 CHANNELS = 50
 STEPS_OF_ROOT = 3  # the first channels are steps from frame to frame: a slower walk has smaller ones
@@ -105,22 +106,27 @@ def train_walker(
     resume: bool = False,
     fabric: Fabric | None = None,
     progress: bool | str = False,
+    estimate: bool = False,
 ) -> History:
     """Train in place, and keep the iterate of least error on the validation walks.
 
     Args:
-        train, validation: (n, T, channels), no others are seen.
+        train, validation: (n, T, channels), no others are seen; several processes share the walks to train on.
         steps: see `played`.
         folder: of the checkpoint.
+        estimate: see `fit`.
 
     Raises:
-        ValueError, TrainingDiverged: see `fit`.
+        ValueError, TrainingDiverged: see `fit`; also when the walks do not divide among the processes.
     """
     n, frames = train.shape[:2]
+    rank, world = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
+    share(n, world)
+    own = train[rank::world]
 
     def draw(iteration: int) -> Tensor:
         length = min(recipe.longest, frames, int(recipe.first + recipe.growth * iteration))
-        return played(train, length, recipe.tempo, steps).to(next(model.parameters()).device)
+        return played(own, length, recipe.tempo, steps).to(next(model.parameters()).device)
 
     def loss(model: ODE2VAE, x: Tensor) -> Tensor:
         windows = max(1, round(n * frames / x.shape[1]))  # in the data, over which KL[q(W) ‖ p(W)] is shared out
@@ -146,6 +152,7 @@ def train_walker(
         fabric=fabric,
         seed=seed,
         progress=progress,
+        estimate=estimate,
     )
 
 
@@ -161,6 +168,7 @@ def train_as_asked(model: ODE2VAE, train: Tensor, validation: Tensor, recipe: Re
         resume=context.resume,
         fabric=context.fabric(),
         progress=context.progress,
+        estimate=True,
     )
     model.cpu()
     return history

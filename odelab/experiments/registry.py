@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
+from torch import nn
 
 from odelab.experiments.results import Key
+from odelab.training.checkpoint import save_tensors
+from odelab.training.devices import first_process
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class Context:
         folder: of this run alone, for its checkpoints; kept between sittings, removed when its row is written.
         weights: where a model the course ships may be put, as safetensors.
         resume: go on from what the folder holds.
-        device: as the user typed it; `fabric(precision)` makes the Fabric.
         progress: a label for the bar, or False.
+        fabric: makes the Fabric of the device that the user typed; takes a precision, "32-true" by default.
     """
 
     seed: int
@@ -33,6 +36,17 @@ class Context:
     resume: bool
     progress: str | bool
     fabric: Callable[..., Fabric]
+
+    @property
+    def ships(self) -> bool:
+        """Whether this process writes this run's weights: the first one, those of seed 0 at full budget."""
+        return (self.seed, self.budget) == (0, "full") and first_process()
+
+    def ship(self, model: nn.Module, name: str) -> None:
+        """Put the weights where the lessons find them, in half precision, if they are to be shipped."""
+        if self.ships:
+            half = {key: value.half() for key, value in model.state_dict().items()}
+            save_tensors(self.weights / f"{name}.safetensors", half)
 
 
 Run = Callable[[Key, Context], dict[str, Any]]
@@ -48,7 +62,9 @@ class Experiment:
         keys: budget -> the runs of one seed.
         run: does one of them and returns what it measured.
         seeds: budget -> seeds by default.
-        minutes: budget -> about how long all of it takes on one thread of a CPU; none where nobody has timed it.
+        minutes: budget -> about how long all of it takes on one thread of a CPU, where no rows are stored that would
+            tell; none where nobody has timed it.
+        alone: it runs on a CPU and in one process, whatever there is.
     """
 
     name: str
@@ -57,6 +73,7 @@ class Experiment:
     run: Run
     seeds: dict[str, tuple[int, ...]] = field(default_factory=lambda: {"lecture": (0,), "full": (0, 1, 2)})
     minutes: dict[str, float] = field(default_factory=dict)
+    alone: bool = False
 
 
 EXPERIMENTS: dict[str, str] = {

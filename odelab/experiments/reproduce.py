@@ -9,6 +9,7 @@ import os
 import platform
 import shlex
 import shutil
+import statistics
 import subprocess
 import time
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from tqdm.auto import tqdm
 
 from odelab.datasets.series import FOLDERS
 from odelab.experiments.registry import EXPERIMENTS, Context, Experiment
-from odelab.experiments.results import Key, Row, add_row, load_rows, result_file, run_name
-from odelab.training.devices import make_fabric, resolved
+from odelab.experiments.results import Key, Row, add_row, load_rows, result_file, run_name, stored
+from odelab.training.devices import first_process, make_fabric, resolved
 
 
 def experiment(name: str) -> Experiment:
@@ -40,13 +41,50 @@ def available() -> list[Experiment]:
     return [experiment(name) for name, module in EXPERIMENTS.items() if importlib.util.find_spec(module)]
 
 
-def commit() -> str:
-    """The checkout's commit, with + where files differ from it; "unknown" without git."""
+def minutes_of(what: Experiment, budget: str) -> float | None:
+    """About how long all of an experiment takes on one thread of a CPU, None where nothing tells.
+
+    From the stored rows: their processor time where it was measured, else their time; a key without rows takes as
+    long as the others on average. Where there are no rows, what the experiment says.
+    """
+    spent: dict[str, list[float]] = {}
+    for row in stored(what.name, budget):
+        if "thread" in row.device:
+            spent.setdefault(str(row.key), []).append((row.result.get("cpu_seconds") or 60 * row.minutes) / 60)
+    keys = [str(key) for key in what.keys(budget)]
+    known = [statistics.fmean(spent[key]) for key in keys if key in spent]
+    if not known:
+        return what.minutes.get(budget)
+    return len(what.seeds[budget]) * len(keys) * statistics.fmean(known)
+
+
+def commit(root: Path = FOLDERS[1].parent) -> str:
+    """The checkout's commit, with + where its code or its list of packages differs; "unknown" without git."""
+
+    def git(*say: str) -> str:
+        command = ["git", "-C", str(root), *say]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
     try:
-        say = ["git", "-C", str(FOLDERS[1].parent), "describe", "--always", "--exclude=*", "--dirty=+"]
-        return subprocess.run(say, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        changed = git("status", "--porcelain", "--", "odelab", "pyproject.toml", "constraints.txt")
+        return git("rev-parse", "--short", "HEAD") + "+" * bool(changed)
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def chosen_device(what: Experiment, device: str) -> str:
+    """The device that a text stands for, which is a CPU for an experiment that runs alone.
+
+    Raises:
+        ValueError: for a device that is not there, or one device or process too many for the experiment.
+    """
+    if not what.alone:
+        return resolved(device)
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise ValueError(f"{what.name} runs in one process; start it without torchrun")
+    if resolved("cpu" if device == "auto" else device).partition(":")[0] != "cpu":
+        raise ValueError(f"{what.name} runs on a CPU, not on {device}; leave --device away")
+    return "cpu"
 
 
 def device_name(device: str) -> str:
@@ -97,7 +135,7 @@ def reproduce(
     what = experiment(name)
     if budget not in ("lecture", "full"):
         raise ValueError(f"budget is {budget!r}; it can be 'lecture' or 'full'")
-    device, writes = resolved(device), os.environ.get("RANK", "0") == "0"
+    device, writes = chosen_device(what, device), first_process()
     seeds = tuple(dict.fromkeys(what.seeds[budget] if seeds is None else seeds))
     keys = [key for key in what.keys(budget) if matches(key, only)]
     if not keys:
@@ -111,6 +149,8 @@ def reproduce(
         raise ValueError(f"{path} has {there} of these runs; --resume keeps them, --again does them anew")
     ours = path == result_file(name, budget) and path.is_absolute()  # relative where there is no checkout
     source = commit()  # of the code that runs, which files changed later do not change
+    fabric = make_fabric(device)
+    fabric.barrier()  # no row is written before all processes have read which are missing
     scratch = (FOLDERS[1].parent / "build" if ours else path.parent) / "runs"
     for number, (key, seed) in enumerate(todo, 1):
         label = f"{name} {number}/{len(todo)} {run_name(key, seed)}"
@@ -118,7 +158,8 @@ def reproduce(
         folder = scratch / name / budget / run_name(key, seed)
         if writes and folder.exists() and not resume:
             shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        if writes:
+            folder.mkdir(parents=True, exist_ok=True)
         start, before = time.perf_counter(), _minutes(folder)
         minutes = before
         try:
@@ -126,7 +167,8 @@ def reproduce(
         finally:
             minutes += (time.perf_counter() - start) / 60
             if writes:
-                (folder / "minutes").write_text(f"{minutes}")
+                _note(folder, minutes)
+        fabric.barrier()  # no folder is removed before all have read what they need
         if not writes:
             continue
         command = f"python -m odelab reproduce {name} --budget {budget} --seeds {seed}"
@@ -134,8 +176,20 @@ def reproduce(
         when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
         row = Row(key, seed, budget, measured, round(minutes, 2), command, source, device_name(device), when)
         add_row(path, name, row)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # gone already where the run left nothing in it
     return path
+
+
+def _note(folder: Path, minutes: float) -> None:
+    """Note how long a run has taken, if there is anything to go on from; else leave no folder behind."""
+    if any(folder.iterdir()):
+        (folder / "minutes").write_text(f"{minutes}")
+        return
+    for empty in (folder, *folder.parents[:3]):  # of this run, its budget, the experiment, all runs
+        try:
+            empty.rmdir()
+        except OSError:  # others are at work there
+            return
 
 
 def _minutes(folder: Path) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,14 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from odelab.datasets import Sequences
 from odelab.experiments.registry import Context
 from odelab.experiments.video_rnn import RNNVAE
 from odelab.latent import ODE2VAE, BernoulliDecoder, FirstOrder, ImageEncoder, SecondOrder
 from odelab.latent.storage import save_module
-from odelab.nets.memory import saved_for_backward
 from odelab.training import Epochs, History, adam, fit, one_cycle
 from odelab.training.devices import make_fabric, resolved
 
@@ -107,13 +104,16 @@ def train_video(
     recipe: Recipe,
     context: Context,
 ) -> tuple[History, dict[str, float]]:
-    """Train in place; keeps the weights of the best validation. Also what an iteration costs, printed at the start.
+    """Train in place; keeps the weights of the best validation. Also what an iteration costs, with all frames.
+
+    On a GPU in mixed precision: bfloat16 where autocast takes it to be safe, and weights, sums and validation in
+    float32; on a CPU in float32 throughout.
 
     Args:
         data: on the device.
         validate: model -> "loss", the error that counts, and others.
     """
-    fabric = context.fabric()
+    fabric = context.fabric("bf16-mixed" if data.x.is_cuda else "32-true")
     indices = Epochs(len(data), recipe.batch, context.seed, fabric.global_rank, fabric.world_size)
     loss, longest = objective(name, recipe, len(data)), data.x.shape[1]
     data = prefix(data, longest)  # without what only a test may see
@@ -121,13 +121,6 @@ def train_video(
     def batches(step: int) -> Sequences:
         return prefix(data[indices(step).to(data.x.device)], length(step / recipe.iterations, recipe, longest))
 
-    cost = iteration_cost(model.to(fabric.device), loss, data[indices(0).to(data.x.device)])
-    if context.progress and fabric.global_rank == 0:
-        tqdm.write(
-            f"  {len(data)} sequences of {longest} frames {tuple(data.x.shape[2:])}, {recipe.batch} a batch; an "
-            f"iteration holds {cost['megabytes']:.2g} MB and takes {cost['milliseconds']:.0f} ms: {recipe.iterations} "
-            f"in about {cost['milliseconds'] * recipe.iterations / 60_000:.1f} minutes"
-        )
     history = fit(
         model,
         loss,
@@ -143,8 +136,9 @@ def train_video(
         fabric=fabric,
         seed=context.seed,
         progress=context.progress,
+        estimate=True,
     )
-    return history, cost
+    return history, history.cost
 
 
 @contextmanager
@@ -165,22 +159,6 @@ def prefix(data: Sequences, frames: int) -> Sequences:
     """The first frames of every sequence."""
     times = data.times[..., :frames]
     return Sequences(data.x[:, :frames], times, data.mask[:, :frames], data.source, data.complete)
-
-
-def iteration_cost(model: nn.Module, loss: Callable[[Any, Any], Tensor], batch: Sequences) -> dict[str, float]:
-    """Memory that autograd keeps, in MB, and milliseconds of processor time (GPU: wall time) for one iteration."""
-    trial = copy.deepcopy(model).train()
-    there = (*trial.parameters(), batch.x)
-    with torch.random.fork_rng(devices=[batch.x.device] if batch.x.is_cuda else []):
-        saved = saved_for_backward(lambda x: loss(trial, batch), batch.x, there)
-        clock = time.perf_counter if batch.x.is_cuda else time.process_time
-        for _ in range(2):  # the first one sets things up
-            start = clock()
-            loss(trial, batch).backward()
-            if batch.x.is_cuda:
-                torch.cuda.synchronize()
-            seconds = clock() - start
-    return {"megabytes": round(saved / 1e6, 1), "milliseconds": round(1000 * seconds, 1)}
 
 
 def frame_errors(guess: Tensor, truth: Tensor) -> Tensor:
@@ -214,6 +192,5 @@ def average(errors: dict[str, Tensor], where: Tensor) -> dict[str, float]:
 
 def keep_weights(model: ODE2VAE | RNNVAE, name: str, context: Context) -> None:
     """Put the model where the lessons find it, in half precision; only that of seed 0 at full budget."""
-    if context.seed == 0 and context.budget == "full" and context.fabric().global_rank == 0:
-        context.weights.mkdir(parents=True, exist_ok=True)
+    if context.ships:
         save_module(context.weights / f"{name}.safetensors", copy.deepcopy(model).cpu().half())

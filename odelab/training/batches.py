@@ -14,6 +14,17 @@ def seed_of(*parts: int | str) -> int:
     return int.from_bytes(digest, "big")
 
 
+def share(batch: int, world: int) -> int:
+    """Samples of each process, of a batch that ``world`` processes have together.
+
+    Raises:
+        ValueError: when the batch does not divide among them.
+    """
+    if batch % world:
+        raise ValueError(f"batch = {batch} does not divide among {world} processes; start as many as divide it")
+    return batch // world
+
+
 class Epochs:
     """Shuffled passes over n samples: ``epochs(step)`` are the indices of that step's batch, (batch,), int64.
 
@@ -31,8 +42,7 @@ class Epochs:
     def __init__(self, n: int, batch: int, seed: int = 0, rank: int = 0, world: int = 1) -> None:
         if not 0 < batch <= n:
             raise ValueError(f"batch = {batch} does not fit {n} samples")
-        if batch % world:
-            raise ValueError(f"batch = {batch} does not divide among {world} processes")
+        share(batch, world)
         if not 0 <= rank < world:
             raise ValueError(f"rank = {rank} of {world} processes: they are numbered from 0")
         self.n, self.batch, self.seed, self.rank, self.world = n, batch, seed, rank, world

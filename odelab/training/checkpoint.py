@@ -46,19 +46,24 @@ def unflatten(tree: Any, tensors: dict[str, Tensor]) -> Any:
     return content
 
 
-def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
-    """Write nested dicts and lists of tensors and plain values; the old file stays until the new one is complete."""
+def save_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> None:
+    """Write a safetensors file, its folder if need be; the old file stays until the new one is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors: dict[str, Tensor] = {}
-    tree = flatten(state, "run", tensors)
-    owned = {name: tensor.clone() for name, tensor in tensors.items()}  # safetensors refuses shared memory
+    owned = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}  # it refuses shared memory
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        save_file(owned, part, {"odelab": json.dumps(tree)})
+        save_file(owned, part, header)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
+    """Write nested dicts and lists of tensors and plain values; the old file stays until the new one is complete."""
+    tensors: dict[str, Tensor] = {}
+    tree = flatten(state, "run", tensors)
+    save_tensors(path, tensors, {"odelab": json.dumps(tree)})
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:

@@ -26,6 +26,11 @@ def resolved(device: str) -> str:
     return device
 
 
+def first_process() -> bool:
+    """Whether this is the process that writes: the only one, or the first of those that torchrun has started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def make_fabric(device: str = "auto", precision: str = "32-true") -> Fabric:
     """A launched Fabric for "cpu", "cuda", "cuda:1", "mps" or "auto" (a GPU where there is one).
 

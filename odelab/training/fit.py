@@ -15,12 +15,20 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from odelab.training.batches import seed_of
+from odelab.training.cost import forecast, iteration_cost
 from odelab.training.interrupt import Interruptible
 from odelab.training.run import History, Run
 from odelab.training.schedules import Schedule, constant
 
 Loss = Callable[[Any, Any], Tensor]  # (model, batch) -> 0-d tensor
 Optimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+
+class _Sealed:
+    """A batch that Fabric does not look into: in mixed precision it refuses frozen dataclasses."""
+
+    def __init__(self, batch: Any) -> None:
+        self.batch = batch
 
 
 class _Objective(nn.Module):
@@ -30,8 +38,8 @@ class _Objective(nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
 
-    def forward(self, batch: Any) -> Tensor:
-        return self.loss(self.model, batch)
+    def forward(self, sealed: _Sealed) -> Tensor:
+        return self.loss(self.model, sealed.batch)
 
 
 def adam(lr: float = 1e-3, **settings: Any) -> Optimizer:
@@ -58,6 +66,7 @@ def fit(
     fabric: Fabric | None = None,
     seed: int = 0,
     progress: bool | str = True,
+    estimate: bool = False,
 ) -> History:
     """Train ``model`` in place.
 
@@ -79,6 +88,8 @@ def fit(
         resume: go on from that file, if it is there.
         fabric: device, precision and processes; by default the CPU in float32.
         progress: show a bar; a text is its label.
+        estimate: measure beforehand, on a copy, what the last iteration costs (`History.cost`), for growing batches
+            the dearest; with ``progress`` a line tells batch, memory and time.
 
     Raises:
         TrainingDiverged: when the loss is not finite.
@@ -102,6 +113,8 @@ def fit(
     fabric.barrier()  # nobody saves before all have read
     history = run.history
     rates = run.rates = run.rates or [group["lr"] for group in raw.param_groups]
+    if estimate and (history.step < steps or not history.cost):
+        _estimate(fabric, model, loss, batches, steps, history, bool(progress))
     bar = tqdm(
         total=steps,
         initial=history.step,
@@ -118,7 +131,7 @@ def fit(
             for group, rate in zip(raw.param_groups, rates, strict=True):
                 group["lr"] = rate * schedule(step / steps)
             model.train()
-            value = objective(batches(step))
+            value = objective(_Sealed(batches(step)))
             number, asked = _together(fabric, value, interrupt.asked)
             if not math.isfinite(number):
                 raise run.diverged(f"the loss is {number} at", step)
@@ -152,7 +165,29 @@ def fit(
                 )
                 raise KeyboardInterrupt(f"stopped after step {history.step}; {how}")
     run.leave(keep)
+    fabric.barrier()  # the checkpoint is there for all
     return history
+
+
+def _estimate(
+    fabric: Fabric,
+    model: nn.Module,
+    loss: Loss,
+    batches: Callable[[int], Any],
+    steps: int,
+    history: History,
+    progress: bool,
+) -> None:
+    """Fill in ``history.cost`` and say it. Every step draws from a seed of its own: what is drawn here shifts none."""
+
+    def as_trained(model: nn.Module, batch: Any) -> Tensor:
+        with fabric.autocast():
+            return loss(model, batch)
+
+    last = batches(steps - 1)
+    history.cost = iteration_cost(model, as_trained, last)
+    if progress and fabric.global_rank == 0:
+        tqdm.write(forecast(history.cost, last, steps, fabric.world_size))
 
 
 def _together(fabric: Fabric, loss: Tensor, asked: bool) -> tuple[float, bool]:

@@ -34,6 +34,7 @@ class History:
         seconds, cpu_seconds: wall time and processor time, those of earlier sittings included.
         validation_cpu: `cpu_seconds` at each validation.
         stopped: "finished", or "early stop".
+        cost: of an iteration, see `iteration_cost`; empty where `fit` was not asked for it.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -44,6 +45,7 @@ class History:
     cpu_seconds: float = 0.0
     validation_cpu: list[float] = field(default_factory=list)
     stopped: str = "finished"
+    cost: dict[str, float] = field(default_factory=dict)
 
 
 class Run:

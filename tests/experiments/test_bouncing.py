@@ -25,7 +25,15 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(bouncing, "DRAWS", 2)
 
     def context(budget="lecture", seed=0, resume=False):
-        return Context(seed, budget, tmp_path, tmp_path / "weights", resume, False, lambda: make_fabric("cpu"))
+        return Context(
+            seed,
+            budget,
+            tmp_path,
+            tmp_path / "weights",
+            resume,
+            False,
+            lambda precision="32-true": make_fabric("cpu", precision),
+        )
 
     yield context
     torch.set_num_threads(threads)

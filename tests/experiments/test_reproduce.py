@@ -2,14 +2,17 @@
 
 import json
 import shlex
+import shutil
 import signal
+import subprocess
 import time
 
 import pytest
 
 from odelab.__main__ import parser
-from odelab.experiments.reproduce import available, experiment, matches, reproduce
-from odelab.experiments.results import load_rows
+from odelab.experiments import reproduce as module
+from odelab.experiments.reproduce import available, commit, experiment, matches, minutes_of, reproduce
+from odelab.experiments.results import Row, load_rows
 from odelab.training import BrokenCheckpoint, TrainingDiverged
 
 
@@ -151,6 +154,64 @@ def test_a_result_that_is_nan_is_not_written_and_not_lost(fake, monkeypatch):
     fake.on_step = lambda *_: pytest.fail("trained again")
     rows = go(fake, seeds=[0], only=["line=up hill"], resume=True)
     assert rows[0].result["steps"] == 6
+
+
+def test_a_run_that_is_refused_leaves_no_folder_and_one_that_was_cut_off_keeps_its_own(fake):
+    fake.on_step = interrupt_in("up hill", 0, 3)
+    with pytest.raises(KeyboardInterrupt):
+        go(fake, seeds=[0])
+    kept = sorted((fake.path.parent / "runs").rglob("*"))
+
+    def refuse(key, seed, step):
+        raise ValueError("no data")
+
+    fake.on_step = refuse
+    with pytest.raises(ValueError, match="no data"):
+        go(fake, seeds=[0], only=["line=down/hill"])
+    assert sorted((fake.path.parent / "runs").rglob("*")) == kept
+    shutil.rmtree(fake.path.parent)
+    with pytest.raises(ValueError, match="no data"):
+        go(fake, seeds=[0])
+    assert not list(fake.path.parent.rglob("*"))
+
+
+def test_minutes_are_those_of_stored_rows(fake, monkeypatch):
+    what, (up, down) = experiment("fake"), fake.KEYS
+
+    def row(key, seed, minutes, result, device="a processor, 1 thread"):
+        return Row(key, seed, "full", result, minutes, "", "", device, "")
+
+    rows = [row(up, 0, 9.0, {"cpu_seconds": 60.0}), row(up, 1, 9.0, {"cpu_seconds": 180.0})]
+    monkeypatch.setattr(module, "stored", lambda name, budget: rows if budget == "full" else [])
+    assert minutes_of(what, "full") == pytest.approx(2 * (2 + 2))  # two seeds; the other key as long as this one
+    rows.append(row(down, 0, 5.0, {}))
+    assert minutes_of(what, "full") == pytest.approx(2 * (2 + 5))
+    rows.append(row(down, 1, 0.1, {}, "a GPU"))
+    assert minutes_of(what, "full") == pytest.approx(2 * (2 + 5))
+    rows[:] = [row({"line": "of old"}, 0, 1.0, {})]
+    assert minutes_of(what, "full") == what.minutes["full"] == minutes_of(what, "lecture")
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="no git")
+def test_a_commit_is_marked_where_its_code_has_changed(tmp_path):
+    def git(*say):
+        who = ("-c", "user.name=x", "-c", "user.email=x@x", "-c", "commit.gpgsign=false")
+        command = ["git", "-C", tmp_path, *who, *say]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    for name in ("odelab/code.py", "pyproject.toml", "data/results/rows.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    assert commit(tmp_path / "odelab" / "none") == "unknown"
+    git("init", "-q"), git("add", "."), git("commit", "-qm", "first")
+    clean = git("rev-parse", "--short", "HEAD")
+    (tmp_path / "data/results/rows.json").write_text("2")
+    assert commit(tmp_path) == clean
+    for name in ("odelab/code.py", "pyproject.toml", "odelab/new.py"):
+        (tmp_path / name).write_text("2")
+        assert commit(tmp_path) == clean + "+"
+        git("stash", "-qu", "--", name)
+    assert commit(tmp_path) == clean
 
 
 def test_a_broken_checkpoint_says_which_file_to_delete(fake):

@@ -37,7 +37,15 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(rotating, "DRAWS", 2)
 
     def context(resume=False, budget="lecture"):
-        return Context(0, budget, tmp_path, tmp_path / "weights", resume, False, lambda: make_fabric("cpu"))
+        return Context(
+            0,
+            budget,
+            tmp_path,
+            tmp_path / "weights",
+            resume,
+            False,
+            lambda precision="32-true": make_fabric("cpu", precision),
+        )
 
     yield context
     torch.set_num_threads(threads)

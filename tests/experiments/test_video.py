@@ -1,21 +1,25 @@
 """Models of video, what is minimised, how their errors are defined, and the recurrent baseline."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from odelab.datasets import Sequences
+from odelab.experiments.registry import Context
 from odelab.experiments.video import (
     MODELS,
     Recipe,
     average,
     forecast_errors,
     frame_errors,
-    iteration_cost,
     length,
     objective,
     prefix,
+    train_video,
     video_model,
 )
+from odelab.training.devices import make_fabric
 
 TINY = Recipe(q=3, hidden=8, filters=2, frames=2, iterations=10, batch=4, lr=1e-3, latent=0.2, gamma=0.3)
 
@@ -108,16 +112,37 @@ def test_a_prefix_knows_nothing_of_later_frames(data):
     assert torch.equal(part.mask, data.mask[:, :4])
 
 
-def test_the_estimate_leaves_model_and_chance_alone(data):
-    model = video_model("ode2vae", 14, TINY).train()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    torch.manual_seed(1)
-    expected = torch.rand(3)
-    torch.manual_seed(1)
-    cost = iteration_cost(model, objective("ode2vae", TINY, 4), data)
-    assert cost["megabytes"] > 0 and cost["milliseconds"] > 0 and torch.equal(torch.rand(3), expected)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert all(parameter.grad is None for parameter in model.parameters())
+@pytest.mark.parametrize("given", ["32-true", "bf16-mixed"])
+def test_precision_and_cost_of_a_run(given, data, tmp_path):
+    """A CPU is asked for float32; batches go through a run in mixed precision, too."""
+    asked = []
+
+    def fabric(precision):
+        asked.append(precision)
+        return make_fabric("cpu", given)
+
+    context = Context(0, "lecture", tmp_path, tmp_path, False, False, fabric)
+    model, recipe = video_model("order-1", 14, TINY), replace(TINY, iterations=2)
+    history, cost = train_video("order-1", model, data, lambda model: {"loss": 0.0}, recipe, context)
+    assert asked == ["32-true"] and cost == history.cost and cost["megabytes"] > 0
+    assert len(history.loss) == 2 and all(p.dtype == torch.float32 for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_mixed_precision_is_near_float32(name, data):
+    """What a GPU trains in: value and gradient are finite and near those of float32, the weights' stay float32."""
+    model, loss = video_model(name, 14, TINY).train(), objective(name, TINY, 4)
+    values, gradients = [], []
+    for mixed in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            value = loss(model, data)
+        gradient = torch.autograd.grad(value, list(model.parameters()), allow_unused=True)
+        gradients.append(torch.cat([g.flatten() for g in gradient if g is not None]))
+        values.append(value.item())
+    assert gradients[1].dtype == torch.float32
+    assert values[1] == pytest.approx(values[0], rel=0.01)
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.98
 
 
 def test_recurrent_states_by_hand(data):

@@ -11,6 +11,12 @@ import pytest
 import torch
 from two_processes import train
 
+from odelab.experiments.results import load_rows
+
+needs_gloo = pytest.mark.skipif(
+    not torch.distributed.is_available() or not torch.distributed.is_gloo_available(), reason="no gloo"
+)
+
 
 def free_port() -> int:
     try:
@@ -21,20 +27,45 @@ def free_port() -> int:
         pytest.skip(f"no port can be opened here: {error}")
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not torch.distributed.is_available() or not torch.distributed.is_gloo_available(), reason="no gloo")
-def test_two_processes_train_the_model_of_one(tmp_path):
-    single, both = tmp_path / "single", tmp_path / "both"
-    single.mkdir(), both.mkdir()
-    train(single)
-    script = Path(__file__).with_name("two_processes.py")
+def in_two(script: str, folder: Path) -> None:
+    """Run a script of this folder in two processes."""
     where = ["--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={free_port()}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-m", "torch.distributed.run", *where, str(script), str(both)]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        *where,
+        str(Path(__file__).with_name(script)),
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
     if "Address already in use" in done.stderr or "Operation not permitted" in done.stderr:
         pytest.skip("torchrun cannot open ports here")
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+@needs_gloo
+def test_two_processes_do_one_run_of_an_experiment(tmp_path):
+    in_two("two_runs.py", tmp_path)
+    rows = load_rows(tmp_path / "results" / "latent_spirals.json")
+    assert [row.key["model"] for row in rows] == ["latent-ode", "rnn"]
+    assert "--seeds 0" in rows[0].command and len(rows[0].result["losses"]) == 2
+    files = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
+    assert files == ["latent_spirals_latent-ode_30.safetensors", "latent_spirals_rnn_30.safetensors"]
+    assert not list(tmp_path.rglob("run*.safetensors"))
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert len(set(first) & set(second)) == 0 and len(first) == len(second) == 10
+
+
+@pytest.mark.slow
+@needs_gloo
+def test_two_processes_train_the_model_of_one(tmp_path):
+    single, both = tmp_path / "single", tmp_path / "both"
+    single.mkdir(), both.mkdir()
+    train(single)
+    in_two("two_processes.py", both)
 
     alone = json.loads((single / "0.json").read_text())
     first, second = (json.loads((both / f"{rank}.json").read_text()) for rank in range(2))

@@ -1,0 +1,27 @@
+"""Under torchrun: two runs of the spirals in small, and which windows each process was given in the first batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from odelab.datasets import Spirals
+from odelab.experiments import latent_spirals
+from odelab.experiments.reproduce import reproduce
+from odelab.training import fit
+
+if __name__ == "__main__":
+    folder, rank = Path(sys.argv[1]), os.environ["RANK"]
+    latent_spirals.RECIPES["full"] = latent_spirals.Recipe(3, batch=20, windows=40, test=4, starts=2)
+
+    def noted(model: Any, loss: Any, batches: Any, **settings: Any) -> Any:
+        first: Spirals = batches(0)
+        (folder / f"{rank}.json").write_text(json.dumps(first.x.sum((1, 2)).tolist()))
+        return fit(model, loss, batches, **settings)
+
+    latent_spirals.fit = noted
+    only, out = ["kept=30", "model=latent-ode,rnn"], folder / "results" / "latent_spirals.json"
+    reproduce("latent-spirals", budget="full", seeds=[0], device="cpu", only=only, out=out, progress=False)
