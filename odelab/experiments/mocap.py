@@ -120,6 +120,5 @@ EXPERIMENTS = {
         keys=keys,
         run=run,
         seeds={"lecture": (0,), "full": (0, 1, 2, 3, 4)},
-        minutes={"full": 70},
     ),
 }
