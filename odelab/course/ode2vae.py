@@ -59,7 +59,7 @@ def trace_over_velocity(answer: Callable[..., Any]) -> None:
     wrong = {
         "this is the trace over the positions: differentiate by v": 0.7 * by_s.diagonal(dim1=-2, dim2=-1).sum(-1),
         "the sum of all entries of ∂f/∂v: only ∂f_i/∂v_i, i by i, make a trace": 0.7 * by_v.sum((-2, -1)),
-        "minus belongs to (15); the trace itself is asked for": -exact,
+        "minus belongs to (9.13); the trace itself is asked for": -exact,
         "one number for each state, not for all together": exact.sum(),
         "one number for each state, not their mean": exact.mean(),
         "a determinant measures a finite map; a rate is a trace": torch.linalg.det(0.7 * by_v),

@@ -18,7 +18,9 @@ NAMES = {
     "deterministic": "second order, ordinary network",
     "order-1": "order 1, as many numbers as (s, v)",
     "order-1-position": "order 1, position only",
-    "training mean": "the training mean, for comparison",
+    "ode2vae-kl-refitted": "ODE²VAE-KL, trained on the 3 validation walks too",
+    "order-1-refitted": "order 1, as many numbers, trained on them too",
+    "training mean": "each walk's own mean pose, for comparison",
     "last frame": "the last frame seen, for comparison",
 }
 READINGS = {  # other tests and readings of the same ODE²VAE: (test, reading)

@@ -26,6 +26,7 @@ NAMES = {
     "order-1-position": "order 1, position only",
     "deterministic": "ODE²VAE, one function",
     "rnn-vae": "convolutional RNN-VAE",
+    "training mean": "each walk's own mean pose",
 }
 
 

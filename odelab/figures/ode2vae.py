@@ -146,10 +146,13 @@ def budget(columns: Mapping[str, Mapping[str, float]], level: float, fig: Figure
         level: log p(X).
     """
     fig = new_figure(fig, (9.6, 3.9))
-    for ax, (name, terms) in zip(fig.subplots(1, len(columns), sharey=True), columns.items(), strict=True):
+    axes = fig.subplots(1, len(columns), sharex=True, sharey=True)
+    for ax, (name, terms) in zip(axes, columns.items(), strict=True):
         _staircase(ax, terms)
-        ax.axvline(level, color=COLORS["black"], linestyle="--", linewidth=1.4)
+        ax.axvline(level, color=COLORS["black"], linestyle="--", linewidth=1.4, label="log p(X)", zorder=0)
+        ax.margins(x=0.18)
         ax.set(title=f"{name}: {sum(terms.values()):.2f} nats", xlabel="nats, added up from the top")
+    axes[-1].legend(loc="lower left")
     return describe(
         fig,
         "Staircases of terms added up from the top. "
@@ -162,11 +165,15 @@ def _staircase(ax: Axes, terms: Mapping[str, float]) -> None:
     ends = np.cumsum([0.0, *terms.values()])
     for k, (begin, end) in enumerate(itertools.pairwise(ends)):
         loses = end < begin
+        ax.annotate(
+            f"{end - begin:+.1f}", (min(begin, end), k), (-9, 0), textcoords="offset points", ha="right", va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
         ax.barh(
             k, end - begin, left=begin, height=0.62, color=COLORS["orange" if loses else "sky"],
             hatch="//" if loses else None, edgecolor="white",
         )  # fmt: skip
     ax.plot(np.repeat(ends[1:], 2)[:-1], np.repeat(np.arange(len(terms)), 2)[1:], linestyle=DASHES[3], color="#8C8C8C")
-    ax.plot(ends[-1], len(terms) - 1, "D", color=COLORS["blue"], markersize=8)
+    ax.plot(ends[-1], len(terms) - 1, "D", color=COLORS["blue"], markersize=8, label="their sum")
     ax.set_yticks(range(len(terms)), list(terms))
     ax.set_ylim(len(terms) - 0.5, -0.5)

@@ -77,9 +77,13 @@ def on_the_ground(joints: ArrayLike) -> np.ndarray:
 
 
 def project(joints: ArrayLike) -> np.ndarray:
-    """Where joints (…, J, 3) in metres appear on the page, (…, J, 2)."""
+    """Where joints (…, J, 3) in metres appear on the page, (…, J, 2).
+
+    Aside counts from the root (joint 0): a walker that drifts off the line must not leave the ground on the page.
+    """
     x = np.asarray(joints, float)
-    return np.stack([x[..., FORWARDS] - OBLIQUE * x[..., ASIDE], x[..., UP] - 0.4 * OBLIQUE * x[..., ASIDE]], -1)
+    aside = OBLIQUE * (x[..., ASIDE] - x[..., :1, ASIDE])
+    return np.stack([x[..., FORWARDS] - aside, x[..., UP] - 0.4 * aside], -1)
 
 
 def paler(color: str, share: float) -> tuple[float, ...]:
@@ -131,8 +135,9 @@ def _lines(ax: Axes, color: tuple[float, ...], widths: Sequence[float], zorder: 
 
 def ground(ax: Axes, left: float, right: float, height: float = 1.95) -> None:
     """A panel to walk in: metres along a line, nothing else."""
-    ax.set(xlim=(left, right), ylim=(-0.06, height), aspect="equal", yticks=[], xlabel="metres")
+    ax.set(xlim=(left, right), ylim=(-0.06, height), aspect="equal", yticks=[])
     ax.axhline(0, color=COLORS["grey"], linestyle="-", linewidth=1)
     ax.grid(visible=False)
     ax.spines["left"].set_visible(False)
-    ax.set_xticks(np.arange(np.ceil(left), right + 1e-9))
+    ax.set_xticks(np.arange(np.ceil(left), right + 1e-9) + 0.0)  # no "−0 m"
+    ax.xaxis.set_major_formatter("{x:.0f} m")

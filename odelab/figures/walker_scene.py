@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from odelab.figures.style import COLORS, describe, new_figure
-from odelab.figures.walker import Body, Ghosts, Walker, ground, project
+from odelab.figures.walker import FORWARDS, Body, Ghosts, Walker, ground
 
 FPS = 120  # frames a second in the recordings
 
@@ -76,11 +76,9 @@ class Player:
         """One scene at one frame; `move` takes the figure to others."""
         scene, fig = self.scenes[which], new_figure(fig, (9.6, 4.6))
         stage, panel = fig.subplots(2, 1, height_ratios=(5, 3))
-        along = np.concatenate(
-            [project(walk[:, 0])[:, 0] for each in self.scenes for walk in (*each.draws, *each.solid)]
-        )
+        along = np.concatenate([walk[:, 0, FORWARDS] for each in self.scenes for walk in (*each.draws, *each.solid)])
         ground(stage, along.min() - 0.75, along.max() + 0.75)
-        stage.set(xlabel="", title=scene.title())
+        stage.set_title(scene.title())
         real = scene.truth is not None
         self._ghosts = Ghosts(stage, scene.body, "blue") if real else None
         solid = [("vermillion", 5.0)] if real else [("blue", 3.0 + k) for k in range(len(scene.draws))]

@@ -39,6 +39,11 @@ class Outcome:
     weights_std: float
     noise: float
 
+    @property
+    def widths(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Error, spread, and spread with the noise that the error has in it, (T,) each."""
+        return self.error, self.spread, np.hypot(self.spread, self.noise)
+
 
 def outcome(model: ODE2VAE, data: Mocap, draws: int = DRAWS) -> Outcome:
     """What a model says of the test walks, from their first frames alone."""
@@ -71,7 +76,7 @@ def shares(rows: Sequence[Any], unit: float) -> dict[Pair, str]:
 
 
 def penalty_explorer(models: Mapping[Pair, ODE2VAE], data: Mocap, rows: Sequence[Any] = ()) -> Explorable:
-    """Sliders for β, γ and the walk: the fan of one knee, and error beside spread over all test walks.
+    """Sliders for β, γ and the walk: the fan of one knee; error, spread and noise over all test walks.
 
     Args:
         models: (β in units of |q| / |W|, γ) -> a trained walker; each β with each γ.
@@ -87,15 +92,15 @@ def penalty_explorer(models: Mapping[Pair, ODE2VAE], data: Mocap, rows: Sequence
     found = {pair: outcome(model, data) for pair, model in models.items()}
     truth = (data.test.x[..., KNEE] + levels(data)[:, None, KNEE]).numpy()
     weighed = shares(rows, next(iter(models.values())).beta)
-    top = 1.1 * max(max(each.error.max(), each.spread.max()) for each in found.values())
+    top = 1.4 * max(width.max() for each in found.values() for width in each.widths)
 
     def draw(fig: Figure, beta: float, gamma: float, walk: int) -> None:
         it = found[beta, gamma]
-        figures.penalties(it.fans[walk - 1], truth[walk - 1], it.error, it.spread, top, fig)
+        figures.penalties(it.fans[walk - 1], truth[walk - 1], it.widths, top, fig)
 
     def update(fig: Figure, beta: float, gamma: float, walk: int) -> None:
         it = found[beta, gamma]
-        figures.update_penalties(fig, it.fans[walk - 1], truth[walk - 1], it.error, it.spread)
+        figures.update_penalties(fig, it.fans[walk - 1], truth[walk - 1], it.widths)
 
     def readout(beta: float, gamma: float, walk: int) -> str:
         it = found[beta, gamma]
@@ -116,5 +121,5 @@ def penalty_explorer(models: Mapping[Pair, ODE2VAE], data: Mocap, rows: Sequence
         ),
         "walk": widgets.IntSlider(1, min=1, max=len(data.test), description="test walk"),
     }
-    alt = "The fan of a knee angle around a recording, and error and spread against time, for a choice of β and γ."
+    alt = "The fan of a knee angle around a recording, and error, spread and noise against time, by β and γ."
     return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(8.4, 3.4))

@@ -38,7 +38,7 @@ def test_mocap2_has_both_iterates_and_the_papers_number_only_for_its_own_centrin
     several = [f"{value:.2f} ± 0.00" for value in (6.0, 6.5, 7.0, 8.0, 5.0)]
     assert lines["ODE²VAE-KL"] == [*several, "2", "8.09 ± 1.95"]
     assert lines["ODE²VAE-KL, trained on walks centred by the training mean"][3:] == ["", "5.00", "1", ""]
-    assert lines["training mean"] == ["33.00", "", "", "", "", "", ""]
+    assert lines["each walk's own mean pose"] == ["33.00", "", "", "", "", "", ""]
     assert lines["NPODE"] == ["", "", "", "", "", "", "22.96"]
 
 

@@ -83,7 +83,10 @@ def test_a_body_knows_left_from_right_and_stands_on_the_ground() -> None:
     joints = on_the_ground(skeleton.joints(synthetic_walks(1, 20)[0]))
     assert joints[..., UP].min(-1) == pytest.approx(np.full(20, 0.02), abs=1e-6)
     page = project(joints)
-    np.testing.assert_allclose(page[..., 0], joints[..., FORWARDS] - OBLIQUE * joints[..., ASIDE])
+    aside = joints[..., ASIDE] - joints[..., :1, ASIDE]
+    np.testing.assert_allclose(page[..., 0], joints[..., FORWARDS] - OBLIQUE * aside)
+    joints[..., ASIDE] += 3.0
+    np.testing.assert_allclose(project(joints), page, err_msg="who drifts aside must not leave the ground")
     with pytest.raises(ValueError, match="ends in joint"):
         Body(skeleton.names[:5], skeleton.bones)
 
@@ -125,6 +128,8 @@ def test_penalties_plot_error_and_spread(beta: float, walk: int, data: Mocap, mo
     error = ((forecast.mean - x) ** 2).mean((0, 2)).sqrt()
     np.testing.assert_allclose(right.lines[0].get_ydata(), error, rtol=1e-4)
     np.testing.assert_allclose(right.lines[1].get_ydata() ** 2, forecast.draws.var(0).mean((0, 2)), rtol=1e-3)
+    together = np.hypot(right.lines[1].get_ydata(), float(forecast.noise.detach()))
+    np.testing.assert_allclose(right.lines[2].get_ydata(), together, rtol=1e-4)
     knee = data.means[data.rows("test")][walk - 1, walking.KNEE]
     fan = left.collections[0].get_segments()[4][:, 1]
     np.testing.assert_allclose(fan, forecast.draws[4, walk - 1, ::3, walking.KNEE] + knee, rtol=1e-3)
@@ -153,7 +158,7 @@ def test_the_table_keeps_columns_apart() -> None:
     assert table["ODE²VAE"] == ("12.00", "8.00 ± 1.41 (2 seeds)", "10.06 ± 1.4")
     assert table["ODE²VAE-KL"][1] == "not run yet", "a row of another centring is none of this one"
     assert table["ODE²VAE, test walks centred by the training mean"][1] == "11.00 ± 1.41 (2 seeds)"
-    assert table["the training mean, for comparison"][:2] == ("33.00", "not run yet")
+    assert table["each walk's own mean pose, for comparison"][:2] == ("33.00", "not run yet")
     assert table["ODE²VAE, the iterate of least validation error"][1] == "13.00 ± 1.41 (2 seeds)"
     assert errors(rows, "ode2vae-kl", centring="training") == [5.0]
     assert "made-up" in mocap_table({}, [], complete=False).header[1]
