@@ -51,7 +51,7 @@ def mass_strips(
     left.plot([], [], color=COLORS["grey"], linestyle="-", linewidth=1.2, label="histogram")
     middle.plot([], [], color=COLORS["sky"], linestyle="-", linewidth=0.8, label="strips of equal mass")
     below.vlines(np.asarray(edges)[:, 0], 0, 0.45, color=COLORS["sky"], linewidth=0.8)
-    left.set(xlim=(1.5, 0), ylim=(-3.2, 3.2), ylabel="x", xlabel="density of x")
+    left.set(ylim=(-3.2, 3.2), ylabel="x", xlabel="density of x")
     middle.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2))
     below.set(xlim=(-3.2, 3.2), ylim=(0, 0.45), xlabel="z", ylabel="density of z")
     for ax in (left, middle, below):
@@ -71,6 +71,8 @@ def update_mass_strips(
     left, middle = fig.axes[:2]
     middle.lines[0].set_data(z, x)
     left.lines[0].set_data(density, x)
+    top = float(np.asarray(density).max())
+    left.set_xlim(next((end for end in (0.5, 1.0) if top < 0.9 * end), 1.1 * top), 0)  # few ends: a new one costs time
     height, bins = np.histogram(np.asarray(samples), bins=80, range=(-3.2, 3.2), density=True)
     height *= np.mean(np.abs(np.asarray(samples)) < 3.2)
     left.lines[1].set_data(np.repeat(height, 2), np.repeat(bins, 2)[1:-1])
@@ -131,7 +133,7 @@ def planar_layer(lines: ArrayLike, fig: Figure | None = None) -> Figure:
     return describe(
         fig,
         "Left, a square grid with the vectors w and u. Middle, the grid after a planar layer; where the determinant is "
-        "negative it is drawn thick and red and lies folded over the rest. Right, wᵀz after the layer against before.",
+        "negative it is drawn thick and orange, folded over the rest. Right, wᵀz after the layer against before.",
     )
 
 
@@ -223,6 +225,8 @@ def limits(errors: Mapping[str, tuple[ArrayLike, ArrayLike, int]], fig: Figure |
         name, ax_title = title.split("|")
         ax.set(title=ax_title, xlabel=name, ylabel="error")
         ax.xaxis.set_minor_formatter(NullFormatter())  # less than two decades would label every tick
+        if (at == at.round()).all():
+            ax.set_xticks(at, [f"{n:g}" for n in at])
         ax.legend()
     return describe(
         fig,

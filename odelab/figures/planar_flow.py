@@ -36,7 +36,7 @@ INK: dict[str, Any] = {
 def density_strips(
     rows: Mapping[str, tuple[ArrayLike, Sequence[str]]], half_width: float, fig: Figure | None = None
 ) -> Figure:
-    """Rows of densities along a flow, each row on its own scale.
+    """Rows of densities, each picture on its own scale.
 
     Args:
         rows: title -> (densities (n, side, side), a title for each of the n).
@@ -56,8 +56,7 @@ def density_strips(
         line[0].text(-0.08, 0.5, name, rotation=90, ha="right", va="center", transform=line[0].transAxes, fontsize=11)
     return describe(
         fig,
-        f"Rows of small pictures of a density in the plane, dark where it is high: {'; '.join(rows)}. Each row begins "
-        "with a round Gaussian and ends with the shape the flow has learned.",
+        f"Rows of small pictures of a density in the plane, dark where it is high: {'; '.join(rows)}.",
     )
 
 
@@ -119,7 +118,7 @@ def movie(
     for i, path in enumerate(np.asarray(log_density, float).T):
         style = line_style(i)
         left.plot([], [], **style | {"linestyle": "none", "markersize": 9, "markeredgecolor": "white"})
-        middle.plot(times, path, **style | {"marker": None})
+        middle.plot(times, path, **style | {"markevery": [-1]})
     for ax in (left, middle):
         ax.grid(visible=ax is middle)
     middle.axvline(0, color=COLORS["black"], linestyle="-", linewidth=1)

@@ -83,7 +83,7 @@ def planar_layer(w: float = 1.5, angle: int = 30, u: float = 1.2, turn: int = 60
         det, h_s = 1 + (1 - h**2) * along, torch.tanh(s + b)
         line = (s, s + along * h_s, 1 + (1 - h_s**2) * along)
         figures.update_planar_layer(fig, lines, lines + h[..., None] * push, det, normal, push, line)
-        verdict = "≥ −1: invertible" if along >= -1 else "< −1: THE LAYER FOLDS, two points land on one"
+        verdict = "≥ −1: invertible" if along >= -1 else "< −1: THE LAYER FOLDS, three points land on one"
         return f"wᵀ{'û' if repair else 'u'} = {along:.2f} {verdict}; smallest determinant {1 + min(along, 0.0):.2f}"
 
     controls = {
