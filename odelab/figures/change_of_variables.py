@@ -170,7 +170,7 @@ def step_and_flow(stepped: ArrayLike, flowed: ArrayLike, fig: Figure | None = No
     return describe(
         fig,
         "A square grid under one large Euler step, left, and under the flow of the same field, right, as the time h "
-        "grows: the step folds over, in red, once h is too large; the flow is squeezed but never folds.",
+        "grows: the step folds over, in orange, once h is too large; the flow is squeezed but never folds.",
     )
 
 

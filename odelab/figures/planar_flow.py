@@ -34,13 +34,17 @@ INK: dict[str, Any] = {
 
 
 def density_strips(
-    rows: Mapping[str, tuple[ArrayLike, Sequence[str]]], half_width: float, fig: Figure | None = None
+    rows: Mapping[str, tuple[ArrayLike, Sequence[str]]],
+    half_width: float,
+    fig: Figure | None = None,
+    common: bool = False,
 ) -> Figure:
-    """Rows of densities, each picture on its own scale.
+    """Rows of densities, each picture on its own scale unless a row has a common one.
 
     Args:
         rows: title -> (densities (n, side, side), a title for each of the n).
         half_width: of every window.
+        common: one scale for all pictures of a row.
     """
     count = max(len(titles) for _, titles in rows.values())
     fig = new_figure(fig, (1.75 * count, 1.95 * len(rows) + 0.1))
@@ -51,7 +55,8 @@ def density_strips(
     for line, (name, (densities, titles)) in zip(panels, rows.items(), strict=True):
         stack = np.asarray(densities, float)
         for ax, density, title in zip(line, stack, titles, strict=False):
-            ax.imshow(density, extent=window, **INK, vmax=max(np.quantile(density, 0.999), 1e-9))
+            highest = np.quantile(stack if common else density, 0.999)
+            ax.imshow(density, extent=window, **INK, vmax=max(highest, 1e-9))
             ax.set_title(title, loc="center", fontsize=11)
         line[0].text(-0.08, 0.5, name, rotation=90, ha="right", va="center", transform=line[0].transAxes, fontsize=11)
     return describe(

@@ -62,7 +62,7 @@ def mass_strips(strength: float = 2.0) -> Explorable:
 
 
 def planar_layer(w: float = 1.5, angle: int = 30, u: float = 1.2, turn: int = 60, b: float = 0.0) -> Explorable:
-    """Sliders for w, u and b of one planar layer; the grid folds, and turns red, where the bound wᵀu ≥ −1 breaks.
+    """Sliders for w, u and b of one planar layer; the grid folds, and turns orange, where the bound wᵀu ≥ −1 breaks.
 
     Lengths of w and u, the angle of w in degrees, the turn from w to u, the offset b; a box applies û.
     """

@@ -167,3 +167,6 @@ def test_density_strips_draws_every_picture() -> None:
     drawn = [ax.images[0].get_array() for ax in fig.axes if ax.images]
     assert len(drawn) == 5 and np.array_equal(drawn[1], pictures[1])
     assert math.isclose(drawn[0].max(), pictures[0].max())
+    fig = density_strips({"a": ([pictures[0], 3 * pictures[1]], ["x", "y"])}, 4.0, common=True)
+    low, high = (ax.images[0].get_clim()[1] for ax in fig.axes)
+    assert low == high > pictures[0].max(), "one scale for the row"
