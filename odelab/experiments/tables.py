@@ -5,7 +5,11 @@ A cell is empty where nothing was run. What the papers print is marked as theirs
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from itertools import combinations
+
+from scipy.stats import ttest_ind
 
 from odelab.experiments.latent_tables import LATENT_TABLES
 from odelab.experiments.markdown import over_seeds, table
@@ -43,7 +47,21 @@ def mnist_table(rows: list[Row]) -> str:
         ])  # fmt: skip
     header = ("MNIST", "test error, %", "seeds", "paper", "parameters", "paper", "kept for backward", "paper",
               "CPU s / epoch", "NFE, forward and backward")  # fmt: skip
-    return "\n\n".join(filter(None, (table(header, lines), dial_table(rows))))
+    return "\n\n".join(filter(None, (table(header, lines), told_apart(rows), dial_table(rows))))
+
+
+def told_apart(rows: list[Row], level: float = 0.05) -> str:
+    """Which rows differ by Welch's test over their seeds; of those with two seeds at least."""
+    found = {body: [row.result["test_error"] for row in runs] for body, runs in by_key(rows, "body").items()}
+    errors = {body: found[body] for body in NAMES if len(found.get(body, ())) > 1}
+    pairs = [
+        (a, b) for a, b in combinations(errors, 2) if ttest_ind(errors[a], errors[b], equal_var=False).pvalue < level
+    ]
+    alone = [body for body in errors if sum(body in pair for pair in pairs) == len(errors) - 1 > 0]
+    words = [f"{NAMES[body]} from all others" for body in alone]
+    words += [f"{NAMES[a]} from {NAMES[b]}" for a, b in pairs if not {a, b} & {*alone}]
+    count = math.comb(len(errors), 2)
+    return f"Told apart by Welch's test over seeds, p < {level}, {count} pairs: {'; '.join(words)}." if words else ""
 
 
 def dial_table(rows: list[Row]) -> str:

@@ -40,6 +40,15 @@ def test_mnist_keeps_ours_and_the_papers_apart() -> None:
     assert cells[6:] == ["20 MB", "O(L)", "60", "26, 20"]
 
 
+def test_rows_are_told_apart_by_their_seeds() -> None:
+    errors = {"mlp": (1.2, 1.3, 1.25), "resnet": (0.4, 0.5, 0.45), "rk-net": (0.42, 0.5, 0.47), "ode-net": (0.4,)}
+    runs = [row({"body": body}, seed, test_error=e) for body, each in errors.items() for seed, e in enumerate(each)]
+    words = tables.told_apart(runs)
+    assert words.endswith("3 pairs: MLP, one hidden layer from all others.") and tables.told_apart(runs[3:]) == ""
+    better = [row({"body": "no-block"}, seed, test_error=0.9 + 0.01 * seed) for seed in range(3)]
+    assert tables.told_apart(runs[3:9] + better).endswith("3 pairs: no block at all from all others.")
+
+
 def test_the_dial_is_a_mean_over_the_seeds_that_have_all_of_it() -> None:
     dials = [[{"tolerance": t, "error": e, "nfe": 14.0, "seconds": 7.0} for t in (0.1, 1e-5)] for e in (0.4, 0.6)]
     runs = [row({"body": "rk-net"}, seed, dial=dial) for seed, dial in enumerate([*dials, dials[0][:1]])]
