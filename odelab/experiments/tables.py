@@ -30,6 +30,8 @@ NAMES = {
     "ode-net": "ODE-Net, by the adjoint",
     "one-block": "one residual block",
     "no-block": "no block at all",
+    "rk-net-6x6": "RK-Net on features of 6×6",
+    "resnet-6x6": "ResNet on features of 6×6",
 }
 
 
