@@ -28,7 +28,7 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 # The rows of the table stand on features of 3×3, a quarter of the work of Chen et al.'s script, whose features are 6×6;
 # two of them are trained on those, too.
-ROWS = {body: {"body": body, "stem": "strided"} for body in BODIES} | {
+ROWS: dict[str, dict[str, Any]] = {body: {"body": body, "stem": "strided"} for body in BODIES} | {
     f"{body}-6x6": {"body": body, "stem": "conv"} for body in ("rk-net", "resnet")
 }
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
