@@ -1,16 +1,16 @@
 """The experiment with bouncing balls: errors over spans of frames by hand, baselines, a whole run in small."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from run_context import context_in
 
 from odelab.datasets import bouncing_balls
 from odelab.experiments import bouncing
 from odelab.experiments.bouncing import baselines, keys, over_spans, recipe_of, run, spans
-from odelab.experiments.registry import Context
 from odelab.experiments.video import Recipe
-from odelab.training.devices import make_fabric
 
 TINY = Recipe(q=3, hidden=8, filters=2, frames=3, iterations=4, batch=4, lr=1e-3, every=2)
 
@@ -24,18 +24,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(bouncing, "LONG", 30)
     monkeypatch.setattr(bouncing, "DRAWS", 2)
 
-    def context(budget="lecture", seed=0, resume=False):
-        return Context(
-            seed,
-            budget,
-            tmp_path,
-            tmp_path / "weights",
-            resume,
-            False,
-            lambda precision="32-true": make_fabric("cpu", precision),
-        )
-
-    yield context
+    yield partial(context_in, tmp_path)
     torch.set_num_threads(threads)
 
 
@@ -62,7 +51,7 @@ def test_baselines_by_hand():
 
 @pytest.mark.parametrize("model", bouncing.MODELS)
 def test_a_run(small, model, tmp_path):
-    result = run({"size": 16, "balls": 3, "model": model}, small("full"))
+    result = run({"size": 16, "balls": 3, "model": model}, small(budget="full"))
     assert set(result["errors"]) == {"10 frames", "20 frames", "27 frames"}
     assert set(result["errors"]["10 frames"]) == {"mean of draws", "per draw", "posterior mean"}
     assert set(result["baselines"]["27 frames"]) == {"last frame", "mean frame"}
@@ -75,7 +64,7 @@ def test_a_run(small, model, tmp_path):
 
 
 def test_lecture_runs_keep_no_weights(small, tmp_path):
-    run({"size": 16, "balls": 1, "model": "order-1"}, small("lecture"))
+    run({"size": 16, "balls": 1, "model": "order-1"}, small())
     assert not (tmp_path / "weights").exists()
 
 

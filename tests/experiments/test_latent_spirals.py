@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_context import context_in
 
 from odelab.datasets import spirals
 from odelab.experiments import latent_spirals
@@ -23,16 +24,11 @@ from odelab.experiments.latent_spirals import (
     train,
     train_best,
 )
-from odelab.experiments.registry import EXPERIMENTS, Context
+from odelab.experiments.registry import EXPERIMENTS
 from odelab.experiments.reproduce import experiment
 from odelab.latent import LatentODE, RecurrentForecaster
-from odelab.training.devices import make_fabric
 
 TINY = Recipe(6, batch=10, windows=20, test=12)
-
-
-def context(folder: Path, *, budget: str = "lecture") -> Context:
-    return Context(0, budget, folder, folder / "weights", False, False, lambda: make_fabric("cpu"))
 
 
 def test_is_registered_with_every_model_at_every_density() -> None:
@@ -45,7 +41,7 @@ def test_is_registered_with_every_model_at_every_density() -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_a_run_leaves_numbers_and_weights(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RECIPES, "full", TINY)
-    rows = [run({"model": model, "kept": 30}, context(tmp_path / name, budget="full")) for name in ("a", "b")]
+    rows = [run({"model": model, "kept": 30}, context_in(tmp_path / name, budget="full")) for name in ("a", "b")]
     for row in rows:
         row.pop("cpu_seconds")
     assert rows[0] == rows[1], "the same seed, the same row"

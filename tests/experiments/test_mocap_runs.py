@@ -3,18 +3,18 @@
 import json
 import signal
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from run_context import context_in
 
 from odelab.datasets import Mocap, Sequences
 from odelab.experiments import mocap, mocap_sliders, mocap_training, mocap_walks
 from odelab.experiments.mocap_shipped import load_walker, save_walker, walks_from_prior
 from odelab.experiments.mocap_training import Recipe, clock, fit_walker, played, train_as_asked, train_walker, walker
-from odelab.experiments.registry import Context
 from odelab.experiments.results import unstorable
 from odelab.latent import ODE2VAE
-from odelab.training.devices import make_fabric
 
 TINY = Recipe(iterations=4, every=2, draws=2, first=10, longest=12, hidden=(5, 5))
 
@@ -35,10 +35,7 @@ def walks():
     return Mocap(*parts, torch.arange(23.0)[:, None].expand(23, 50), torch.zeros(23, 3), "waves", True)
 
 
-def context(folder, resume=False, budget="full", seed=0):
-    return Context(
-        seed, budget, folder, folder / "weights", resume, False, lambda precision="32-true": make_fabric("cpu")
-    )
+context = partial(context_in, budget="full")
 
 
 @pytest.fixture

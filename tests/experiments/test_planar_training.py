@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_context import context_in
 from torch import Tensor
 
 from odelab.datasets import energy
@@ -14,17 +15,11 @@ from odelab.experiments import planar, planar_kernels
 from odelab.experiments.planar import RECIPES, keys, measure, train, trained
 from odelab.experiments.planar_kernels import KINDS, cnf_gradient, flow_gradient, train_flow
 from odelab.experiments.planar_training import ContinuousTrainer, DiscreteTrainer, Recipe, draw, marks
-from odelab.experiments.registry import Context
 from odelab.experiments.results import stored
-from odelab.training.devices import make_fabric
 
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="the kernels need a C compiler"
 )
-
-
-def context(folder: Path, *, resume: bool = False) -> Context:
-    return Context(3, "lecture", folder, folder, resume, False, lambda: make_fabric("cpu"))
 
 
 def error(value: Tensor, exact: Tensor) -> float:
@@ -101,12 +96,12 @@ def test_training_helps_and_an_interrupted_run_ends_the_same(
 ) -> None:
     key = {"flow": flow, "width": 4, "target": target}
     recipe = Recipe(60, 3e-3, 64, 10)
-    whole = train(key, recipe, context(tmp_path / "whole"))
+    whole = train(key, recipe, context_in(tmp_path / "whole"))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(planar, "draw", interrupted_after(3))
         patch.setattr(planar, "SAVE_SECONDS", 0.0)
-        train(key, recipe, context(tmp_path / "parts"))
-    resumed = train(key, recipe, context(tmp_path / "parts", resume=True))
+        train(key, recipe, context_in(tmp_path / "parts"))
+    resumed = train(key, recipe, context_in(tmp_path / "parts", resume=True))
     assert resumed == whole
     scores = [score for _, score in whole["curve"]]
     assert scores[-1] < scores[0]

@@ -1,17 +1,17 @@
 """The experiment with turning digits: which frames an error is over, baselines by hand, a whole run in small."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from run_context import context_in
 
 from odelab.datasets import RotatingDigits
 from odelab.experiments import rotating
-from odelab.experiments.registry import Context
 from odelab.experiments.rotating import HELD_OUT_ANGLE, baselines, digits_of, judged_frames, keys, recipe_of, run
 from odelab.experiments.video import Recipe
 from odelab.latent import ODE2VAE
-from odelab.training.devices import make_fabric
 
 TINY = Recipe(q=3, hidden=8, filters=2, frames=3, iterations=4, batch=4, lr=1e-3, every=2)
 
@@ -36,18 +36,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(rotating, "RECIPES", {"lecture": TINY, "full": TINY})
     monkeypatch.setattr(rotating, "DRAWS", 2)
 
-    def context(resume=False, budget="lecture"):
-        return Context(
-            0,
-            budget,
-            tmp_path,
-            tmp_path / "weights",
-            resume,
-            False,
-            lambda precision="32-true": make_fabric("cpu", precision),
-        )
-
-    yield context
+    yield partial(context_in, tmp_path)
     torch.set_num_threads(threads)
 
 
