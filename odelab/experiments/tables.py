@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 
 from scipy.stats import ttest_ind
 
 from odelab.experiments.latent_tables import LATENT_TABLES
 from odelab.experiments.markdown import over_seeds, table
+from odelab.experiments.mnist import LARGER
 from odelab.experiments.results import Row, by_key, stored, summary
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
@@ -30,26 +32,40 @@ NAMES = {
     "ode-net": "ODE-Net, by the adjoint",
     "one-block": "one residual block",
     "no-block": "no block at all",
-    "rk-net-6x6": "RK-Net on features of 6×6",
-    "resnet-6x6": "ResNet on features of 6×6",
 }
 
 
 def mnist_table(rows: list[Row]) -> str:
+    """The table, what its seeds tell apart, the dial; and the rows on larger features, with theirs."""
+    larger = [replace(row, key={"body": row.key["body"].removesuffix(LARGER)}) for row in rows if on_larger(row)]
+    rows = [row for row in rows if not on_larger(row)]
+    parts = [family_table("MNIST", rows, list(NAMES)), told_apart(rows), dial_table(rows)]
+    if larger:
+        trained = by_key(larger, "body")
+        bodies = [body for body in NAMES if body in trained]
+        parts += [family_table("MNIST, features of 6×6", larger, bodies), told_apart(larger)]
+    return "\n\n".join(filter(None, parts))
+
+
+def on_larger(row: Row) -> bool:
+    return bool(row.key["body"].endswith(LARGER))
+
+
+def family_table(title: str, rows: list[Row], bodies: list[str]) -> str:
     groups = by_key(rows, "body")
     lines = []
-    for body, name in NAMES.items():
+    for body in bodies:
         runs = groups.get(body, [])
         error, parameters, memory = PAPER_MNIST.get(body, ("", "", ""))
         first = runs[0].result if runs else {}
         lines.append([
-            name, over_seeds(runs, "test_error"), str(len(runs)), error,
+            NAMES[body], over_seeds(runs, "test_error"), str(len(runs)), error,
             f"{first['parameters']:,}" if runs else "", parameters,
             f"{first['saved_bytes'] / 1e6:.2g} MB" if runs else "", memory, cpu_per_epoch(runs), nfe_of_training(runs),
         ])  # fmt: skip
-    header = ("MNIST", "test error, %", "seeds", "paper", "parameters", "paper", "kept for backward", "paper",
+    header = (title, "test error, %", "seeds", "paper", "parameters", "paper", "kept for backward", "paper",
               "CPU s / epoch", "NFE, forward and backward")  # fmt: skip
-    return "\n\n".join(filter(None, (table(header, lines), told_apart(rows), dial_table(rows))))
+    return table(header, lines)
 
 
 def told_apart(rows: list[Row], level: float = 0.05) -> str:

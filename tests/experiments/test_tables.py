@@ -40,6 +40,14 @@ def test_mnist_keeps_ours_and_the_papers_apart() -> None:
     assert cells[6:] == ["20 MB", "O(L)", "60", "26, 20"]
 
 
+def test_mnist_on_larger_features_is_a_table_of_its_own() -> None:
+    result = {"test_error": 0.4, "parameters": 208266, "saved_bytes": 4e7, "epochs": [{}]}
+    runs = [row({"body": "rk-net"}, 0, **result | {"test_error": 0.5}), row({"body": "rk-net-6x6"}, 0, **result)]
+    small, large = (part for part in tables.mnist_table(runs).split("\n\n") if part.startswith("| MNIST"))
+    assert "| RK-Net | 0.50 |" in small and "| RK-Net | 0.40 | 1 | 0.47 |" in large and "ResNet" not in large
+    assert "6×6" not in tables.mnist_table(runs[:1])
+
+
 def test_rows_are_told_apart_by_their_seeds() -> None:
     errors = {"mlp": (1.2, 1.3, 1.25), "resnet": (0.4, 0.5, 0.45), "rk-net": (0.42, 0.5, 0.47), "ode-net": (0.4,)}
     runs = [row({"body": body}, seed, test_error=e) for body, each in errors.items() for seed, e in enumerate(each)]
