@@ -139,6 +139,7 @@ def mocap_table(quick: Mapping[str, float], rows: Sequence[Row]) -> SideBySide:
     names = {"training mean": "training mean, for comparison", "last frame": "last frame, for comparison"}
     names |= {"order-1-position": NAMES["order-1"], "order-1": NAMES["order-1-2q"]}
     names |= {name: NAMES[name] for name in ("ode2vae", "ode2vae-kl")}
+    names |= {f"{name}-refitted": f"{names[name]}, trained on 3 walks more" for name in ("ode2vae-kl", "order-1")}
     names |= {name: name for name in MOCAP2 if name not in names}
     header = (
         "model",
@@ -151,7 +152,7 @@ def mocap_table(quick: Mapping[str, float], rows: Sequence[Row]) -> SideBySide:
     table = []
     for model, name in names.items():
         runs = rows_of(rows, model=model, centring="own")
-        constant, trained = name.endswith("comparison"), name in NAMES.values()
+        constant, trained = name.endswith("comparison"), name in NAMES.values() or model.endswith("refitted")
         last = "test" if constant else "test_last"
         readings = ((last, "mean_of_draws"), (last, "per_draw"), ("test_training_mean", "mean_of_draws"))
         tests = [[row.result[test][reading] for row in runs if test in row.result] for test, reading in readings]

@@ -129,7 +129,7 @@ LATENT_TABLES: dict[str, tuple[Callable[[list[Row]], str], str]] = {
         "Of 100 points in the window 30, 50 or 100 are kept, with noise 0.3; the error is to the truth, inside the "
         "window and in the 100 points beyond and before it. A recurrent net that only predicts has nothing to say of "
         "what came before. RNNs: 3,000 iterations; latent ODEs: of four trainings of 600 the one of least training "
-        "loss, and still not always one whose paths turn: those drift away, with errors above 1 beyond the window. This "
+        "loss, and still not always one whose paths turn: those drift away, with errors above 1 beyond the window. The "
         "recipe was chosen after errors of seed 0 had been seen; spirals_attempts.json has the runs it replaced.",
     ),
     "mocap2": (
