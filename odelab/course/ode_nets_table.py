@@ -21,12 +21,21 @@ NAMES = {
 PAPER = {"mlp": (1.60, 0.24), "resnet": (0.41, 0.60), "rk-net": (0.47, 0.22), "ode-net": (0.42, 0.22)}
 
 
-def three_columns(quick: Mapping[str, float], full: Mapping[str, Sequence[float]]) -> SideBySide:
-    """Test errors in percent: of the run just made, of our full runs (one number per seed), and of the paper."""
+def three_columns(
+    quick: Mapping[str, float], full: Mapping[str, Sequence[float]], larger: Mapping[str, Sequence[float]]
+) -> SideBySide:
+    """Test errors in percent: of the run just made, of our full runs (one number per seed), and of the paper.
+
+    Args:
+        quick, full, larger: body -> error or errors; full on features of 3×3, larger on 6×6, which an MLP has not.
+    """
     return SideBySide.from_columns(
         {
             "quick: just now, 3,000 images, one seed": {body: f"{error:.1f} %" for body, error in quick.items()},
-            "full: ours, stored": {body: over_seeds(full.get(body, ()), 2, " %") for body in NAMES},
+            "full: ours, features of 3×3": {body: over_seeds(full.get(body, ()), 2, " %") for body in NAMES},
+            "full: ours, features of 6×6": {
+                body: over_seeds(larger.get(body, ()), 2, " %") for body in NAMES if body != "mlp"
+            },
             "paper, as the seminar prints it": {body: f"{error:.2f} %" for body, (error, _) in PAPER.items()},
         },
         NAMES,

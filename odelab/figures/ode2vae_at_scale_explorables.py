@@ -92,7 +92,7 @@ def horizon(data: Horizon, frame: int, top: float, fig: Figure | None = None) ->
     """The frame in question side by side, and below the errors of all frames with a line at this one.
 
     Args:
-        top: of the error axis, the same for all positions of a slider.
+        top: of the error axis, two decades high, the same for all positions of a slider.
     """
     fig = new_figure(fig, (9.6, 5.0))
     names = ["truth", *data.forecasts]
@@ -107,8 +107,9 @@ def horizon(data: Horizon, frame: int, top: float, fig: Figure | None = None) ->
     below.plot([], [], color=COLORS["black"], linestyle="-", linewidth=1.2)  # where the slider stands
     below.axvspan(-0.5, data.seen - 0.5, color=COLORS["sky"], alpha=0.35, linewidth=0)
     below.axvline(data.trained - 0.5, color=COLORS["grey"], linestyle="--", linewidth=1.2)
-    below.set(xlim=(-0.5, len(data.truth) - 0.5), ylim=(0, top), xlabel="frame", ylabel="mean squared error")
-    below.text(data.trained - 0.3, top * 0.97, "beyond training", va="top", fontsize=10, color="#555555")
+    below.set(xlim=(-0.5, len(data.truth) - 0.5), xlabel="frame", ylabel="mean squared error")
+    below.set(yscale="log", ylim=(top / 100, top))  # one ball covers a third of what three cover
+    below.text(data.trained - 0.3, top * 0.93, "beyond training", va="top", fontsize=10, color="#555555")
     below.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     update_horizon(fig, data, frame)
     return describe(

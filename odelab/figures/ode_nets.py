@@ -19,45 +19,53 @@ GRADIENTS = ("backprop", "checkpoint", "adjoint")
 
 def table(
     names: Sequence[str],
-    runs: Mapping[str, Sequence[float]],
+    ours: Mapping[str, Mapping[str, Sequence[float]]],
     paper: Mapping[str, float],
     images: int = 10_000,
     fig: Figure | None = None,
 ) -> Figure:
-    """Test errors, one line per row of the table: every run, their mean, and the paper's number.
+    """Test errors, one line per row of the table: every run, their means, and the paper's number.
 
     Args:
         names: of the rows, from top to bottom.
-        runs: name -> test error in percent, one per seed; a row may be missing.
+        ours: kind of run -> name -> test error in percent, one per seed; two kinds at most, and a row may be missing.
         paper: name -> test error in percent; a row may be missing.
         images: size of the test set, for the bars of one standard error around the paper's single runs.
     """
-    fig = new_figure(fig, (9.6, 3.9))
+    fig = new_figure(fig, (9.6, 4.4))
     ax = fig.subplots()
     for i, name in enumerate(names):
         if name in paper:
             p = paper[name]
             bar = 100 * np.sqrt(p / 100 * (1 - p / 100) / images)
             label = "paper, one run ± binomial error" if name == next(iter(paper)) else None
-            ax.errorbar(p, i - 0.16, xerr=bar, color=COLORS["vermillion"], marker="D", capsize=3, label=label)
-        seeds = runs.get(name, ())
-        if len(seeds):
-            first = name == next(iter(runs))
-            ax.plot(
-                seeds, np.full(len(seeds), i + 0.16), "o", color=COLORS["blue"], alpha=0.55, markersize=5,
-                label="our full run, one dot per seed" if first else None,
-            )  # fmt: skip
-            ax.plot(np.mean(seeds), i + 0.16, "|", color=COLORS["black"], markersize=16, markeredgewidth=2,
-                    label="its mean" if first else None)  # fmt: skip
-        else:
+            ax.errorbar(p, i - 0.24, xerr=bar, color=COLORS["vermillion"], marker="D", capsize=3, label=label)
+        if not any(len(runs.get(name, ())) for runs in ours.values()):
             ax.text(0.99, i, "no full run stored yet", transform=ax.get_yaxis_transform(), ha="right", va="center")
+    means = None
+    for (kind, runs), (color, marker, shift) in zip(
+        ours.items(), (("blue", "o", 0.02), ("green", "s", 0.28)), strict=False
+    ):
+        label = f"ours, {kind}, one mark per seed"
+        for i, name in enumerate(names):
+            if len(seeds := runs.get(name, ())):
+                place = np.full(len(seeds), i + shift)
+                ax.plot(seeds, place, marker, color=COLORS[color], alpha=0.55, markersize=5, label=label)
+                (means,) = ax.plot(np.mean(seeds), place[0], "|", color="black", markersize=12, markeredgewidth=2)
+                label = None
+    if means:
+        means.set_label("mean")
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="test error on MNIST in %", xlim=(0, None), ylim=(len(names) - 0.5, -0.5))
-    fig.legend(loc="outside lower center", ncols=3)
-    listed = ", ".join(f"{name} {np.mean(values):.2f} %" for name, values in runs.items() if len(values))
+    fig.legend(loc="outside lower center", ncols=2)
+    listed = "; ".join(
+        f"{kind}: "
+        + (", ".join(f"{name} {np.mean(e):.2f} %" for name, e in runs.items() if len(e)) or "none stored yet")
+        for kind, runs in ours.items()
+    )
     return describe(
         fig,
-        f"Test errors of six networks on MNIST. Mean of our full runs: {listed or 'none stored yet'}. Paper: "
+        f"Test errors of six networks on MNIST. Mean of our full runs, {listed}. Paper: "
         + ", ".join(f"{name} {value:.2f} %" for name, value in paper.items())
         + ".",
     )

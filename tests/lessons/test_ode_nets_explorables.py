@@ -75,13 +75,14 @@ def test_tolerance_dial_plots_what_was_measured(tolerance: float) -> None:
 def test_the_table_as_a_picture_says_which_rows_are_missing() -> None:
     names = [*NAMES.values()]
     paper = {NAMES[body]: error for body, (error, _) in PAPER.items()}
-    fig = figures.table(names, {"RK-Net": [0.40, 0.50], "ODE-Net": []}, paper)
+    ours = {"small": {"RK-Net": [0.40, 0.50], "ODE-Net": []}, "large": {"no block": [0.3]}}
+    fig = figures.table(names, ours, paper)
     (ax,) = fig.axes
-    assert sum("no full run" in text.get_text() for text in ax.texts) == len(names) - 1
-    dots = [line for line in ax.lines if line.get_marker() == "o"]
-    assert [list(line.get_xdata()) for line in dots] == [[0.40, 0.50]]
-    assert "RK-Net 0.45 %" in fig.get_label() and "ODE-Net 0.42 %" in fig.get_label()
-    assert "none stored yet" in figures.table(names, {}, paper).get_label()
+    assert sum("no full run" in text.get_text() for text in ax.texts) == len(names) - 2
+    for marker, errors in (("o", [0.40, 0.50]), ("s", [0.3])):
+        assert [list(line.get_xdata()) for line in ax.lines if line.get_marker() == marker] == [errors]
+    assert "small: RK-Net 0.45 %; large: no block 0.30 %" in fig.get_label() and "ODE-Net 0.42 %" in fig.get_label()
+    assert "none stored yet" in figures.table(names, {"small": {}}, paper).get_label()
 
 
 def test_differences_shades_by_standard_errors() -> None:
@@ -98,11 +99,13 @@ def test_mosaic_lays_maps_row_by_row() -> None:
 
 
 def test_three_columns_are_kept_apart() -> None:
-    table = three_columns({"mlp": 6.44, "no-block": 6.1}, {"mlp": [1.31, 1.41], "no-block": [0.6], "ode-net": []})
+    table = three_columns(
+        {"mlp": 6.44, "no-block": 6.1}, {"mlp": [1.31, 1.41], "no-block": [0.6], "ode-net": []}, {"no-block": [0.5]}
+    )
     rows = {row[0]: row[1:] for row in table.rows}
-    assert rows["1-layer MLP"] == ("6.4 %", "1.36 ± 0.07 % (2 seeds)", "1.60 %")
-    assert rows["no block"] == ("6.1 %", "0.60 % (1 seed)", "–")
-    assert rows["ODE-Net"] == ("–", "not run yet", "0.42 %")
+    assert rows["1-layer MLP"] == ("6.4 %", "1.36 ± 0.07 % (2 seeds)", "–", "1.60 %")
+    assert rows["no block"] == ("6.1 %", "0.60 % (1 seed)", "0.50 % (1 seed)", "–")
+    assert rows["ODE-Net"] == ("–", "not run yet", "not run yet", "0.42 %")
     assert "<th" in table._repr_html_() and "1.60 %" in repr(table)
 
 
