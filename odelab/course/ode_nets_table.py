@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.stats import ttest_ind
 
 from odelab.course.tables import MISSING, SideBySide, over_seeds
+from odelab.experiments.mnist import LARGER
 
 NAMES = {
     "mlp": "1-layer MLP",
@@ -21,25 +23,47 @@ NAMES = {
 PAPER = {"mlp": (1.60, 0.24), "resnet": (0.41, 0.60), "rk-net": (0.47, 0.22), "ode-net": (0.42, 0.22)}
 
 
-def three_columns(
-    quick: Mapping[str, float], full: Mapping[str, Sequence[float]], larger: Mapping[str, Sequence[float]]
-) -> SideBySide:
+#: Size of the features that the body works on -> what stands behind its name in the stored rows.
+FEATURES = {"features of 3×3": "", "features of 6×6": LARGER}
+
+
+def errors_by_features(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, list[float]]]:
+    """Features -> row of the table, by its name -> test error in percent of every seed; rows without a run are empty.
+
+    Args:
+        runs: name of the stored row -> results, one per seed.
+    """
+    return {
+        features: {name: [run["test_error"] for run in runs.get(body + ending, ())] for body, name in NAMES.items()}
+        for features, ending in FEATURES.items()
+    }
+
+
+def side_by_side(quick: Mapping[str, float], full: Mapping[str, Mapping[str, Sequence[float]]]) -> SideBySide:
     """Test errors in percent: of the run just made, of our full runs (one number per seed), and of the paper.
 
     Args:
-        quick, full, larger: body -> error or errors; full on features of 3×3, larger on 6×6, which an MLP has not.
+        quick: body -> error.
+        full: see :func:`errors_by_features`. An MLP has no features, and stands in the first column alone.
     """
-    return SideBySide.from_columns(
-        {
-            "quick: just now, 3,000 images, one seed": {body: f"{error:.1f} %" for body, error in quick.items()},
-            "full: ours, features of 3×3": {body: over_seeds(full.get(body, ()), 2, " %") for body in NAMES},
-            "full: ours, features of 6×6": {
-                body: over_seeds(larger.get(body, ()), 2, " %") for body in NAMES if body != "mlp"
-            },
-            "paper, as the seminar prints it": {body: f"{error:.2f} %" for body, (error, _) in PAPER.items()},
-        },
-        NAMES,
-    )
+    columns = {"quick: just now, 3,000 images, one seed": {body: f"{error:.1f} %" for body, error in quick.items()}}
+    for k, (features, errors) in enumerate(full.items()):
+        columns[f"full: ours, {features}"] = {
+            body: over_seeds(errors.get(name, ()), 2, " %") for body, name in NAMES.items() if body != "mlp" or k == 0
+        }
+    columns["paper, as the seminar prints it"] = {body: f"{error:.2f} %" for body, (error, _) in PAPER.items()}
+    return SideBySide.from_columns(columns, NAMES)
+
+
+def against_one_block(full: Mapping[str, Mapping[str, Sequence[float]]]) -> SideBySide:
+    """Each row with the one residual block on the same features, see :func:`against`; a dash where nothing was run."""
+    one = NAMES["one-block"]
+    columns = {
+        features: {name: against(found, errors.get(one, ())) for name, found in errors.items() if len(found)}
+        for features, errors in full.items()
+    }
+    others = {name: name for name in NAMES.values() if name != one}
+    return SideBySide.from_columns(columns, others, "full runs, points of test error against one residual block")
 
 
 def against(ours: Sequence[float], theirs: Sequence[float], images: int = 10_000) -> str:

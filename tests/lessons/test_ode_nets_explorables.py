@@ -9,7 +9,7 @@ import torchdiffeq
 
 from odelab import nets
 from odelab.course.ode_nets_measures import errors_under_noise, measure_dial, with_solver
-from odelab.course.ode_nets_table import NAMES, PAPER, against, three_columns
+from odelab.course.ode_nets_table import NAMES, PAPER, against, against_one_block, errors_by_features, side_by_side
 from odelab.figures import ode_nets as figures
 from odelab.figures.ode_nets_explorables import mosaic
 from odelab.nets import saved_for_backward as kept
@@ -98,15 +98,19 @@ def test_mosaic_lays_maps_row_by_row() -> None:
     assert picture[:2, 3:].tolist() == [[4, 5], [6, 7]] and picture[3:, :2].tolist() == [[8, 9], [10, 11]]
 
 
-def test_three_columns_are_kept_apart() -> None:
-    table = three_columns(
-        {"mlp": 6.44, "no-block": 6.1}, {"mlp": [1.31, 1.41], "no-block": [0.6], "ode-net": []}, {"no-block": [0.5]}
-    )
+def test_columns_are_kept_apart() -> None:
+    stored = {"mlp": (1.31, 1.41), "no-block": (0.6,), "no-block-6x6": (0.5,), "one-block-6x6": (0.4, 0.41)}
+    full = errors_by_features({body: [{"test_error": error} for error in each] for body, each in stored.items()})
+    table = side_by_side({"mlp": 6.44, "no-block": 6.1}, full)
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["1-layer MLP"] == ("6.4 %", "1.36 ± 0.07 % (2 seeds)", "–", "1.60 %")
     assert rows["no block"] == ("6.1 %", "0.60 % (1 seed)", "0.50 % (1 seed)", "–")
     assert rows["ODE-Net"] == ("–", "not run yet", "not run yet", "0.42 %")
     assert "<th" in table._repr_html_() and "1.60 %" in repr(table)
+    compared = {row[0]: row[1:] for row in against_one_block(full).rows}
+    assert compared["no block"][0] == "not run yet", "nothing to compare with"
+    assert compared["no block"][1].startswith("+0.09 ± 0.") and compared["ODE-Net"] == ("–", "–")
+    assert "one residual block" not in compared
 
 
 def test_against_needs_two_seeds_and_tells_apart_what_is_apart() -> None:
