@@ -160,11 +160,10 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     model.eval()
     if model.block:
         own = evaluate(model, test_x, test_y)
+        whole = context.seed < 2 and name in BODIES  # the whole dial takes a minute
         dial = [
             {"tolerance": tol} | under(model, test_x, test_y, method="dopri5", steps=None, rtol=tol, atol=tol)
-            for tol in (
-                TOLERANCES if context.seed < 2 and name in BODIES else TOLERANCES[2:3]
-            )  # the dial takes a minute
+            for tol in (TOLERANCES if whole else TOLERANCES[2:3])
         ]
         strict = next(each for each in dial if each["tolerance"] == 1e-3)
         measured |= {"test_error": strict["error"], "test_nll": strict["loss"], "nfe": strict["nfe"]}
