@@ -148,6 +148,7 @@ def test_a_run_cut_off_and_resumed_gives_the_same_row(body, tmp_path, monkeypatc
     assert without_times(resumed.result) == without_times(whole.result)
     assert resumed.key == {"body": body} and 0 < resumed.result["test_error"] < 100
     assert ("dial" in resumed.result) == (body == "rk-net")
+    assert len(resumed.result["mistakes"]) == resumed.result["test_error"]  # of a hundred images
     assert [sorted(file.suffix for file in tmp_path.rglob("*.safetensors"))] == [
         []
     ]  # checkpoints gone, no weights shipped
