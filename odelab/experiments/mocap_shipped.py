@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from odelab.datasets import Mocap, channels62
-from odelab.datasets.mocap_channels import ROOT_START
+from odelab.datasets.mocap.channels import ROOT_START
 from odelab.datasets.series import FOLDERS
 from odelab.experiments.mocap_training import clock
 from odelab.latent import ODE2VAE

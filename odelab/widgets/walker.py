@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from odelab.datasets import Mocap, Skeleton, channels62, data_file
-from odelab.datasets.mocap import STEP
-from odelab.datasets.mocap_channels import CHANNELS, FRAMES, KEPT
+from odelab.datasets.mocap.channels import CHANNELS, FRAMES, KEPT
+from odelab.datasets.mocap.subject35 import STEP
 from odelab.figures.walker import Body, on_the_ground
 from odelab.figures.walker_scene import FPS, Player, Scene
 from odelab.latent import ODE2VAE, Forecast

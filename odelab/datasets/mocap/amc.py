@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from odelab.datasets.amc_text import Text
-from odelab.datasets.mocap_channels import CHANNELS, LAYOUT
+from odelab.datasets.mocap.channels import CHANNELS, LAYOUT
+from odelab.datasets.mocap.text import Text
 
 DOFS = dict(LAYOUT)
 FIRST = {bone: CHANNELS.index(f"{bone} {dofs[0]}") for bone, dofs in LAYOUT}  # channel of each bone's first number

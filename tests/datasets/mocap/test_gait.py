@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from odelab.datasets import standard_skeleton, synthetic_walks
-from odelab.datasets.mocap_channels import CHANNELS, KEPT, differences50
+from odelab.datasets.mocap.channels import CHANNELS, KEPT, differences50
 
 FRAMES = 301
 

@@ -1,6 +1,6 @@
 """Writes CMU's text files, so that the readers can be tested without the recordings."""
 
-from odelab.datasets.mocap_channels import CHANNELS, LAYOUT
+from odelab.datasets.mocap.channels import CHANNELS, LAYOUT
 
 
 def amc_text(walk):

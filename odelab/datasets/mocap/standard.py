@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from odelab.datasets.skeleton import Skeleton
+from odelab.datasets.mocap.skeleton import Skeleton
 
 UNIT = 0.0254 / 0.45  # metres: that of CMU's files
 SPREAD = 20.0  # degrees by which the legs are spread at rest

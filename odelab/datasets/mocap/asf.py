@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from odelab.datasets.amc_text import Line, Text
-from odelab.datasets.mocap_channels import LAYOUT
-from odelab.datasets.skeleton import INCH, Skeleton
+from odelab.datasets.mocap.channels import LAYOUT
+from odelab.datasets.mocap.skeleton import INCH, Skeleton
+from odelab.datasets.mocap.text import Line, Text
 
 DOFS = dict(LAYOUT)
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odelab.datasets.amc import read_amc
 from odelab.datasets.download import DownloadError, cache_folder, download, offline
-from odelab.datasets.mocap_channels import FRAMES, KEPT, differences50
-from odelab.datasets.skeleton_files import read_asf
+from odelab.datasets.mocap.amc import read_amc
+from odelab.datasets.mocap.asf import read_asf
+from odelab.datasets.mocap.channels import FRAMES, KEPT, differences50
 
 SITE = "http://mocap.cs.cmu.edu/subjects/35/"
 MAT = "mocap35.mat"

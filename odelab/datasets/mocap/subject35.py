@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from odelab.datasets.download import DownloadError
-from odelab.datasets.gait import synthetic_walks
-from odelab.datasets.mocap_channels import FRAMES, channels62, differences50
-from odelab.datasets.mocap_files import SKELETON, TRIALS, Walks, find_walks, folders
+from odelab.datasets.mocap.asf import read_asf
+from odelab.datasets.mocap.channels import FRAMES, channels62, differences50
+from odelab.datasets.mocap.files import SKELETON, TRIALS, Walks, find_walks, folders
+from odelab.datasets.mocap.gait import synthetic_walks
+from odelab.datasets.mocap.skeleton import Skeleton
+from odelab.datasets.mocap.standard import standard_skeleton
 from odelab.datasets.sequences import Sequences
-from odelab.datasets.skeleton import Skeleton
-from odelab.datasets.skeleton_files import read_asf
-from odelab.datasets.skeleton_standard import standard_skeleton
 
 STEP = 0.1  # time between two frames in the paper's unit; by the clock it is 1/120 s
 Part = Literal["train", "validation", "test"]

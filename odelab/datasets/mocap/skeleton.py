@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from odelab.datasets.mocap_channels import CHANNELS, LAYOUT
+from odelab.datasets.mocap.channels import CHANNELS, LAYOUT
 
 INCH = 0.0254  # metres
 

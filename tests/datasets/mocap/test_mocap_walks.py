@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from odelab.datasets import synthetic_walks, walk_split, walks62
-from odelab.datasets.mocap_channels import KEPT, differences50
+from odelab.datasets.mocap.channels import KEPT, differences50
 
 DATA = Path(os.environ.get("ODELAB_DATA", "nowhere")) / "mocap"
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odelab.datasets.mocap_channels import CHANNELS, FPS, channels62, differences50
-from odelab.datasets.mocap_files import folders
+from odelab.datasets.mocap.channels import CHANNELS, FPS, channels62, differences50
+from odelab.datasets.mocap.files import folders
 from odelab.datasets.sequences import Sequences
 
 WALKS = "cmu_walks62_raw.npz"

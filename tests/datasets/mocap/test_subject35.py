@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from odelab.datasets import average_pose, channels62, mocap, mocap35, read_amc, read_asf, standard_skeleton
+from odelab.datasets import average_pose, channels62, mocap35, read_amc, read_asf, standard_skeleton
+from odelab.datasets.mocap import subject35
 
 DATA = Path(os.environ.get("ODELAB_DATA", "nowhere")) / "mocap"
 real = pytest.mark.skipif(not (DATA / "mocap35.mat").is_file(), reason="needs mocap35.mat in $ODELAB_DATA/mocap")
@@ -18,7 +19,7 @@ PARTS = ("train", "validation", "test")
 
 @pytest.fixture(scope="module")
 def made_up():
-    return mocap._made_up()
+    return subject35._made_up()
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def everything(walks):
 def test_without_anything_a_gait_that_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("ODELAB_CACHE", str(tmp_path))
     monkeypatch.delenv("ODELAB_DATA", raising=False)
-    mocap._warn.cache_clear()
+    subject35._warn.cache_clear()
     with pytest.warns(UserWarning, match=r"made-up gait here, because a download was not asked for.*mocap35.mat"):
         walks = mocap35(download=False)
     with warnings.catch_warnings():

@@ -9,8 +9,9 @@ import torch
 from mocap_text import amc_text, asf_text
 from scipy.io import savemat
 
-from odelab.datasets import mocap, mocap35, mocap_files, standard_skeleton, synthetic_walks
-from odelab.datasets.mocap_files import HASHES, MAT, RECORDINGS, TRIALS, read_absolute, read_mat
+from odelab.datasets import mocap35, standard_skeleton, synthetic_walks
+from odelab.datasets.mocap import files, subject35
+from odelab.datasets.mocap.files import HASHES, MAT, RECORDINGS, TRIALS, read_absolute, read_mat
 
 FRAMES = 12  # of each walk here, so that 23 recordings are small
 
@@ -40,10 +41,10 @@ def places(tmp_path, monkeypatch, mirrors, recordings):
     monkeypatch.setenv("ODELAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("ODELAB_OFFLINE", raising=False)
-    monkeypatch.setattr(mocap_files, "FRAMES", FRAMES)
-    monkeypatch.setattr(mocap_files, "SITE", mirrors[0].url)
-    monkeypatch.setattr(mocap_files, "_last_failure", None)
-    mocap._warn.cache_clear()
+    monkeypatch.setattr(files, "FRAMES", FRAMES)
+    monkeypatch.setattr(files, "SITE", mirrors[0].url)
+    monkeypatch.setattr(files, "_last_failure", None)
+    subject35._warn.cache_clear()
     mirrors[0].files = dict(recordings[1])
     return tmp_path / "data" / "mocap", tmp_path / "cache" / "mocap"
 
@@ -59,7 +60,7 @@ def put_mat(folder, x, monkeypatch, **other):
     folder.mkdir(parents=True, exist_ok=True)
     centred = (x - x.mean(1, keepdim=True)).numpy()
     savemat(folder / MAT, {"Xtr": centred[:16], "Xval": centred[16:19], "Xtest": centred[19:]} | other)
-    monkeypatch.setattr(mocap_files, "MAT_SHA256", hashlib.sha256((folder / MAT).read_bytes()).hexdigest())
+    monkeypatch.setattr(files, "MAT_SHA256", hashlib.sha256((folder / MAT).read_bytes()).hexdigest())
 
 
 def agree(walks, x):
@@ -120,7 +121,7 @@ def test_a_broken_transfer_is_continued(places, mirrors, fifty, monkeypatch):
     with pytest.warns(UserWarning, match=r"broke off after 5000 of"):
         mocap35(progress=False)
     mirrors[0].stop_after = None
-    monkeypatch.setattr(mocap_files, "_last_failure", None)
+    monkeypatch.setattr(files, "_last_failure", None)
     agree(mocap35(progress=False), fifty)
     assert ("35.asf", "bytes=5000-") in mirrors[0].asked
 
@@ -174,7 +175,7 @@ def test_other_arrays(places, tmp_path, fifty, monkeypatch):
 def test_means_put_back_by_a_file(places, fifty, monkeypatch, tmp_path):
     put_mat(places[0], fifty, monkeypatch)
     starts = np.full((23, 3), np.nan)
-    np.savez(places[0] / mocap_files.ABSOLUTE, x=fifty.numpy(), root_start=starts)
+    np.savez(places[0] / files.ABSOLUTE, x=fifty.numpy(), root_start=starts)
     walks = mocap35()
     torch.testing.assert_close(walks.means, fifty.mean(1).float())
     assert walks.channels("test")[:, 0, :3].tolist() == [pytest.approx([0, 17.9, 0])] * 4
