@@ -78,7 +78,7 @@ class Experiment:
 
 EXPERIMENTS: dict[str, str] = {
     "mnist": "odelab.experiments.mnist",
-    "planar": "odelab.experiments.planar",
+    "planar": "odelab.experiments.planar.run",
     "ffjord-toy": "odelab.experiments.ffjord",
     "ffjord-digits": "odelab.experiments.ffjord",
     "ffjord-mnist": "odelab.experiments.ffjord_mnist",

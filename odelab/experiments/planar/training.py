@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from odelab.datasets import ENERGIES, density
-from odelab.experiments.planar_kernels import cnf_gradient, train_flow
+from odelab.experiments.planar.kernels import cnf_gradient, train_flow
 from odelab.experiments.results import Key
 from odelab.flows import CNF
 from odelab.flows.planar import PlanarCNF, PlanarDensity, PlanarFlow

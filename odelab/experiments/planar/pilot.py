@@ -1,6 +1,6 @@
 """The choice of learning rates for `planar`: shorter runs on a seed that no reported run has.
 
-    python -m odelab.experiments.planar_pilot
+    python -m odelab.experiments.planar.pilot
 
 Every attempt is a row of data/results/planar_attempts.json, with its rate in the key and "pilot" for a budget.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from odelab.experiments.planar import RECIPES, train
+from odelab.experiments.planar.run import RECIPES, train
 from odelab.experiments.registry import Context
 from odelab.experiments.reproduce import commit, device_name
 from odelab.experiments.results import Row, add_row, load_rows, result_file, run_name
@@ -45,7 +45,7 @@ def main() -> None:
                     result = train(key, recipe, context)
                 minutes = round((time.perf_counter() - start) / 60, 2)
                 when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-                command = "python -m odelab.experiments.planar_pilot"
+                command = "python -m odelab.experiments.planar.pilot"
                 row = Row(key | {"lr": lr}, SEED, "pilot", result, minutes, command, commit(), device_name("cpu"), when)
                 add_row(path, "planar-attempts", row)
                 score = {name: result.get(name) for name in ("kl", "gap") if name in result}

@@ -11,10 +11,11 @@ from run_context import context_in
 from torch import Tensor
 
 from odelab.datasets import energy
-from odelab.experiments import planar, planar_kernels
-from odelab.experiments.planar import RECIPES, keys, measure, train, trained
-from odelab.experiments.planar_kernels import KINDS, cnf_gradient, flow_gradient, train_flow
-from odelab.experiments.planar_training import ContinuousTrainer, DiscreteTrainer, Recipe, draw, marks
+from odelab.experiments.planar import kernels as planar_kernels
+from odelab.experiments.planar import run as planar
+from odelab.experiments.planar.kernels import KINDS, cnf_gradient, flow_gradient, train_flow
+from odelab.experiments.planar.run import RECIPES, keys, measure, train, trained
+from odelab.experiments.planar.training import ContinuousTrainer, DiscreteTrainer, Recipe, draw, marks
 from odelab.experiments.results import stored
 
 needs_compiler = pytest.mark.skipif(

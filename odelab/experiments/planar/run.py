@@ -19,8 +19,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from odelab.datasets import ENERGIES, data_file, density, energy
-from odelab.experiments.planar_kernels import RMSPROP
-from odelab.experiments.planar_training import (
+from odelab.experiments.planar.kernels import RMSPROP
+from odelab.experiments.planar.training import (
     ContinuousTrainer,
     DiscreteTrainer,
     Recipe,
