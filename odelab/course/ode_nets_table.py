@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import ttest_ind
 
 from odelab.course.tables import MISSING, SideBySide, over_seeds
-from odelab.experiments.mnist import LARGER
+from odelab.experiments.mnist.run import LARGER
 
 NAMES = {
     "mlp": "1-layer MLP",

@@ -77,7 +77,7 @@ class Experiment:
 
 
 EXPERIMENTS: dict[str, str] = {
-    "mnist": "odelab.experiments.mnist",
+    "mnist": "odelab.experiments.mnist.run",
     "planar": "odelab.experiments.planar.run",
     "ffjord-toy": "odelab.experiments.ffjord",
     "ffjord-digits": "odelab.experiments.ffjord",

@@ -14,7 +14,7 @@ from scipy.stats import ttest_ind
 
 from odelab.experiments.latent_tables import LATENT_TABLES
 from odelab.experiments.markdown import over_seeds, table
-from odelab.experiments.mnist import LARGER
+from odelab.experiments.mnist.run import LARGER
 from odelab.experiments.results import Row, by_key, stored, summary
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"

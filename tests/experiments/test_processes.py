@@ -12,18 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from odelab.datasets import Mocap, Sequences
-from odelab.experiments import (
-    digits,
-    ffjord,
-    ffjord_mnist,
-    flow_training,
-    latent_spirals,
-    mnist,
-    mocap_training,
-    rnode,
-    video,
-)
+from odelab.experiments import digits, ffjord, ffjord_mnist, flow_training, latent_spirals, mocap_training, rnode, video
 from odelab.experiments.bouncing import train_balls
+from odelab.experiments.mnist import run as mnist
 from odelab.experiments.mocap_shipped import save_walker
 from odelab.experiments.mocap_training import Recipe, clock, train_as_asked, walker
 from odelab.experiments.registry import Context

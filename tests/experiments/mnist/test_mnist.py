@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from odelab import datasets
-from odelab.experiments import mnist
-from odelab.experiments.mnist import evaluate, nfe_of_a_batch, random_affine, sgd, under
+from odelab.experiments.mnist import run as mnist
+from odelab.experiments.mnist.run import evaluate, nfe_of_a_batch, random_affine, sgd, under
 from odelab.experiments.reproduce import reproduce
 from odelab.experiments.results import load_rows
 from odelab.nets import classifier
