@@ -12,14 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from odelab.datasets import Mocap, Sequences
-from odelab.experiments import digits, ffjord, ffjord_mnist, flow_training, latent_spirals, mocap_training, rnode, video
+from odelab.experiments import flow_training, latent_spirals, mocap_training, video
 from odelab.experiments.bouncing import train_balls
+from odelab.experiments.ffjord_digits import run as digits
+from odelab.experiments.ffjord_mnist import run as ffjord_mnist
+from odelab.experiments.ffjord_toy import run as ffjord
 from odelab.experiments.mnist import run as mnist
 from odelab.experiments.mocap_shipped import save_walker
 from odelab.experiments.mocap_training import Recipe, clock, train_as_asked, walker
 from odelab.experiments.registry import Context
 from odelab.experiments.reproduce import chosen_device, experiment, reproduce
 from odelab.experiments.results import load_rows
+from odelab.experiments.rnode import run as rnode
 from odelab.experiments.video import Recipe as VideoRecipe
 from odelab.flows import dequantize
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from odelab.datasets import density
-from odelab.experiments.digits import Digits, digits_flow
+from odelab.experiments.ffjord_digits.run import Digits, digits_flow
 from odelab.experiments.flow_training import Recipe, measure_flow, train_flow
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key

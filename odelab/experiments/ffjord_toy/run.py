@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from odelab.datasets import DENSITIES, density
-from odelab.experiments.digits import digits_keys, run_digits
+from odelab.experiments.ffjord_digits.run import digits_keys, run_digits
 from odelab.experiments.flow_training import PRECISE, Recipe, in_parts, measure_flow, train_flow
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key

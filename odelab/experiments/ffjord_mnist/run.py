@@ -16,7 +16,7 @@ from odelab.datasets import mnist
 from odelab.experiments.flow_training import Recipe, in_parts, train_flow
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
-from odelab.experiments.rnode import notes_weights
+from odelab.experiments.rnode.run import notes_weights
 from odelab.flows import MultiscaleCNF, bits_per_dim, dequantize, logit_transform
 from odelab.training import Epochs
 
