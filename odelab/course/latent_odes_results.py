@@ -9,7 +9,7 @@ from torch import nn
 
 from odelab.course.tables import NOT_THERE, SideBySide, over_seeds
 from odelab.datasets import data_file
-from odelab.experiments.latent_spirals import KEPT, MODELS
+from odelab.experiments.latent_spirals.run import KEPT, MODELS
 from odelab.experiments.results import Row
 from odelab.latent.storage import load_module
 

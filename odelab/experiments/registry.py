@@ -83,7 +83,7 @@ EXPERIMENTS: dict[str, str] = {
     "ffjord-digits": "odelab.experiments.ffjord_toy.run",
     "ffjord-mnist": "odelab.experiments.ffjord_mnist.run",
     "rnode": "odelab.experiments.rnode.run",
-    "latent-spirals": "odelab.experiments.latent_spirals",
+    "latent-spirals": "odelab.experiments.latent_spirals.run",
     "rotating-mnist": "odelab.experiments.rotating",
     "rotating-mnist-28": "odelab.experiments.rotating",
     "bouncing-balls": "odelab.experiments.bouncing",

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from odelab.datasets import Mocap, Sequences
-from odelab.experiments import flow_training, latent_spirals, mocap_training, video
+from odelab.experiments import flow_training, mocap_training, video
 from odelab.experiments.bouncing import train_balls
 from odelab.experiments.ffjord_digits import run as digits
 from odelab.experiments.ffjord_mnist import run as ffjord_mnist
 from odelab.experiments.ffjord_toy import run as ffjord
+from odelab.experiments.latent_spirals import run as latent_spirals
 from odelab.experiments.mnist import run as mnist
 from odelab.experiments.mocap_shipped import save_walker
 from odelab.experiments.mocap_training import Recipe, clock, train_as_asked, walker

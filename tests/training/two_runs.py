@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from odelab.datasets import Spirals
-from odelab.experiments import latent_spirals
+from odelab.experiments.latent_spirals import run as latent_spirals
 from odelab.experiments.reproduce import reproduce
 from odelab.training import fit
 

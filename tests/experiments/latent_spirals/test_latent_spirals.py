@@ -9,8 +9,8 @@ import torch
 from run_context import context_in
 
 from odelab.datasets import spirals
-from odelab.experiments import latent_spirals
-from odelab.experiments.latent_spirals import (
+from odelab.experiments.latent_spirals import run as latent_spirals
+from odelab.experiments.latent_spirals.run import (
     KEPT,
     MODELS,
     NOISE,
