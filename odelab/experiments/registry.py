@@ -88,7 +88,7 @@ EXPERIMENTS: dict[str, str] = {
     "rotating-mnist-28": "odelab.experiments.rotating",
     "bouncing-balls": "odelab.experiments.bouncing",
     "bouncing-balls-32": "odelab.experiments.bouncing",
-    "mocap2": "odelab.experiments.mocap",
-    "mocap-sliders": "odelab.experiments.mocap_sliders",
-    "mocap1-like": "odelab.experiments.mocap_walks",
+    "mocap2": "odelab.experiments.mocap.mocap2",
+    "mocap-sliders": "odelab.experiments.mocap.sliders",
+    "mocap1-like": "odelab.experiments.mocap.mocap1_like",
 }

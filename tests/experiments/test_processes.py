@@ -12,15 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from odelab.datasets import Mocap, Sequences
-from odelab.experiments import flow_training, mocap_training, video
+from odelab.experiments import flow_training, video
 from odelab.experiments.bouncing import train_balls
 from odelab.experiments.ffjord_digits import run as digits
 from odelab.experiments.ffjord_mnist import run as ffjord_mnist
 from odelab.experiments.ffjord_toy import run as ffjord
 from odelab.experiments.latent_spirals import run as latent_spirals
 from odelab.experiments.mnist import run as mnist
-from odelab.experiments.mocap_shipped import save_walker
-from odelab.experiments.mocap_training import Recipe, clock, train_as_asked, walker
+from odelab.experiments.mocap import training as mocap_training
+from odelab.experiments.mocap.checkpoints import save_walker
+from odelab.experiments.mocap.training import Recipe, clock, train_as_asked, walker
 from odelab.experiments.registry import Context
 from odelab.experiments.reproduce import chosen_device, experiment, reproduce
 from odelab.experiments.results import load_rows

@@ -12,7 +12,7 @@ from odelab.course.ode2vae_results import errors, mocap_table, pretrained
 from odelab.datasets import channels62, standard_skeleton
 from odelab.datasets.mocap.gait import synthetic_walks
 from odelab.datasets.mocap.subject35 import Mocap, _made_up
-from odelab.experiments.mocap_training import Recipe, clock, walker
+from odelab.experiments.mocap.training import Recipe, clock, walker
 from odelab.experiments.results import Row
 from odelab.figures.walker import ASIDE, FORWARDS, OBLIQUE, UP, Body, on_the_ground, project
 from odelab.latent import ODE2VAE, FirstOrder, SecondOrder, flow

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from odelab.datasets import mocap35
-from odelab.experiments.mocap_scores import score, without_horizon
-from odelab.experiments.mocap_training import Recipe, clock, train_as_asked, walker
+from odelab.experiments.mocap.scores import score, without_horizon
+from odelab.experiments.mocap.training import Recipe, clock, train_as_asked, walker
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
 from odelab.latent import ODE2VAE

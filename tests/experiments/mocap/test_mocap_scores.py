@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from odelab.experiments.mocap_scores import baseline, errors, score
-from odelab.experiments.mocap_training import Recipe, clock, played, walker
+from odelab.experiments.mocap.scores import baseline, errors, score
+from odelab.experiments.mocap.training import Recipe, clock, played, walker
 
 TINY = Recipe(iterations=4, every=2, draws=2, first=10, longest=12, hidden=(5, 5))
 

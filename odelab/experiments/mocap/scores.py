@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.experiments.mocap_training import clock
+from odelab.experiments.mocap.training import clock
 from odelab.latent import ODE2VAE
 
 DRAWS = 50

@@ -10,9 +10,12 @@ import torch
 from run_context import context_in
 
 from odelab.datasets import Mocap, Sequences
-from odelab.experiments import mocap, mocap_sliders, mocap_training, mocap_walks
-from odelab.experiments.mocap_shipped import load_walker, save_walker, walks_from_prior
-from odelab.experiments.mocap_training import Recipe, clock, fit_walker, played, train_as_asked, train_walker, walker
+from odelab.experiments.mocap import mocap1_like as mocap_walks
+from odelab.experiments.mocap import mocap2 as mocap
+from odelab.experiments.mocap import sliders as mocap_sliders
+from odelab.experiments.mocap import training as mocap_training
+from odelab.experiments.mocap.checkpoints import load_walker, save_walker, walks_from_prior
+from odelab.experiments.mocap.training import Recipe, clock, fit_walker, played, train_as_asked, train_walker, walker
 from odelab.experiments.results import unstorable
 from odelab.latent import ODE2VAE
 
@@ -125,7 +128,7 @@ def test_a_shipped_walker_walks_without_data(tmp_path, walks, monkeypatch):
     assert (
         isinstance(model, ODE2VAE) and torch.equal(mean, torch.full((50,), 7.5)) and torch.equal(start, torch.zeros(3))
     )
-    monkeypatch.setattr("odelab.experiments.mocap_shipped.FOLDERS", [tmp_path.parent])
+    monkeypatch.setattr("odelab.experiments.mocap.checkpoints.FOLDERS", [tmp_path.parent])
     tmp_path.rename(tmp_path.parent / "checkpoints")
     drawn = walks_from_prior(2, 5)
     assert drawn.shape == (2, 5, 62) and drawn.isfinite().all()

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from odelab.datasets import WalkSplit, walk_split, walks62
-from odelab.experiments.mocap_scores import BASELINES, baseline, score
-from odelab.experiments.mocap_training import Recipe, train_as_asked, walker
+from odelab.experiments.mocap.scores import BASELINES, baseline, score
+from odelab.experiments.mocap.training import Recipe, train_as_asked, walker
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
 

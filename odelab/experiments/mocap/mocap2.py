@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from odelab.datasets import Mocap, mocap35
-from odelab.experiments.mocap_scores import BASELINES, baseline, score, without_horizon
-from odelab.experiments.mocap_shipped import save_walker
-from odelab.experiments.mocap_training import CHECKPOINT, Recipe, train_as_asked, walker
+from odelab.experiments.mocap.checkpoints import save_walker
+from odelab.experiments.mocap.scores import BASELINES, baseline, score, without_horizon
+from odelab.experiments.mocap.training import CHECKPOINT, Recipe, train_as_asked, walker
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
 from odelab.latent import ODE2VAE
