@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from odelab.datasets import Mocap, Sequences
 from odelab.experiments import flow_training, video
-from odelab.experiments.bouncing import train_balls
+from odelab.experiments.bouncing_balls.run import train_balls
 from odelab.experiments.ffjord_digits import run as digits
 from odelab.experiments.ffjord_mnist import run as ffjord_mnist
 from odelab.experiments.ffjord_toy import run as ffjord

@@ -8,8 +8,16 @@ import torch
 from run_context import context_in
 
 from odelab.datasets import RotatingDigits
-from odelab.experiments import rotating
-from odelab.experiments.rotating import HELD_OUT_ANGLE, baselines, digits_of, judged_frames, keys, recipe_of, run
+from odelab.experiments.rotating_mnist import run as rotating
+from odelab.experiments.rotating_mnist.run import (
+    HELD_OUT_ANGLE,
+    baselines,
+    digits_of,
+    judged_frames,
+    keys,
+    recipe_of,
+    run,
+)
 from odelab.experiments.video import Recipe
 from odelab.latent import ODE2VAE
 
