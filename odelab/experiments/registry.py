@@ -80,7 +80,7 @@ EXPERIMENTS: dict[str, str] = {
     "mnist": "odelab.experiments.mnist.run",
     "planar": "odelab.experiments.planar.run",
     "ffjord-toy": "odelab.experiments.ffjord_toy.run",
-    "ffjord-digits": "odelab.experiments.ffjord_toy.run",
+    "ffjord-digits": "odelab.experiments.ffjord_digits.run",
     "ffjord-mnist": "odelab.experiments.ffjord_mnist.run",
     "rnode": "odelab.experiments.rnode.run",
     "latent-spirals": "odelab.experiments.latent_spirals.run",

@@ -83,7 +83,7 @@ def walks(n: int) -> Tensor:
 
 
 RUNS: dict[str, Callable[[Context], Any]] = {
-    "digits": lambda context: digits.run_digits({"model": "nice"}, context),
+    "digits": lambda context: digits.run({"model": "nice"}, context),
     "rnode": lambda context: rnode.run({"data": "digits", "penalty": "none"}, context),
     "ffjord-mnist": lambda context: ffjord_mnist.run({"flow": "rnode"}, context),
     "spirals": lambda context: latent_spirals.run({"model": "rnn", "kept": 30}, context),
@@ -105,7 +105,7 @@ def test_two_processes_draw_the_batch_of_one(name: str, drawn: Callable[..., Any
 
 @pytest.mark.parametrize(
     ("run", "key"),
-    [(ffjord.run_toy, {"density": "8gaussians"}), (rnode.run, {"data": "8gaussians", "penalty": "none"})],
+    [(ffjord.run, {"density": "8gaussians"}), (rnode.run, {"data": "8gaussians", "penalty": "none"})],
     ids=["ffjord", "rnode"],
 )
 def test_fresh_points_are_as_many_together_as_one_process_has(

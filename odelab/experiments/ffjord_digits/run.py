@@ -15,7 +15,7 @@ from torch.distributions import AffineTransform, ComposeTransform, IndependentTr
 
 from odelab.datasets import Images, digits8
 from odelab.experiments.flow_training import Recipe, in_parts, nfe_of, precise, train_flow
-from odelab.experiments.registry import Context
+from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
 from odelab.flows import CNF, NICE, Flow, bits_per_dim, dequantize, logit_transform
 from odelab.nets import MLPField
@@ -28,7 +28,7 @@ RECIPES = {
 }
 
 
-def digits_keys(budget: str) -> list[Key]:
+def keys(budget: str) -> list[Key]:
     return [{"model": "gaussian"}, {"model": "nice"}, {"model": "ffjord"}]
 
 
@@ -110,7 +110,7 @@ def digits_flow(seed: int, **settings: Any) -> CNF:
     return CNF(MLPField(DIM, hidden=(128, 128), activation="softplus"), **settings)
 
 
-def run_digits(key: Key, context: Context) -> dict[str, Any]:
+def run(key: Key, context: Context) -> dict[str, Any]:
     """One model of the digits."""
     if key["model"] == "gaussian":
         return gaussian_bits(*split())
@@ -133,3 +133,15 @@ def run_digits(key: Key, context: Context) -> dict[str, Any]:
         "nfe": nfe_of(judge) if isinstance(judge, CNF) else None,
         "validations": [seen | {"bits": digits.bits(seen["loss"], "validation")} for seen in history.validation],
     }
+
+
+EXPERIMENTS = {
+    "ffjord-digits": Experiment(
+        name="ffjord-digits",
+        title="bits per dimension on 8×8 digits: Gaussian, NICE, FFJORD (notes 24.1.7; the papers' MNIST in small)",
+        keys=keys,
+        run=run,
+        seeds={"lecture": (0,), "full": (0, 1, 2)},
+        minutes={"lecture": 6},
+    ),
+}

@@ -1,4 +1,4 @@
-"""FFJORD (Grathwohl et al. 2019; notes 24.1.7): eight densities in the plane, and 8×8 digits against two baselines."""
+"""FFJORD (Grathwohl et al. 2019; notes 24.1.7) on eight densities in the plane."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from odelab.datasets import DENSITIES, density
-from odelab.experiments.ffjord_digits.run import digits_keys, run_digits
 from odelab.experiments.flow_training import PRECISE, Recipe, in_parts, measure_flow, train_flow
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
@@ -32,7 +31,7 @@ def toy_flow(seed: int = 0) -> CNF:
     return CNF(MLPField(2), method="dopri5", rtol=1e-3, atol=1e-3, gradient="backprop")
 
 
-def run_toy(key: Key, context: Context) -> dict[str, Any]:
+def run(key: Key, context: Context) -> dict[str, Any]:
     """One density: trained on fresh points, tested on points that no other run shares."""
     truth, recipe = density(key["density"]), RECIPES[context.budget]
     if context.budget == "full":
@@ -67,16 +66,8 @@ EXPERIMENTS = {
         name="ffjord-toy",
         title="FFJORD on eight densities in the plane: NLL, gap to the truth, NFE (Grathwohl et al. 2019, Fig. 2)",
         keys=lambda budget: [{"density": name} for name in DENSITIES],
-        run=run_toy,
+        run=run,
         seeds={"lecture": (0,), "full": (0, 1, 2)},
         minutes={"lecture": 10},
-    ),
-    "ffjord-digits": Experiment(
-        name="ffjord-digits",
-        title="bits per dimension on 8×8 digits: Gaussian, NICE, FFJORD (notes 24.1.7; the papers' MNIST in small)",
-        keys=digits_keys,
-        run=run_digits,
-        seeds={"lecture": (0,), "full": (0, 1, 2)},
-        minutes={"lecture": 6},
     ),
 }
