@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "odelab"
 FLOORS = {
+    "folders": 0,  # where files lie
     "solvers": 1,
     "datasets": 1,
     "nets": 2,

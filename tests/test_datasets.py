@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from odelab.datasets import data_file, lynx_hare, series
+from odelab import folders
+from odelab.datasets import data_file, lynx_hare
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +34,7 @@ def test_the_file_has_not_changed():
 
 
 def test_a_missing_file_names_the_places_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr(series, "FOLDERS", (tmp_path / "wheel", tmp_path / "checkout"))
+    monkeypatch.setattr(folders, "FOLDERS", (tmp_path / "wheel", tmp_path / "checkout"))
     with pytest.raises(FileNotFoundError, match=r"wheel.*checkout"):
         lynx_hare()
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from odelab.course.tables import NOT_THERE, SideBySide, over_seeds
-from odelab.datasets.series import FOLDERS
 from odelab.experiments.papers import MOCAP2
 from odelab.experiments.results import Row
+from odelab.folders import FOLDERS
 from odelab.latent import ODE2VAE
 
 NAMED = re.compile(r"mocap_beta(?P<beta>.+)_gamma(?P<gamma>.+)\.safetensors")

@@ -22,8 +22,9 @@ from odelab.datasets.mocap import (
 from odelab.datasets.rotating_digits import RotatingDigits, rotating_digits
 from odelab.datasets.sequence_files import load_sequences
 from odelab.datasets.sequences import Sequences
-from odelab.datasets.series import Series, data_file, lynx_hare
+from odelab.datasets.series import Series, lynx_hare
 from odelab.datasets.spirals import Spirals, spirals
+from odelab.folders import data_file
 
 __all__ = [
     "DENSITIES",

@@ -26,15 +26,6 @@ class DownloadError(OSError):
     """No mirror gave the file whole and unaltered."""
 
 
-def cache_folder(name: str) -> Path:
-    """Where downloads of that name are kept: in `$ODELAB_CACHE`, else in the system's cache."""
-    if folder := os.environ.get("ODELAB_CACHE"):
-        return Path(folder).expanduser() / name
-    import pooch  # here, because it is needed for this one question
-
-    return Path(pooch.os_cache("odelab")) / name
-
-
 def offline() -> bool:
     """Whether the user wishes no downloads: `ODELAB_OFFLINE` is set to something but 0."""
     return os.environ.get("ODELAB_OFFLINE", "0") not in ("", "0")

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from odelab.datasets.download import DownloadError, cache_folder, download, offline
+from odelab.datasets.download import DownloadError, download, offline
 from odelab.datasets.images import Images
+from odelab.folders import cache_folder, user_folders
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 CREDIT = "LeCun, Cortes and Burges"
@@ -77,17 +78,10 @@ def mnist(split: str = "train", *, progress: bool = True) -> Images:
     return Images(x, y, f"MNIST ({CREDIT}), {split} images, from {place}", complete=True)
 
 
-def _cache() -> Path:
-    return cache_folder("mnist")
-
-
 def _folders() -> Iterator[tuple[str, Path]]:
     """Where to look, and how to call it without giving away a person's folders."""
-    data = os.environ.get("ODELAB_DATA")
-    if data:
-        yield "$ODELAB_DATA", Path(data).expanduser() / "mnist"
-    yield "the cache", _cache()
-    if data:
+    yield from user_folders("mnist")
+    if data := os.environ.get("ODELAB_DATA"):
         yield "$ODELAB_DATA", Path(data).expanduser() / "MNIST" / "raw"
     for folder in (Path("data"), Path.home() / "data"):
         yield "torchvision's folder", folder / "MNIST" / "raw"
@@ -130,7 +124,7 @@ def _downloaded(names: list[str], progress: bool) -> list[Path]:
         raise DownloadError("ODELAB_OFFLINE is set")
     if _last_failure and time.monotonic() - _last_failure[0] < PATIENCE:
         raise DownloadError(_last_failure[1])
-    targets = [_cache() / f"{name}.gz" for name in names]
+    targets = [cache_folder("mnist") / f"{name}.gz" for name in names]
     try:
         for name, target in zip(names, targets, strict=True):
             if not target.is_file():

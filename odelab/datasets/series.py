@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-PACKAGE = Path(__file__).resolve().parents[1]
-FOLDERS = (
-    PACKAGE / "data",
-    PACKAGE.parent / "data",
-)  # an installed wheel carries its data; a checkout has data/ beside
+from odelab.folders import data_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,19 +28,6 @@ class Series:
     columns: tuple[str, ...]
     unit: str
     source: str
-
-
-def data_file(name: str) -> Path:
-    """Path of a file the course ships.
-
-    Raises:
-        FileNotFoundError: when it is in none of the places looked at, which the message lists.
-    """
-    for folder in FOLDERS:
-        if (folder / name).is_file():
-            return folder / name
-    places = " nor in ".join(str(folder) for folder in FOLDERS)
-    raise FileNotFoundError(f"{name} is neither in {places}; it comes with a checkout and with the wheel")
 
 
 def lynx_hare() -> Series:

@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from odelab.datasets.series import FOLDERS
 from odelab.experiments.registry import EXPERIMENTS, Context, Experiment
 from odelab.experiments.results import Key, Row, add_row, load_rows, result_file, run_name, stored
+from odelab.folders import FOLDERS
 from odelab.training.devices import first_process, make_fabric, resolved
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from odelab.datasets.series import FOLDERS
+from odelab.folders import FOLDERS
 
 Key = dict[str, Any]
 

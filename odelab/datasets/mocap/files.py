@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odelab.datasets.download import DownloadError, cache_folder, download, offline
+from odelab.datasets.download import DownloadError, download, offline
 from odelab.datasets.mocap.amc import read_amc
 from odelab.datasets.mocap.asf import read_asf
 from odelab.datasets.mocap.channels import FRAMES, KEPT, differences50
+from odelab.folders import cache_folder, user_folders
 
 SITE = "http://mocap.cs.cmu.edu/subjects/35/"
 MAT = "mocap35.mat"
@@ -42,13 +41,6 @@ class Walks:
     source: str
 
 
-def folders() -> Iterator[tuple[str, Path]]:
-    """Where to look, and how to call it without giving away a person's folders."""
-    if data := os.environ.get("ODELAB_DATA"):
-        yield "$ODELAB_DATA", Path(data).expanduser() / "mocap"
-    yield "the cache", cache_folder("mocap")
-
-
 def find_walks(allowed: bool, progress: bool) -> Walks:
     """The walks from disk, or else downloaded.
 
@@ -56,10 +48,10 @@ def find_walks(allowed: bool, progress: bool) -> Walks:
         DownloadError: when they are not on disk, and a download is not allowed or fails.
         ValueError: when a file is truncated or altered.
     """
-    for place, folder in folders():
+    for place, folder in user_folders("mocap"):
         if (folder / MAT).is_file():
             return _authors(folder, place)
-    for place, folder in folders():
+    for place, folder in user_folders("mocap"):
         if all((folder / name).is_file() for name in RECORDINGS):
             return _recorded(folder, place)
     fetch_recordings(allowed, progress)

@@ -13,11 +13,12 @@ from torch import Tensor
 from odelab.datasets.download import DownloadError
 from odelab.datasets.mocap.asf import read_asf
 from odelab.datasets.mocap.channels import FRAMES, channels62, differences50
-from odelab.datasets.mocap.files import SKELETON, TRIALS, Walks, find_walks, folders
+from odelab.datasets.mocap.files import SKELETON, TRIALS, Walks, find_walks
 from odelab.datasets.mocap.gait import synthetic_walks
 from odelab.datasets.mocap.skeleton import Skeleton
 from odelab.datasets.mocap.standard import standard_skeleton
 from odelab.datasets.sequences import Sequences
+from odelab.folders import user_folders
 
 STEP = 0.1  # time between two frames in the paper's unit; by the clock it is 1/120 s
 Part = Literal["train", "validation", "test"]
@@ -76,7 +77,7 @@ class Mocap:
 
     def skeleton(self) -> Skeleton:
         """The walker's own, where 35.asf lies in `$ODELAB_DATA/mocap` or the cache; the standard one else."""
-        paths = (folder / SKELETON for _, folder in folders() if self.complete)
+        paths = (folder / SKELETON for _, folder in user_folders("mocap") if self.complete)
         found = next((path for path in paths if path.is_file()), None)
         return read_asf(found) if found else standard_skeleton()
 

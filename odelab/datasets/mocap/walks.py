@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from odelab.datasets.mocap.channels import CHANNELS, FPS, channels62, differences50
-from odelab.datasets.mocap.files import folders
 from odelab.datasets.sequences import Sequences
+from odelab.folders import user_folders
 
 WALKS = "cmu_walks62_raw.npz"
 STEP = 0.1  # time between two frames, as in `mocap35`
@@ -26,7 +26,7 @@ def walks62() -> dict[str, Tensor]:
     Raises:
         ValueError: when the file cannot be read or a walk is not (T, 62).
     """
-    path = next((folder / WALKS for _, folder in folders() if (folder / WALKS).is_file()), None)
+    path = next((folder / WALKS for _, folder in user_folders("mocap") if (folder / WALKS).is_file()), None)
     if path is None:
         warnings.warn(f"no walks of several people: {WALKS} is not in $ODELAB_DATA/mocap", stacklevel=2)
         return {}

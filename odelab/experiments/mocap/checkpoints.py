@@ -10,8 +10,8 @@ from torch import Tensor
 
 from odelab.datasets import Mocap, channels62
 from odelab.datasets.mocap.channels import ROOT_START
-from odelab.datasets.series import FOLDERS
 from odelab.experiments.mocap.training import clock
+from odelab.folders import FOLDERS
 from odelab.latent import ODE2VAE
 from odelab.training.checkpoint import save_tensors
 from odelab.training.devices import first_process
