@@ -22,10 +22,10 @@ from odelab.flows.divergence import NOISES, exact_divergence, jacobian_products,
 from odelab.flows.flow import Flow
 from odelab.nets.fields import chosen
 from odelab.solvers import solve
-from odelab.solvers.integrate import Stats
+from odelab.solvers.inputs import largest_norm, pack_state
+from odelab.solvers.loops import Stats
 from odelab.solvers.plan import make_plan
-from odelab.solvers.problem import largest_norm, pack_state
-from odelab.solvers.solving import GRADIENTS
+from odelab.solvers.solve import GRADIENTS
 from odelab.solvers.stepping import as_float
 
 DIVERGENCES: Mapping[str, bool] = {"exact": True, "hutchinson": False}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from odelab.solvers import solve
-from odelab.solvers.integrate import Stats
+from odelab.solvers.loops import Stats
 
 
 class CountedField(nn.Module):

@@ -1,11 +1,11 @@
-"""Solvers for dy/dt = f(t, y) on tensors, readable in one sitting: tableaus, stepping, integrate, then the rest."""
+"""Solvers for dy/dt = f(t, y) on tensors, readable in one sitting: tableaus, stepping, loops, then the rest."""
 
-from odelab.solvers.api import odeint, odeint_adjoint, odeint_dense, odeint_event
+from odelab.solvers.drop_in import odeint, odeint_adjoint, odeint_dense, odeint_event
 from odelab.solvers.errors import MaxStepsExceeded, NonFiniteState, SolverError, StepSizeUnderflow
-from odelab.solvers.integrate import Stats, StepRecord
+from odelab.solvers.loops import Stats, StepRecord
 from odelab.solvers.methods import METHODS
 from odelab.solvers.solution import DenseSolution, Solution
-from odelab.solvers.solving import solve
+from odelab.solvers.solve import solve
 from odelab.solvers.tableaus import TABLEAUS, ButcherTableau
 
 __all__ = [

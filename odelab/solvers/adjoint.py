@@ -19,10 +19,10 @@ from torch import Tensor
 
 from odelab.solvers.control import rms_norm
 from odelab.solvers.gradients import Forward, accumulate
-from odelab.solvers.integrate import NO_CALLBACKS, Callbacks, Stats
+from odelab.solvers.inputs import VectorField
+from odelab.solvers.loops import NO_CALLBACKS, Callbacks, Stats
+from odelab.solvers.methods.scipy import SciPy
 from odelab.solvers.plan import Plan
-from odelab.solvers.problem import VectorField
-from odelab.solvers.scipy_bridge import SciPy
 from odelab.solvers.stepping import RungeKutta, Step
 
 Grads = Sequence[Tensor | None]

@@ -31,8 +31,8 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.control import Controller, Norm
-from odelab.solvers.integrate import Attempt
-from odelab.solvers.problem import VectorField
+from odelab.solvers.inputs import VectorField
+from odelab.solvers.loops import Attempt
 from odelab.solvers.stepping import RungeKutta, Step, Time
 
 Outputs = tuple[Tensor, ...]  # y1, error ratio, the stages but the first

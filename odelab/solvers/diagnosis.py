@@ -15,7 +15,7 @@ from odelab.solvers.errors import MaxStepsExceeded, NonFiniteState, SolverError,
 from odelab.solvers.stepping import Field
 
 if TYPE_CHECKING:
-    from odelab.solvers.integrate import Stats
+    from odelab.solvers.loops import Stats
 
 
 def all_finite(*tensors: Tensor) -> bool:

@@ -1,6 +1,6 @@
 """What can go wrong while solving, each with the place (t, dt), the cost so far (NFE) and one hint.
 
-Mistakes in what the caller passed raise ``ValueError`` or ``TypeError`` (see `problem`); the errors here are
+Mistakes in what the caller passed raise ``ValueError`` or ``TypeError`` (see `inputs`); the errors here are
 failures of a well-posed call: the numbers stopped being finite, or the tolerance cannot be met.
 """
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.errors import NonFiniteState
+from odelab.solvers.inputs import VectorField
 from odelab.solvers.interpolation import Interpolant
-from odelab.solvers.problem import VectorField
 from odelab.solvers.stepping import Step
 
 EventFn = Callable[[float, Tensor], float]

@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from odelab.solvers.events import EventFn, until_event
-from odelab.solvers.integrate import NO_CALLBACKS, Callbacks
+from odelab.solvers.inputs import VectorField
 from odelab.solvers.interpolation import Interpolant
+from odelab.solvers.loops import NO_CALLBACKS, Callbacks
+from odelab.solvers.methods.scipy import SciPy
 from odelab.solvers.plan import Plan
-from odelab.solvers.problem import VectorField
-from odelab.solvers.scipy_bridge import SciPy
 from odelab.solvers.stepping import Step, Time
 
 Mark = tuple[int, Time]  # (index of an output time, fraction of the step at which it lies; 1.0 exactly at its end)

@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from odelab.solvers.gradients import Forward
-from odelab.solvers.integrate import Callbacks
+from odelab.solvers.inputs import CALLBACK_NAMES, Layout, find_callbacks
+from odelab.solvers.loops import Callbacks
 from odelab.solvers.plan import Plan, make_plan
-from odelab.solvers.problem import CALLBACK_NAMES, Layout, find_callbacks
 
 
 def find_parameters(func: Any, params: Any, gradient: str) -> tuple[Tensor, ...]:

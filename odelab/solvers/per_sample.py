@@ -16,9 +16,9 @@ from torch import Tensor
 
 from odelab.solvers import diagnosis
 from odelab.solvers.errors import MaxStepsExceeded
-from odelab.solvers.integrate import StepRecord
+from odelab.solvers.inputs import VectorField
+from odelab.solvers.loops import StepRecord
 from odelab.solvers.plan import Plan
-from odelab.solvers.problem import VectorField
 from odelab.solvers.stepping import Step
 
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from odelab.solvers import diagnosis
 from odelab.solvers.control import Controller
-from odelab.solvers.integrate import Attempt, Callbacks, Stop, adaptive_steps, fixed_steps
+from odelab.solvers.inputs import Layout, VectorField
 from odelab.solvers.interpolation import Interpolant, interpolant, linear
+from odelab.solvers.loops import Attempt, Callbacks, Stop, adaptive_steps, fixed_steps
 from odelab.solvers.methods import METHODS, Method
-from odelab.solvers.problem import Layout, VectorField
 from odelab.solvers.stepping import Step, Time, as_float
 
 ADAPTIVE_OPTIONS = {

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.solvers.integrate import Stats
+from odelab.solvers.inputs import Layout, State
 from odelab.solvers.interpolation import Interpolant
-from odelab.solvers.problem import Layout, State
+from odelab.solvers.loops import Stats
 from odelab.solvers.stepping import Step, as_float
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from odelab.solvers import METHODS, Stats
-from odelab.solvers.problem import VectorField
+from odelab.solvers.inputs import VectorField
 
 FIXED = [name for name, make in METHODS.items() if not make({}).adaptive]
 ADAPTIVE = [name for name, make in METHODS.items() if make({}).adaptive and name != "scipy_solver"]

@@ -10,8 +10,8 @@ from problems import tensor, times
 
 from odelab import odeint, odeint_adjoint, solve
 from odelab.solvers import NonFiniteState
+from odelab.solvers.inputs import Layout
 from odelab.solvers.plan import make_plan
-from odelab.solvers.problem import Layout
 
 
 def decay(t, y):

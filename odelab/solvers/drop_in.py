@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from odelab.solvers import events
-from odelab.solvers.integrate import Stats
-from odelab.solvers.problem import VectorField, pack_state
+from odelab.solvers.inputs import VectorField, pack_state
+from odelab.solvers.loops import Stats
 from odelab.solvers.solution import DenseSolution
-from odelab.solvers.solving import run_solve
+from odelab.solvers.solve import run_solve
 
 
 def odeint(

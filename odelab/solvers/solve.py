@@ -12,12 +12,7 @@ from odelab.solvers import events, gradients
 from odelab.solvers.diagnosis import all_finite
 from odelab.solvers.errors import NonFiniteState
 from odelab.solvers.gradients import Forward
-from odelab.solvers.integrate import Stats
-from odelab.solvers.interpolation import Interpolant
-from odelab.solvers.parameters import adjoint_settings, find_parameters
-from odelab.solvers.per_sample import solve_rows
-from odelab.solvers.plan import Plan, make_plan
-from odelab.solvers.problem import (
+from odelab.solvers.inputs import (
     CALLBACK_NAMES,
     Layout,
     VectorField,
@@ -25,6 +20,11 @@ from odelab.solvers.problem import (
     find_callbacks,
     pack_state,
 )
+from odelab.solvers.interpolation import Interpolant
+from odelab.solvers.loops import Stats
+from odelab.solvers.parameters import adjoint_settings, find_parameters
+from odelab.solvers.per_sample import solve_rows
+from odelab.solvers.plan import Plan, make_plan
 from odelab.solvers.solution import DenseSolution, Solution
 from odelab.solvers.stepping import Step
 

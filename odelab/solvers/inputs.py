@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.control import Norm, rms_norm
-from odelab.solvers.integrate import Callbacks, Stats
+from odelab.solvers.loops import Callbacks, Stats
 from odelab.solvers.stepping import Time
 
 State = Tensor | tuple[Tensor, ...]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.errors import SolverError
-from odelab.solvers.problem import VectorField
+from odelab.solvers.inputs import VectorField
 from odelab.solvers.stepping import Field, Step, Time
 
 SOLVERS = ("RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA")

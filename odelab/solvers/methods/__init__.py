@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from odelab.solvers.adams import EXPLICIT_ORDER, MAX_ITERS, MAX_ORDER, Adams
-from odelab.solvers.rosenbrock import Rodas3
-from odelab.solvers.scipy_bridge import SciPy
+from odelab.solvers.methods.adams import EXPLICIT_ORDER, MAX_ITERS, MAX_ORDER, Adams
+from odelab.solvers.methods.rosenbrock import Rodas3
+from odelab.solvers.methods.scipy import SciPy
+from odelab.solvers.methods.symplectic import Symplectic
 from odelab.solvers.stepping import Field, RungeKutta, Step, Time
-from odelab.solvers.symplectic import Symplectic
 from odelab.solvers.tableaus import TABLEAUS, ButcherTableau
 
 
