@@ -17,8 +17,8 @@ from textwrap import shorten
 import matplotlib as mpl
 import torch
 
-from odelab.course.rehearsal import Rehearsal
-from odelab.widgets.explorable import Explorable, positions
+from odelab.lessons.kit.explorable import Explorable, positions
+from odelab.lessons.kit.rehearsal import Rehearsal
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 LIMIT_MS = 100

@@ -11,10 +11,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-from odelab.figures import start as figures
-from odelab.figures import use_style
-from odelab.figures.animation import apng
-from odelab.widgets.start import scene
+from odelab.lessons.kit import use_style
+from odelab.lessons.kit.animation import apng
+from odelab.lessons.start import figures
+from odelab.lessons.start.explorables import scene
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"

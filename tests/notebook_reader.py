@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from odelab.course.ledger import cell_entries
+from odelab.lessons.kit.ledger import cell_entries
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 

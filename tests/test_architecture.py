@@ -1,4 +1,4 @@
-"""The house rules: who may import whom, what a plain install needs, and how long a file may get."""
+"""The house rules: arrows run from lessons to experiments to the library, no lesson knows another, no circles."""
 
 from __future__ import annotations
 
@@ -9,31 +9,29 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "odelab"
+# A room imports only from floors below its own.
 FLOORS = {
     "folders": 0,  # where files lie
     "solvers": 1,
     "datasets": 1,
     "nets": 2,
-    "flows": 2.5,  # fields, divergences of fields: flows and latent models stand on nets
-    "latent": 2.5,
-    "training": 3,
-    "figures": 3,
-    "widgets": 4,
-    "course": 4,
-    "experiments": 3.5,  # lessons tell of stored runs; runs know nothing of lessons
+    "flows": 3,
+    "latent": 3,
+    "training": 4,
+    "experiments": 5,
+    "lessons": 6,
 }
-STRANGERS = {"solvers", "datasets", "figures", "training"}  # know nothing of each other, whatever their floors
-NEED_JUPYTER = {"figures", "widgets", "course"}  # allowed the packages of the [lab] extra
-NEED_TRAIN = {"datasets", "flows", "latent", "training", "experiments"}  # allowed those of the [train] extra
-# Distributions imported under another name.
+KIT = "kit"  # what lessons share
+# Distributions that are imported under another name.
 MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "lightning-fabric": "lightning_fabric"}
-LONGEST = 250  # lines
+BROUGHT = {"IPython", "cycler", "nbclient", "nbformat", "packaging"}  # by the packages of the [lab] extra
 
 
 def sources() -> list[Path]:
@@ -58,8 +56,8 @@ def python_of(path: Path) -> str:
     return re.sub(r"^\s*[%!].*$", "", code, flags=re.MULTILINE)
 
 
-def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Every module a file imports, wherever in the file it stands, with the line."""
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Every name that a file imports, wherever in the file it stands, with the line: (3, "odelab.solvers.solve")."""
     for node in ast.walk(ast.parse(python_of(path))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -69,43 +67,120 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
 
 
-def test_every_room_has_a_floor() -> None:
-    rooms = {room_of(path) for path in sources()} - {"__init__", "__main__"}
-    assert rooms <= FLOORS.keys(), "a new room needs a floor in FLOORS"
+def file_of(module: str) -> Path | None:
+    """The file that defines a dotted name of this package: the longest part of it that is a module."""
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        stem = ROOT.joinpath(*parts[:length])
+        if stem.with_suffix(".py").is_file():
+            return stem.with_suffix(".py")
+        if (stem / "__init__.py").is_file():
+            return stem / "__init__.py"
+    return None
 
 
-@pytest.mark.parametrize("path", sources(), ids=name_of)
-def test_nobody_imports_upwards(path: Path) -> None:
-    room = room_of(path)
-    if room == "__main__":
-        return
-    for line, module in imported(path):
-        first, *rest = module.split(".")
-        if first != "odelab" or not rest or rest[0] == room:
+def import_graph(package: Path) -> dict[Path, set[Path]]:
+    """file -> the files of the package that it imports. A package's face, its __init__.py, is passed through.
+
+    ``from odelab.solvers import solve`` counts as an import of the file from which the face takes ``solve``.
+    """
+    faces = {path: face_of(path) for path in package.rglob("__init__.py")}
+    graph: dict[Path, set[Path]] = {}
+    for path in package.rglob("*.py"):
+        if path in faces:
             continue
-        other, where = rest[0], f"{name_of(path)}:{line} imports {module}"
-        if room == "__init__":
-            assert other not in NEED_JUPYTER, f"{where}: `import odelab` must stay light"
-        elif other in FLOORS:
-            assert FLOORS[other] < FLOORS[room], f"{where}: {other} is not on a floor below {room}"
-            assert not {room, other} <= STRANGERS, f"{where}: {room} and {other} know nothing of each other"
+        reached = set()
+        for _, name in imports(path):
+            file = file_of(name) if name.startswith("odelab") else None
+            while file in faces:  # follow the name through the faces that hand it on
+                name = faces[file].get(name.rpartition(".")[2], "")
+                file = file_of(name) if name else None
+            if file is not None and file != path and file.is_relative_to(package):
+                reached.add(file)
+        graph[path] = reached
+    return graph
 
 
-@pytest.mark.parametrize("path", [*sources(), *sorted((ROOT / "notebooks").glob("*.ipynb"))], ids=name_of)
-def test_third_party_packages_are_declared(path: Path) -> None:
+def face_of(path: Path) -> dict[str, str]:
+    """name -> where an __init__.py takes it from."""
+    return {name.rpartition(".")[2]: name for _, name in imports(path) if name.startswith("odelab.")}
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms == FLOORS.keys()
+
+
+def test_arrows_run_downwards() -> None:
+    """Lessons, then experiments, then the library; `import odelab` itself needs no Jupyter."""
+    wrong = []
+    for path in sources():
+        room = room_of(path)
+        for line, module in imports(path):
+            other = module.split(".")[1] if module.startswith("odelab.") else ""
+            if other not in FLOORS or other == room or room == "__main__":
+                continue
+            allowed = other != "lessons" if room not in FLOORS else FLOORS[other] < FLOORS[room]
+            if not allowed:
+                wrong.append(f"{name_of(path)}:{line} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_lesson_imports_another() -> None:
+    """What two lessons need lies in the kit, which imports no lesson either."""
+    wrong = []
+    for path in sorted((PACKAGE / "lessons").rglob("*.py")):
+        lesson = path.relative_to(PACKAGE / "lessons").parts[0]
+        for line, module in imports(path):
+            parts = module.split(".")
+            if parts[:2] == ["odelab", "lessons"] and parts[2] not in (lesson, KIT):
+                wrong.append(f"{name_of(path)}:{line} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_figures_are_functions_of_arrays() -> None:
+    """figures.py imports the kit, NumPy and matplotlib: it can draw what anybody computed, and knows no model."""
+    wrong = []
+    for path in sorted((PACKAGE / "lessons").glob("*/figures.py")):
+        room = f"odelab.lessons.{path.parent.name}."
+        for line, module in imports(path):
+            top = module.split(".")[0]
+            ours = module.startswith(("odelab.lessons.kit", room))
+            if not (top in sys.stdlib_module_names | {"numpy", "matplotlib"} or ours):
+                wrong.append(f"{name_of(path)}:{line} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.xfail(reason="the solver and the flows still have one each")
+def test_there_are_no_circles() -> None:
+    try:
+        TopologicalSorter(import_graph(PACKAGE)).prepare()
+    except CycleError as error:
+        pytest.fail("these files import each other: " + " → ".join(map(name_of, error.args[1])))
+
+
+def test_third_party_packages_are_declared() -> None:
     """No room needs a package that its kind of installation does not bring."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = project["dependencies"]
-    if path.suffix == ".ipynb" or room_of(path) in NEED_TRAIN | NEED_JUPYTER | {"__main__"}:
-        declared = declared + project["optional-dependencies"]["train"]
-    if path.suffix == ".ipynb" or room_of(path) in NEED_JUPYTER:
-        declared = (
-            declared + project["optional-dependencies"]["lab"] + ["IPython", "cycler", "nbclient", "nbformat"]
-        )  # brought
-    names = [requirement.split(">")[0].split("=")[0] for requirement in declared]
-    allowed = {MODULES.get(name, name) for name in names} | sys.stdlib_module_names | {"odelab"}
-    for line, module in imported(path):
-        assert module.split(".")[0] in allowed, f"{name_of(path)}:{line} imports {module}, which pyproject.toml lacks"
+    extras = project["optional-dependencies"]
+
+    def modules(requirements: list[str]) -> set[str]:
+        names = {re.split(r"[>=<\[]", requirement)[0] for requirement in requirements}
+        return {MODULES.get(name, name) for name in names}
+
+    plain = modules(project["dependencies"]) | set(sys.stdlib_module_names) | {"odelab"}
+    train = plain | modules(extras["train"])
+    lab = train | modules(extras["lab"]) | BROUGHT
+    wrong = []
+    for path in [*sources(), *sorted((ROOT / "notebooks").glob("*.ipynb"))]:
+        room = "lessons" if path.suffix == ".ipynb" else room_of(path)
+        allowed = {"lessons": lab, "solvers": plain, "nets": plain, "__init__": plain}.get(room, train)
+        wrong += [
+            f"{name_of(path)}:{line} imports {name}"
+            for line, name in imports(path)
+            if name.split(".")[0] not in allowed
+        ]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize(
@@ -119,12 +194,9 @@ def test_import_needs_no_jupyter(module: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("folder", ["odelab", "tests", "benchmarks"])
-def test_files_are_short_and_named_for_what_they_hold(folder: str) -> None:
-    files = sorted((ROOT / folder).rglob("*.py"))
+def test_names_say_what_is_inside() -> None:
+    files = [path for folder in ("odelab", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
     assert not [name_of(path) for path in files if path.stem in {"utils", "util", "misc", "helpers", "common"}]
-    lines = {name_of(path): len(path.read_text().splitlines()) for path in files}
-    assert not {name: count for name, count in lines.items() if count > LONGEST}, "these want to be two files each"
 
 
 def test_types_are_shipped() -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from odelab.course import ClaimFailed, Hint, check, claim, equation, exercise, verified
-from odelab.course.claims import format_value, record
-from odelab.course.refresh import LIVE, code_hash, refresh
+from odelab.lessons.kit import ClaimFailed, Hint, check, claim, equation, exercise, verified
+from odelab.lessons.kit.claims import format_value, record
+from odelab.lessons.kit.refresh import LIVE, code_hash, refresh
 
 
 @pytest.fixture(autouse=True)
@@ -206,7 +206,7 @@ def test_a_misspelt_exercise_finds_its_name() -> None:
 def test_two_topics_cannot_share_an_exercise() -> None:
     def elsewhere(answer: object) -> None: ...
 
-    elsewhere.__module__ = "odelab.course.elsewhere"
+    elsewhere.__module__ = "odelab.lessons.elsewhere"
     with pytest.raises(ValueError, match=r"already registered by .*test_course"):
         exercise("doubling")(elsewhere)
 
@@ -217,7 +217,7 @@ def test_two_topics_cannot_share_an_exercise() -> None:
 @pytest.mark.slow
 def test_refresh_keeps_pictures_and_drops_live_widgets(tmp_path: Path) -> None:
     sources = [
-        "from ipywidgets import IntSlider\nfrom odelab.widgets import Explorable",
+        "from ipywidgets import IntSlider\nfrom odelab.lessons.kit import Explorable",
         "def draw(fig, n):\n    fig.subplots().plot(range(n))",
         "alt = 'a line with as many points as the slider says'\n"
         "moving = Explorable(draw, {'n': IntSlider(3, 1, 9)}, alt=alt)\nmoving",

@@ -12,9 +12,9 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from odelab.figures import COLORS, animate, describe, line_style, new_figure, show, use_style
-from odelab.figures.animation import LARGEST, apng
-from odelab.figures.style import CYCLE, STYLE, png
+from odelab.lessons.kit import COLORS, animate, describe, line_style, new_figure, show, use_style
+from odelab.lessons.kit.animation import LARGEST, apng
+from odelab.lessons.kit.style import CYCLE, STYLE, png
 
 ALT = "a straight line from zero to one"
 
@@ -98,7 +98,7 @@ def test_animation_is_one_png_that_rests_on_its_last_frame(shown: list) -> None:
 def test_animation_refuses_nothing_and_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="at least one frame"):
         animate(line(), move, [], alt=ALT)
-    monkeypatch.setattr("odelab.figures.animation.LARGEST", 100)
+    monkeypatch.setattr("odelab.lessons.kit.animation.LARGEST", 100)
     with pytest.raises(ValueError, match="fewer frames"):
         animate(line(), move, [0.1], alt=ALT)
     assert LARGEST == 400_000

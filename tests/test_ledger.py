@@ -16,10 +16,10 @@ import pytest
 import torch
 from notebook_reader import NOTEBOOKS, Lesson, lessons
 
-from odelab.course import ClaimFailed, ledger
-from odelab.course.claims import record
-from odelab.course.ledger import LedgerError, cell_entries
-from odelab.course.rehearsal import Rehearsal
+from odelab.lessons.kit import ClaimFailed, ledger
+from odelab.lessons.kit.claims import record
+from odelab.lessons.kit.ledger import LedgerError, cell_entries
+from odelab.lessons.kit.rehearsal import Rehearsal
 
 REQUIRED = {
     *(f"notes 24.{number}" for number in range(1, 32)),
@@ -115,7 +115,7 @@ ONCE = 'x = x + 1\nequation("1.1", source="notes 24.1").claim("two", x, x == 2)'
     ],
 )
 def test_survivors(tmp_path: Path, source: str, mutations: list, complaint: str | None) -> None:
-    write(tmp_path, "01_a", "from odelab.course import equation\nx, box = 1, [1]", source)
+    write(tmp_path, "01_a", "from odelab.lessons.kit import equation\nx, box = 1, [1]", source)
     rehearsal = Rehearsal(tmp_path / "01_a.ipynb")
     *_, cell = rehearsal
     before = rehearsal.namespace["x"]

@@ -10,8 +10,8 @@ from statistics import median
 import pytest
 from notebook_reader import NOTEBOOKS, Cell, Lesson, lessons
 
-from odelab.course import ledger
-from odelab.course.refresh import LIVE, code_hash, load
+from odelab.lessons.kit import ledger
+from odelab.lessons.kit.refresh import LIVE, code_hash, load
 
 MEGABYTE = 1_000_000
 SHORTEST_ALT = 20
@@ -187,7 +187,9 @@ def test_outputs_are_fresh(lesson: Lesson) -> None:
     counts = [cell.execution_count for cell in lesson.code if cell.source.strip()]
     assert counts == list(range(1, len(counts) + 1)), "not run once from top to bottom"
     stale = lesson.metadata.get("odelab", {}).get("code") != code_hash(load(lesson.path))
-    assert not stale, f"code changed after its outputs: python -m odelab.course.refresh notebooks/{lesson.path.name}"
+    assert not stale, (
+        f"code changed after its outputs: python -m odelab.lessons.kit.refresh notebooks/{lesson.path.name}"
+    )
 
 
 @every_lesson
@@ -201,7 +203,7 @@ def test_nothing_went_wrong(lesson: Lesson) -> None:
 @every_lesson
 def test_runs_anywhere_and_tells_nothing_of_its_author(lesson: Lesson) -> None:
     assert lesson.metadata["kernelspec"]["name"] == "python3"
-    assert "widgets" not in lesson.metadata, "widget state stored; use odelab.course.refresh"
+    assert "widgets" not in lesson.metadata, "widget state stored; use odelab.lessons.kit.refresh"
     assert not any(LIVE in output.get("data", {}) for cell in lesson.code for output in cell.outputs)
     places = [lesson.metadata, *(cell.metadata for cell in lesson.cells), *(cell.text for cell in lesson.code)]
     leaks = [match.group() for place in places for match in PRIVATE.finditer(strip_images(str(place)))]

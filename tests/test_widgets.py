@@ -11,9 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from odelab.figures.blitting import Blitter
-from odelab.widgets import Explorable
-from odelab.widgets.explorable import positions
+from odelab.lessons.kit import Explorable
+from odelab.lessons.kit.blitting import Blitter
+from odelab.lessons.kit.explorable import positions
 
 X = np.linspace(0, 6, 50)
 ALT = "a sine wave that moves to the left with the phase"

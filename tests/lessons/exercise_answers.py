@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from odelab.course import check
+from odelab.lessons.kit import check
 
 Answers = Mapping[str, tuple[Callable[..., Any], str | None]]
 

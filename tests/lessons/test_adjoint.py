@@ -13,8 +13,7 @@ from exercise_answers import every_answer, judge
 from scipy.integrate import solve_ivp
 from torch.autograd import grad
 
-from odelab.figures import adjoint as figures
-from odelab.widgets import adjoint as explorables
+from odelab.lessons.adjoint import explorables, figures
 
 # Exercises: (answer, a word of the hint it must get), or None for right answers.
 

@@ -10,12 +10,10 @@ import torch
 import torchdiffeq
 from scipy.stats import norm
 
-from odelab.course.planar_flow import nf_against_cnf
-from odelab.figures import change_of_variables as figures
-from odelab.figures.planar_flow import density_strips, kl_by_width
 from odelab.flows import PlanarCNF, PlanarFlow
-from odelab.widgets import change_of_variables as explorables
-from odelab.widgets import planar_flow as flow_explorables
+from odelab.lessons.change_of_variables import explorables, figures, flow_explorables
+from odelab.lessons.change_of_variables.flow_figures import density_strips, kl_by_width
+from odelab.lessons.change_of_variables.table import nf_against_cnf
 
 
 @pytest.mark.parametrize("strength", [-0.6, 2.0])

@@ -12,10 +12,10 @@ import torch
 from exercise_answers import every_answer, judge
 from torch.distributions import MultivariateNormal
 
-from odelab.course.ffjord_results import digits_table, stored_flows, toy_table
-from odelab.course.tables import MISSING
 from odelab.flows import CNF
-from odelab.widgets import ffjord as explorables
+from odelab.lessons.ffjord import explorables
+from odelab.lessons.ffjord.table import digits_table, stored_flows, toy_table
+from odelab.lessons.kit.tables import MISSING
 
 # Exercises: (answer, a word of the hint it must get), or None for right answers.
 

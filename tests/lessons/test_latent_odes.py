@@ -9,10 +9,10 @@ import torch
 from exercise_answers import every_answer, judge
 from torch.distributions import Independent, Normal, kl_divergence
 
-from odelab.course.latent_odes_results import TITLES, measured, spirals_table, stored_model
-from odelab.course.tables import MISSING
 from odelab.experiments.results import Row
 from odelab.latent import LatentODE
+from odelab.lessons.kit.tables import MISSING
+from odelab.lessons.latent_odes.table import TITLES, measured, spirals_table, stored_model
 from odelab.solvers import odeint
 
 

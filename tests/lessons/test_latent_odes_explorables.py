@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from odelab.datasets import spirals
-from odelab.figures import latent_odes as figures
 from odelab.latent import GaussianDecoder, LatentField, LatentODE, ODERNNEncoder, RecurrentEncoder
 from odelab.latent.latent_ode import draw
+from odelab.lessons.latent_odes import explorables, figures
 from odelab.solvers import solve
-from odelab.widgets import latent_odes as explorables
 
 
 @pytest.fixture(scope="module")

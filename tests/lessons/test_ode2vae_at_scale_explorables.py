@@ -13,15 +13,14 @@ import pytest
 import torch
 
 from odelab.__main__ import parser
-from odelab.course import ode2vae_at_scale_results as results
-from odelab.course.claims import claim
-from odelab.course.ode2vae_at_scale import caught, says
-from odelab.course.tables import MISSING, NOT_THERE
 from odelab.experiments.registry import EXPERIMENTS
-from odelab.figures import ode2vae_at_scale as figures
 from odelab.latent import ODE2VAE, BernoulliDecoder, ImageEncoder, SecondOrder
-from odelab.widgets import ode2vae_at_scale as explorables
-from odelab.widgets.ode2vae_at_scale_cost import PARTS, Prices, Setting, measure
+from odelab.lessons.kit.claims import claim
+from odelab.lessons.kit.tables import MISSING, NOT_THERE
+from odelab.lessons.ode2vae_at_scale import explorables, figures
+from odelab.lessons.ode2vae_at_scale import table as results
+from odelab.lessons.ode2vae_at_scale.checks import caught, says
+from odelab.lessons.ode2vae_at_scale.cost import PARTS, Prices, Setting, measure
 
 
 def videos(n: int = 3, frames: int = 9) -> torch.Tensor:

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from odelab.course.ode2vae_results import errors, mocap_table, pretrained
 from odelab.datasets import channels62, standard_skeleton
 from odelab.datasets.mocap.gait import synthetic_walks
 from odelab.datasets.mocap.subject35 import Mocap, _made_up
 from odelab.experiments.mocap.training import Recipe, clock, walker
 from odelab.experiments.results import Row
-from odelab.figures.walker import ASIDE, FORWARDS, OBLIQUE, UP, Body, on_the_ground, project
 from odelab.latent import ODE2VAE, FirstOrder, SecondOrder, flow
-from odelab.widgets import ode2vae as explorables
-from odelab.widgets import walker as walking
-from odelab.widgets import walker_penalties as penalties
+from odelab.lessons.ode2vae import explorables
+from odelab.lessons.ode2vae import penalty_explorables as penalties
+from odelab.lessons.ode2vae import walker_explorables as walking
+from odelab.lessons.ode2vae.table import errors, mocap_table, pretrained
+from odelab.lessons.ode2vae.walker import ASIDE, FORWARDS, OBLIQUE, UP, Body, on_the_ground, project
 
 
 @pytest.fixture(scope="module")

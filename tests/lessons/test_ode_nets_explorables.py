@@ -8,12 +8,11 @@ import torch
 import torchdiffeq
 
 from odelab import nets
-from odelab.course.ode_nets_measures import errors_under_noise, measure_dial, with_solver
-from odelab.course.ode_nets_table import NAMES, PAPER, against, against_one_block, errors_by_features, side_by_side
-from odelab.figures import ode_nets as figures
-from odelab.figures.ode_nets_explorables import mosaic
+from odelab.lessons.ode_nets import explorables, figures
+from odelab.lessons.ode_nets.explorable_figures import mosaic
+from odelab.lessons.ode_nets.measures import errors_under_noise, measure_dial, with_solver
+from odelab.lessons.ode_nets.table import NAMES, PAPER, against, against_one_block, errors_by_features, side_by_side
 from odelab.nets import saved_for_backward as kept
-from odelab.widgets import ode_nets as explorables
 
 # Explorables: what is plotted, against another computation, at two settings each.
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from odelab import solve
-from odelab.course import check
 from odelab.datasets.plane import disc_and_ring, two_moons
-from odelab.widgets import residual as explorables
+from odelab.lessons.kit import check
+from odelab.lessons.residual_networks import explorables
 
 
 def rejected(verdict: object, word: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from odelab.course.tables import MISSING, NOT_THERE, SideBySide, over_seeds
+from odelab.lessons.kit.tables import MISSING, NOT_THERE, SideBySide, over_seeds
 
 
 def test_html_has_every_cell_once_and_escaped() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from odelab.course import check
+from odelab.lessons.kit import check
 
 # Exercises: (answer, a word of the hint it must get), or None for right answers.
 

@@ -13,8 +13,7 @@ import torchdiffeq
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from odelab.figures import solvers as figures
-from odelab.widgets import solvers as explorables
+from odelab.lessons.solvers import explorables, figures
 
 # The error explorer
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from odelab import solve
-from odelab.course import start as course
-from odelab.figures.start import course_map
-from odelab.widgets import start as explorables
+from odelab.lessons.start import checks as course
+from odelab.lessons.start import explorables
+from odelab.lessons.start.figures import course_map
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 

@@ -10,11 +10,10 @@ import scipy.linalg
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from odelab.course.straight_paths import ablation
-from odelab.course.tables import MISSING
-from odelab.figures import straight_paths as figures
-from odelab.figures.straight_paths_training import Trained, own_and_true
-from odelab.widgets import straight_paths as explorables
+from odelab.lessons.kit.tables import MISSING
+from odelab.lessons.straight_paths import explorables, figures
+from odelab.lessons.straight_paths.checks import ablation
+from odelab.lessons.straight_paths.training_figures import Trained, own_and_true
 
 S1, S2 = explorables.FROM.numpy(), explorables.TO.numpy()
 

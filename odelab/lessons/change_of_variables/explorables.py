@@ -1,0 +1,197 @@
+"""Explorables of lesson 05 about one map: mass under a curve, a planar layer that may fold, what a density costs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from odelab.flows import exact_divergence, hutchinson_divergence, probes
+from odelab.flows.planar import invertible
+from odelab.lessons.change_of_variables import figures
+from odelab.lessons.kit.explorable import Explorable
+from odelab.solvers import solve
+
+STRIPS = 17
+HIDDEN = 64  # units of the network whose trace is priced
+NORMAL_AT_0 = 1 / math.sqrt(2 * math.pi)
+
+
+def square_grid(half_width: float = 3.0, lines: int = 21, points: int = 61) -> Tensor:
+    """Upright and level lines of a square grid, (2 · lines, points, 2)."""
+    fine, side = torch.linspace(-half_width, half_width, points), torch.linspace(-half_width, half_width, lines)
+    upright = torch.stack(torch.meshgrid(side, fine, indexing="ij"), -1)
+    return torch.cat([upright, upright.flip(-1)])
+
+
+def bend(z: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """x = z + strength · tanh(2z)/2 and its slope: steep at 0 for a positive strength, flat for a negative one."""
+    tanh = torch.tanh(2 * z)
+    return z + strength * tanh / 2, 1 + strength * (1 - tanh**2)
+
+
+def mass_strips(strength: float = 2.0) -> Explorable:
+    """A slider for how much the map bends; the density of x = g(z) by the formula, by strips and by histogram."""
+    z, normal = torch.linspace(-5, 5, 2001), torch.distributions.Normal(0.0, 1.0)
+    samples = torch.randn(20_000, generator=torch.Generator().manual_seed(0))
+    cuts = normal.icdf(torch.linspace(0, 1, STRIPS + 1)[1:-1])
+
+    def arrays(strength: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        x, slope = bend(z, strength)
+        edges = torch.stack([cuts, bend(cuts, strength)[0]], 1)
+        return z, x, normal.log_prob(z).exp() / slope.abs(), bend(samples, strength)[0], edges
+
+    def draw(fig: Figure, strength: float) -> None:
+        figures.mass_strips(z, normal.log_prob(z).exp(), *arrays(strength)[1:], fig)
+
+    def update(fig: Figure, strength: float) -> str:
+        figures.update_mass_strips(fig, *arrays(strength))
+        middle = NORMAL_AT_0 / (1 + strength)
+        return f"slope of g at 0: {1 + strength:.2f}; density at x = 0: 0.399 / {1 + strength:.2f} = {middle:.3f}"
+
+    controls = {"strength": widgets.FloatSlider(strength, min=-0.8, max=4.0, step=0.2, description="bend")}
+    alt = "A curve, the density of z below it and the density of x = g(z) to its left, for a chosen bend of the curve."
+    return Explorable(draw, controls, alt=alt, update=update, size=(8.4, 6.0))
+
+
+def planar_layer(w: float = 1.5, angle: int = 30, u: float = 1.2, turn: int = 60, b: float = 0.0) -> Explorable:
+    """Sliders for w, u and b of one planar layer; the grid folds, and turns orange, where the bound wᵀu ≥ −1 breaks.
+
+    Lengths of w and u, the angle of w in degrees, the turn from w to u, the offset b; a box applies û.
+    """
+    lines, s = square_grid(), torch.linspace(-4, 4, 401)
+
+    def vectors(w: float, angle: int, u: float, turn: int, b: float, repair: bool) -> tuple[Tensor, Tensor]:
+        to, by = math.radians(angle), math.radians(angle + turn)
+        normal = w * torch.tensor([math.cos(to), math.sin(to)])
+        push = u * torch.tensor([math.cos(by), math.sin(by)])
+        return normal, invertible(normal, push) if repair else push
+
+    def draw(fig: Figure, **settings: float) -> None:
+        figures.planar_layer(lines, fig=fig)
+
+    def update(fig: Figure, w: float, angle: int, u: float, turn: int, b: float, repair: bool) -> str:
+        normal, push = vectors(w, angle, u, turn, b, repair)
+        h, along = torch.tanh(lines @ normal + b), float(normal @ push)
+        det, h_s = 1 + (1 - h**2) * along, torch.tanh(s + b)
+        line = (s, s + along * h_s, 1 + (1 - h_s**2) * along)
+        figures.update_planar_layer(fig, lines, lines + h[..., None] * push, det, normal, push, line)
+        verdict = "≥ −1: invertible" if along >= -1 else "< −1: THE LAYER FOLDS, three points land on one"
+        return f"wᵀ{'û' if repair else 'u'} = {along:.2f} {verdict}; smallest determinant {1 + min(along, 0.0):.2f}"
+
+    controls = {
+        "w": widgets.FloatSlider(w, min=0.2, max=3.0, step=0.1, description="length of w"),
+        "angle": widgets.IntSlider(angle, min=-180, max=180, step=10, description="angle of w"),
+        "u": widgets.FloatSlider(u, min=0.0, max=3.0, step=0.1, description="length of u"),
+        "turn": widgets.IntSlider(turn, min=0, max=180, step=10, description="turn from w to u"),
+        "b": widgets.FloatSlider(b, min=-3.0, max=3.0, step=0.1, description="offset b"),
+        "repair": widgets.Checkbox(False, description="use û"),
+    }
+    alt = "A square grid before and after one planar layer, and wᵀz after against before, for chosen w, u and b."
+    return Explorable(draw, controls, alt=alt, update=update, size=(10.5, 4.0))
+
+
+def step_and_flow(frames: int = 15) -> tuple[Figure, Callable[[Figure, int], None], tuple[float, float]]:
+    """One Euler step of a planar field against its flow, for a time h from 0 to 2.4.
+
+    Returns:
+        The figure, its update for frame k, and at the end the smallest determinant of the step and of the flow, both
+        from differences of mapped points.
+    """
+    w, u, lines = torch.tensor([1.5, 0.0]), torch.tensor([-1.0, 0.4]), square_grid(2.6, 15, 41)
+    times = torch.linspace(0, 2.4, frames)
+
+    def field(t: Any, z: Tensor) -> Tensor:
+        return torch.tanh(z @ w.to(z))[..., None] * u.to(z)
+
+    def update(fig: Figure, k: int) -> None:
+        det = 1 + times[k] * (w @ u) * (1 - torch.tanh(lines @ w) ** 2)
+        figures.update_step_and_flow(fig, float(times[k]), lines + times[k] * field(0, lines), flowed[k], det)
+
+    flowed = torch.as_tensor(solve(field, lines, times, rtol=1e-5, atol=1e-5).y)
+    corners = lines.double()[..., None, :] + 1e-4 * torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    ends = (corners + times[-1] * field(0, corners), solve(field, corners, times[[0, -1]], rtol=1e-9, atol=1e-9).y[-1])
+    smallest = [float(((end[..., 1:, :] - end[..., :1, :]) / 1e-4).det().min()) for end in ends]
+    return figures.step_and_flow(lines, lines), update, (smallest[0], smallest[1])
+
+
+def network(d: int, hidden: int = HIDDEN) -> Callable[[Tensor], Tensor]:
+    """A random field d → hidden → d with tanh, for z (…, d)."""
+    inwards, outwards = torch.randn(d, hidden) / d**0.5, torch.randn(hidden, d) / hidden**0.5
+    return lambda z: torch.tanh(z @ inwards) @ outwards
+
+
+def measured_costs(dims: Sequence[int]) -> figures.Costs:
+    """Multiplications and seconds of one change of log-density of :func:`network`, by dimension and route.
+
+    Multiplications of the passes are counted by torch as it runs, those of the elimination added: a pivot with k rows
+    below it takes k + k². Seconds of the processor, the best of three.
+    """
+    measured: dict[int, dict[str, tuple[float, float]]] = {}
+    for d in dims:
+        net, z, one = network(d), torch.randn(1, d), torch.eye(d)
+
+        def rows(net: Any = net, z: Tensor = z, one: Tensor = one) -> Tensor:
+            """The Jacobian (d, d), one backward pass a row."""
+            out = net(z.requires_grad_())
+            return torch.cat([torch.autograd.grad(out, z, e[None], retain_graph=True)[0] for e in one])
+
+        def field(t: Any, z: Tensor, net: Any = net) -> Tensor:
+            return net(z)
+
+        probe = probes("rademacher", 1, z)
+        routes = (
+            lambda rows=rows, one=one: (one + rows()).slogdet(),
+            lambda rows=rows: rows().trace(),
+            lambda field=field, z=z: exact_divergence(field, 0.0, z.detach()),
+            lambda field=field, z=z, probe=probe: hutchinson_divergence(field, 0.0, z.detach(), probe),
+        )
+        measured[d] = {}
+        for name, route in zip(figures.ROUTES, routes, strict=True):
+            elimination = sum(k + k * k for k in range(1, d)) if name == "determinant" else 0
+            measured[d][name] = multiplications(route) + elimination, seconds(route)
+    return measured
+
+
+def multiplications(route: Callable[[], Any]) -> float:
+    """Of the matrix products that ``route`` makes."""
+    with FlopCounterMode(display=False) as counter:
+        route()
+    return counter.get_total_flops() / 2
+
+
+def seconds(route: Callable[[], Any], repeats: int = 3) -> float:
+    """The least processor time that ``route`` takes in a few runs."""
+    spent = []
+    for _ in range(repeats):
+        begun = time.process_time()
+        route()
+        spent.append(time.process_time() - begun)
+    return min(spent)
+
+
+def costs(measured: figures.Costs) -> Explorable:
+    """A slider over the dimensions that the lesson measured: multiplications and seconds of four routes.
+
+    Args:
+        measured: dimension -> route (one of ``figures.ROUTES``) -> (multiplications, seconds).
+    """
+
+    def draw(fig: Figure, d: int) -> None:
+        figures.costs(measured, d, fig=fig)
+
+    def readout(d: int) -> str:
+        row = measured[d]
+        parts = [f"{name}: {row[name][0]:.2g} multiplications, {1e3 * row[name][1]:.2g} ms" for name in figures.ROUTES]
+        return f"d = {d}. " + "; ".join(parts) + "."
+
+    controls = {"d": widgets.SelectionSlider(options=list(measured), description="dimension d")}
+    alt = "Multiplications and seconds of four routes to a change of log-density against the dimension."
+    return Explorable(draw, controls, alt=alt, readout=readout, update=figures.update_costs, size=(9.6, 4.2))

@@ -1,0 +1,235 @@
+"""Figures of lesson 05 about one map at a time: mass in strips and squares, a layer that folds, costs.
+
+Every function draws the arrays it is given. The pictures of whole flows are in ``flow_figures``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+from numpy.typing import ArrayLike
+
+from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure
+
+GUIDE: dict[str, Any] = {"color": COLORS["grey"], "linestyle": (0, (6, 3)), "linewidth": 1.3}
+FOLD: dict[str, Any] = {"color": COLORS["vermillion"], "linestyle": "-", "linewidth": 1.7}
+GRID: dict[str, Any] = {"color": COLORS["blue"], "linestyle": "-", "linewidth": 0.8}
+ROUTES = ("determinant", "trace, d passes", "trace, one batched pass", "Hutchinson, one probe")
+Costs = Mapping[int, Mapping[str, tuple[float, float]]]  # dimension -> route -> (multiplications, seconds)
+
+
+def broken(lines: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Polylines (lines, points, 2) as one x and one y with a gap between two lines: a single artist draws them all."""
+    points = np.asarray(lines, float)
+    gaps = np.full((len(points), 1, 2), np.nan)
+    x, y = np.concatenate([points, gaps], axis=1).reshape(-1, 2).T
+    return x, y
+
+
+def mass_strips(
+    z: ArrayLike, base: ArrayLike, x: ArrayLike, density: ArrayLike, samples: ArrayLike, edges: ArrayLike,
+    fig: Figure | None = None,
+) -> Figure:  # fmt: skip
+    """A map x = g(z): the base density below it, the density it makes to its left, equal masses as strips.
+
+    Args:
+        z, base, x, density: a grid of z, its density, the mapped grid and the density there by the formula, (n,) each.
+        samples: mapped samples, for the histogram, (m,).
+        edges: boundaries of strips of equal mass, in z and x, (k, 2).
+    """
+    fig = new_figure(fig, (8.4, 6.0))
+    places = fig.add_gridspec(2, 2, width_ratios=(1, 2), height_ratios=(2, 1))
+    left, middle, below = (fig.add_subplot(place) for place in (places[0, 0], places[0, 1], places[1, 1]))
+    middle.plot([], [], color=COLORS["black"], linestyle="-", label="x = g(z)")
+    below.plot(z, base, color=COLORS["blue"], linestyle="-", label="p(z)")
+    left.plot([], [], color=COLORS["vermillion"], linestyle="--", linewidth=2.2, label="p(z) / |g′(z)|")
+    left.plot([], [], color=COLORS["grey"], linestyle="-", linewidth=1.2, label="histogram")
+    middle.plot([], [], color=COLORS["sky"], linestyle="-", linewidth=0.8, label="strips of equal mass")
+    below.vlines(np.asarray(edges)[:, 0], 0, 0.45, color=COLORS["sky"], linewidth=0.8)
+    left.set(ylim=(-3.2, 3.2), ylabel="x", xlabel="density of x")
+    middle.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2))
+    below.set(xlim=(-3.2, 3.2), ylim=(0, 0.45), xlabel="z", ylabel="density of z")
+    for ax in (left, middle, below):
+        ax.legend(loc="upper left")
+    update_mass_strips(fig, z, x, density, samples, edges)
+    return describe(
+        fig,
+        "A curve x = g(z). Below it the Gaussian density of z in strips of equal mass, to its left the density of x: "
+        "high where the curve is flat and strips are squeezed, low where it is steep. A histogram follows the formula.",
+    )
+
+
+def update_mass_strips(
+    fig: Figure, z: ArrayLike, x: ArrayLike, density: ArrayLike, samples: ArrayLike, edges: ArrayLike
+) -> None:
+    """Put another map into a figure drawn by :func:`mass_strips`."""
+    left, middle = fig.axes[:2]
+    middle.lines[0].set_data(z, x)
+    left.lines[0].set_data(density, x)
+    top = float(np.asarray(density).max())
+    left.set_xlim(next((end for end in (0.5, 1.0) if top < 0.9 * end), 1.1 * top), 0)  # few ends: a new one costs time
+    height, bins = np.histogram(np.asarray(samples), bins=80, range=(-3.2, 3.2), density=True)
+    height *= np.mean(np.abs(np.asarray(samples)) < 3.2)
+    left.lines[1].set_data(np.repeat(height, 2), np.repeat(bins, 2)[1:-1])
+    low, at = np.full(len(np.asarray(edges)), -3.2), np.asarray(edges, float)
+    bent = [np.stack([at[:, 0], low], 1), at, np.stack([low, at[:, 1]], 1)]
+    middle.lines[1].set_data(*broken(np.stack(bent, 1)))
+
+
+def squares(before: ArrayLike, after: ArrayLike, log_det: ArrayLike, fig: Figure | None = None) -> Figure:
+    """Little squares and their images under a map of the plane, coloured by the logarithm of the determinant.
+
+    Args:
+        before, after: corners in order, (n, 4, 2) each.
+        log_det: at the middle of each square, (n,).
+    """
+    fig = new_figure(fig, (9.6, 4.2))
+    panels, size = fig.subplots(1, 2), float(np.abs(np.asarray(log_det)).max())
+    for ax, corners, title in zip(panels, (before, after), ("z₀", "z₁ = f(z₀)"), strict=True):
+        patches = PolyCollection(
+            list(np.asarray(corners)), array=np.asarray(log_det), cmap="PuOr_r", edgecolor="#555555"
+        )
+        patches.set(clim=(-size, size), linewidth=0.4)
+        ax.add_collection(patches)
+        ax.set(title=title, aspect="equal")
+        ax.autoscale_view()
+        ax.grid(visible=False)
+    fig.colorbar(patches, ax=panels, label="log |det ∂f/∂z₀|")
+    return describe(
+        fig,
+        "Left, a sheet of little squares. Right, their images under a smooth map: slanted, larger where the logarithm "
+        "of the determinant is positive, smaller where it is negative.",
+    )
+
+
+def planar_layer(lines: ArrayLike, fig: Figure | None = None) -> Figure:
+    """A planar layer: the grid before and after it, and what it does along w. Empty until :func:`update_planar_layer`.
+
+    Args:
+        lines: of the grid before the layer, (lines, points, 2).
+    """
+    fig = new_figure(fig, (10.5, 4.0))
+    before, after, along = fig.subplots(1, 3)
+    before.plot(*broken(lines), **GRID)
+    before.plot([], [], **FOLD, label="det < 0")
+    before.plot([], [], color=COLORS["black"], linestyle="-", linewidth=2.4, marker="o", markevery=[0], label="w")
+    before.plot([], [], color=COLORS["green"], linestyle="--", linewidth=2.4, marker="s", markevery=[0], label="u")
+    after.plot([], [], **GRID)
+    after.plot([], [], **FOLD)
+    along.plot([], [], color=COLORS["blue"], linestyle="-", linewidth=2.2)
+    along.plot([], [], **FOLD | {"linewidth": 3.0})
+    along.plot([-4, 4], [-4, 4], **GUIDE)
+    before.set(title="before", xlim=(-3.6, 3.6), ylim=(-4.0, 3.2), aspect="equal")
+    after.set(title="after: z + u tanh(wᵀz + b)", xlim=(-5, 5), ylim=(-5, 5), aspect="equal")
+    along.set(title="along w", xlabel="wᵀz before", ylabel="wᵀz after", xlim=(-4, 4), ylim=(-5, 5), aspect=0.8)
+    for ax in (before, after):
+        ax.grid(visible=False)
+    before.legend(loc="lower right", ncols=3, handlelength=1.2, columnspacing=0.8)
+    return describe(
+        fig,
+        "Left, a square grid with the vectors w and u. Middle, the grid after a planar layer; where the determinant is "
+        "negative it is drawn thick and orange, folded over the rest. Right, wᵀz after the layer against before.",
+    )
+
+
+def update_planar_layer(
+    fig: Figure, lines: ArrayLike, after: ArrayLike, det: ArrayLike, w: ArrayLike, u: ArrayLike,
+    along: tuple[ArrayLike, ArrayLike, ArrayLike],
+) -> None:  # fmt: skip
+    """Put another layer into a figure drawn by :func:`planar_layer`.
+
+    Args:
+        lines, after: the grid before and after, (lines, points, 2); det: determinant there, (lines, points).
+        w, u: (2,) each; along: wᵀz before, after, and the slope of one over the other, (n,) each.
+    """
+    left, middle, right = fig.axes
+    folded, (s, mapped, slope) = np.asarray(det)[..., None] < 0, (np.asarray(part, float) for part in along)
+    left.lines[1].set_data(*broken(np.where(folded, lines, np.nan)))
+    for line, vector in zip(left.lines[2:], (w, u), strict=True):
+        line.set_data(*np.stack([np.asarray(vector, float), np.zeros(2)], 1))
+    middle.lines[0].set_data(*broken(after))
+    middle.lines[1].set_data(*broken(np.where(folded, after, np.nan)))
+    right.lines[0].set_data(s, mapped)
+    right.lines[1].set_data(s, np.where(slope < 0, mapped, np.nan))
+
+
+def step_and_flow(stepped: ArrayLike, flowed: ArrayLike, fig: Figure | None = None) -> Figure:
+    """One Euler step of a planar field beside its flow for the same time, as grids (lines, points, 2)."""
+    fig = new_figure(fig, (8.4, 4.7))  # so high that the titles have room above square panels
+    names = ("one layer: z + h f(z)", "the flow of f for time h")
+    for ax, lines, name in zip(fig.subplots(1, 2), (stepped, flowed), names, strict=True):
+        ax.plot(*broken(lines), **GRID)
+        ax.plot([], [], **FOLD)
+        ax.set(title=name, xlim=(-3.4, 3.4), ylim=(-3.4, 3.4), aspect="equal")
+        ax.grid(visible=False)
+    return describe(
+        fig,
+        "A square grid under one large Euler step, left, and under the flow of the same field, right, as the time h "
+        "grows: the step folds over, in orange, once h is too large; the flow is squeezed but never folds.",
+    )
+
+
+def update_step_and_flow(fig: Figure, h: float, stepped: ArrayLike, flowed: ArrayLike, det: ArrayLike) -> None:
+    """Put another time into a figure drawn by :func:`step_and_flow`; det: of the step, (lines, points)."""
+    left, right = fig.axes
+    left.lines[0].set_data(*broken(stepped))
+    left.lines[1].set_data(*broken(np.where(np.asarray(det)[..., None] < 0, stepped, np.nan)))
+    right.lines[0].set_data(*broken(flowed))
+    left.set_title(f"one layer: z + h f(z), h = {h:.1f}")
+
+
+def costs(measured: Costs, d: int, fig: Figure | None = None) -> Figure:
+    """Multiplications and seconds of four routes to a change of log-density, against the dimension; one is marked."""
+    fig = new_figure(fig, (9.6, 4.2))
+    dims = list(measured)
+    for k, (ax, unit) in enumerate(zip(fig.subplots(1, 2), ("multiplications", "seconds"), strict=True)):
+        for i, name in enumerate(ROUTES):
+            ax.plot(dims, [row[name][k] for row in measured.values()], label=name, **line_style(i))
+        ax.axvline(d, color=COLORS["black"], linestyle="-", linewidth=0.9)
+        ax.set(xlabel="dimension d", ylabel=unit, xscale="log", yscale="log")
+        ax.set(title=("counted", "measured in this run")[k])
+        ax.set_xticks(dims, [str(n) for n in dims])
+        ax.minorticks_off()
+    fig.axes[0].legend(loc="upper left")
+    return describe(
+        fig,
+        "Multiplications counted and seconds measured against the dimension, log-log, for the determinant, the trace "
+        "by d passes, the trace in one batched pass, and Hutchinson's estimate, which grows most slowly.",
+    )
+
+
+def update_costs(fig: Figure, d: int) -> None:
+    """Move the marker of a figure drawn by :func:`costs`."""
+    for ax in fig.axes:
+        cast(Any, ax.lines[len(ROUTES)]).set_xdata([d, d])
+
+
+def limits(errors: Mapping[str, tuple[ArrayLike, ArrayLike, int]], fig: Figure | None = None) -> Figure:
+    """Errors that vanish like a power, one panel each.
+
+    Args:
+        errors: title -> (abscissa, error, expected slope), (n,) each.
+    """
+    fig = new_figure(fig, (9.6, 3.6))
+    for i, (ax, (title, (x, error, slope))) in enumerate(
+        zip(fig.subplots(1, len(errors)), errors.items(), strict=True)
+    ):
+        at, size = np.asarray(x, float), np.asarray(error, float)
+        ax.loglog(at, size, label="measured", **line_style(i))
+        ax.loglog(at, size[-1] * (at / at[-1]) ** slope, label=f"slope {slope}".replace("-", "−"), **GUIDE)
+        name, ax_title = title.split("|")
+        ax.set(title=ax_title, xlabel=name, ylabel="error")
+        ax.xaxis.set_minor_formatter(NullFormatter())  # less than two decades would label every tick
+        if (at == at.round()).all():
+            ax.set_xticks(at, [f"{n:g}" for n in at])
+        ax.legend()
+    return describe(
+        fig,
+        "Two errors on logarithmic axes: that of ε tr J for log det(I + εJ) falls with slope two, that of a "
+        "log-density carried by N Euler layers with slope minus one.",
+    )

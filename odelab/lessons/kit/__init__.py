@@ -1,0 +1,27 @@
+"""What all lessons share: claims that can fail, exercises, the ledger of equations, one style, explorables."""
+
+from odelab.lessons.kit.animation import animate
+from odelab.lessons.kit.claims import ClaimFailed, claim, equation, verified
+from odelab.lessons.kit.exercises import Hint, check, exercise
+from odelab.lessons.kit.explorable import Explorable
+from odelab.lessons.kit.ledger import ledger
+from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure, show, use_style
+
+__all__ = [
+    "COLORS",
+    "ClaimFailed",
+    "Explorable",
+    "Hint",
+    "animate",
+    "check",
+    "claim",
+    "describe",
+    "equation",
+    "exercise",
+    "ledger",
+    "line_style",
+    "new_figure",
+    "show",
+    "use_style",
+    "verified",
+]

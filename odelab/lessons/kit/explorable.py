@@ -1,0 +1,212 @@
+"""A figure with controls: one kept matplotlib figure, shown as PNG, with a line of text beside it."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ipywidgets as widgets
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from odelab.lessons.kit import style
+from odelab.lessons.kit.blitting import Blitter
+
+FRAMES = 64
+
+
+def positions(control: widgets.ValueWidget) -> list[Any]:
+    """Every value a slider, dropdown or checkbox can take; none for a control without a finite choice."""
+    if hasattr(control, "options"):
+        return [option[1] if isinstance(option, tuple) else option for option in control.options]
+    if isinstance(control.value, bool):
+        return [False, True]
+    if not hasattr(control, "step"):
+        return []
+    count = round((control.max - control.min) / control.step)
+    return [type(control.value)(min(control.min + k * control.step, control.max)) for k in range(count + 1)]
+
+
+class Explorable(widgets.VBox):
+    """Controls, a figure that follows them, and a readout.
+
+    Args:
+        draw: ``draw(fig, **settings)`` draws the whole figure into the empty ``fig``.
+        controls: ordinary sliders, dropdowns or checkboxes by the name ``draw`` knows them under.
+        alt: what the figure shows, for readers who cannot see it.
+        readout: ``readout(**settings)`` gives the text beside the figure. When it is left out,
+            ``draw`` (or ``update``) may return that text.
+        update: ``update(fig, **settings)`` changes the artists of the drawn figure in place
+            (``line.set_data`` and the like); only they are redrawn, which takes a tenth of the time.
+        size: of the figure, in inches.
+        play: name of an integer slider that gets a play button.
+
+    ``settings`` maps the names to the controls' values, ``text`` is the readout, ``frame_ms`` the
+    time the last change took, and ``figure`` the matplotlib figure at the current settings.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[..., Any],
+        controls: Mapping[str, widgets.ValueWidget],
+        *,
+        alt: str,
+        readout: Callable[..., str] | None = None,
+        update: Callable[..., Any] | None = None,
+        size: tuple[float, float] = (8.0, 3.6),
+        play: str | None = None,
+    ) -> None:
+        self.controls = dict(controls)
+        self.frame_ms = 0.0
+        self.text = ""
+        self._draw, self._update, self._readout = draw, update, readout
+        self._figure = style.describe(style.new_figure(size=size), alt)
+        self._blitter = Blitter(self._figure)
+        self._drawn: tuple[Any, ...] | None = None
+        self._frames: OrderedDict[tuple[Any, ...], tuple[bytes, str]] = OrderedDict()
+        self._held = False
+        self._image = widgets.HTML()  # widgets.Image knows no alternative text
+        self._line = widgets.HTML()
+        self._line.add_class("odelab-readout")
+        panel = widgets.Box(
+            self._arranged(play), layout={"display": "flex", "flex_flow": "row wrap", "grid_gap": "0 24px"}
+        )
+        super().__init__([panel, self._image, self._line], layout={"max_width": "100%", "overflow": "hidden"})
+        self.add_class("odelab-explorable")
+        for control in self.controls.values():
+            control.observe(self._refresh, "value")
+        self._refresh()
+        if update is not None:
+            self._rehearse(update)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Current value of every control."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    @property
+    def figure(self) -> Figure:
+        """The matplotlib figure, drawn at the current settings (a cached frame leaves it behind)."""
+        if self._drawn != self._key():
+            self._render()
+        return self._figure
+
+    def value_of(self, name: str) -> Any:
+        """Current value of one control."""
+        return self.controls[name].value
+
+    def drive(self, **values: Any) -> str:
+        """Set controls by name, as a reader would by hand, and return the readout.
+
+        Raises:
+            KeyError: when there is no such control.
+        """
+        unknown = values.keys() - self.controls.keys()
+        if unknown:
+            raise KeyError(f"no control called {sorted(unknown)}; there are: {sorted(self.controls)}")
+        with self._hold():
+            for name, value in values.items():
+                self.controls[name].value = value
+        self._refresh()
+        return self.text
+
+    def forget(self) -> None:
+        """Drop the remembered frames: the next change is drawn anew."""
+        self._frames.clear()
+
+    @contextmanager
+    def _hold(self) -> Iterator[None]:
+        """Several controls change, the figure follows once."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+
+    def _key(self) -> tuple[Any, ...]:
+        return tuple(getattr(control, "index", control.value) for control in self.controls.values())
+
+    def _refresh(self, _change: Any = None) -> None:
+        if self._held:
+            return
+        start = time.perf_counter()
+        try:
+            image, self.text = self._frame()
+        except Exception as error:
+            # Raised again: a cell that drives the widget must fail, and a browser shows only the readout.
+            self._say(f"This setting could not be drawn: {type(error).__name__}: {error}")
+            raise
+        self._image.value = style.image_html(image, str(self._figure.get_label()))
+        self._say(self.text)
+        self.frame_ms = 1e3 * (time.perf_counter() - start)
+
+    def _frame(self) -> tuple[bytes, str]:
+        key = self._key()
+        if key not in self._frames:
+            self._frames[key] = self._render()
+            if len(self._frames) > FRAMES:
+                self._frames.popitem(last=False)
+        self._frames.move_to_end(key)
+        return self._frames[key]
+
+    def _render(self) -> tuple[bytes, str]:
+        settings = self.settings
+        first, self._drawn = self._drawn is None, None
+        with mpl.rc_context(style.STYLE):
+            if self._update is None or first:
+                self._figure.clear()
+                text = self._draw(self._figure, **settings)
+                self._blitter.draw_all()
+            if self._update is not None:  # also at first: what it touches is what moves
+                text = self._update(self._figure, **settings)
+                self._blitter.draw_changes()
+        self._drawn = self._key()
+        if self._readout is not None:
+            text = self._readout(**settings)
+        return self._blitter.png(), text if isinstance(text, str) else ""
+
+    def _rehearse(self, update: Callable[..., Any]) -> None:
+        """Move each control and all back, unseen: the blitter learns what moves before the reader waits for it."""
+        rest = self.settings
+        elsewhere = [
+            {name: place}
+            for name, control in self.controls.items()
+            for place in [place for place in positions(control) if place != rest[name]][:1]
+        ]
+        with mpl.rc_context(style.STYLE):
+            for change in [*elsewhere, {}]:
+                update(self._figure, **{**rest, **change})
+                self._blitter.draw_changes()
+
+    def _say(self, text: str) -> None:
+        lines = html.escape(text).replace("\n", "<br>")
+        self._line.value = f'<div role="status" aria-live="polite">{lines}</div>'
+
+    def _arranged(self, play: str | None) -> list[widgets.Widget]:
+        """Controls that share a row where there is room and stack on a phone."""
+        row: list[widgets.Widget] = []
+        for name, control in self.controls.items():
+            if not getattr(control, "description", ""):
+                control.description = name
+            control.style.description_width = "initial"
+            control.layout.flex, control.layout.min_width, control.layout.max_width = "1 1 280px", "240px", "460px"
+            if hasattr(control, "continuous_update"):
+                control.continuous_update = self._update is not None  # whole figures take longer than 50 ms
+            row.append(control)
+            if name == play:
+                button = widgets.Play(
+                    value=control.value, min=control.min, max=control.max, step=control.step, interval=250
+                )
+                widgets.jslink((control, "value"), (button, "value"))
+                row.insert(len(row) - 1, button)
+        return row
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The live widget, and beside it a picture for places without a kernel: GitHub, PDF, the site."""
+        live = super()._repr_mimebundle_(**kwargs)
+        data, metadata = style.image_bundle(style.shrink(self._frame()[0]), str(self._figure.get_label()))
+        return {**live, **data}, metadata

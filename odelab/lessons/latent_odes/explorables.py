@@ -1,0 +1,120 @@
+"""Explorables of the latent ODE lesson: a window seen through a mask, and latent paths moving in time."""
+
+from __future__ import annotations
+
+import ipywidgets as widgets
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from odelab.datasets import Spirals, spirals
+from odelab.latent import LatentODE, ODERNNEncoder, RecurrentEncoder
+from odelab.lessons.kit.explorable import Explorable
+from odelab.lessons.latent_odes import explorable_figures as figures
+
+KEPT = (2, 3, 5, 8, 12, 20, 30, 50, 70, 100)
+DRAWS = 20
+FRAMES = 41
+
+
+def scenes(model: LatentODE, data: Spirals, draws: int = DRAWS, seed: int = 0) -> list[figures.Scene]:
+    """What the model says of every window of the data, before it, within and after it."""
+    generator = torch.Generator().manual_seed(seed)
+    paths = model.forecast(data.x, data.times, data.curve_times, data.mask, draws=draws, generator=generator).draws
+    return [
+        figures.Scene(
+            data.curve_times.numpy(),
+            data.curve[i].numpy(),
+            data.times[data.mask[i]].numpy(),
+            data.x[i, data.mask[i]].numpy(),
+            paths[:, i].numpy(),
+        )
+        for i in range(len(data))
+    ]
+
+
+def mask_explorer(model: LatentODE, windows: int = 6, seed: int = 8) -> Explorable:
+    """Sliders for how many of 100 points are seen and for the window; draws of the model, and how far off it is.
+
+    The windows, and which points come to be seen first, are those of ``seed``; everything is computed beforehand.
+    """
+    data = {kept: spirals(windows, kept=kept, generator=torch.Generator().manual_seed(seed)) for kept in KEPT}
+    shown = {kept: scenes(model, each) for kept, each in data.items()}
+
+    def draw(fig: Figure, kept: int, window: int) -> None:
+        figures.scene(shown[kept][window - 1], fig=fig)
+
+    def update(fig: Figure, kept: int, window: int) -> None:
+        figures.update_scene(fig, shown[kept][window - 1])
+
+    def readout(kept: int, window: int) -> str:
+        scene = shown[kept][window - 1]
+        squares = (scene.paths.mean(0) - scene.curve) ** 2
+        before, inside, after = (part.mean() ** 0.5 for part in squares.reshape(3, -1))
+        turn = "clockwise" if data[kept].clockwise[window - 1] else "counter-clockwise"
+        return (
+            f"Window {window}, {turn}, {kept} of 100 points seen: RMSE {inside:.2f} inside, {after:.2f} after, "
+            f"{before:.2f} before; the noise of a point is {data[kept].noise:.2f}."
+        )
+
+    controls = {
+        "kept": widgets.SelectionSlider(options=KEPT, value=30, description="points seen"),
+        "window": widgets.IntSlider(1, min=1, max=windows, description="window"),
+    }
+    alt = "A spiral seen at a chosen number of points, and a latent ODE's draws inside the window, before and after it."
+    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 4.3))
+
+
+def plane_of(z: Tensor) -> Tensor:
+    """z (…, D) in the two directions in which it varies most, (…, 2)."""
+    flat = z.flatten(0, -2)
+    _, _, directions = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)
+    return (z - flat.mean(0)) @ directions[:2].T
+
+
+@torch.no_grad()
+def portrait_of(model: LatentODE, data: Spirals, frames: int = FRAMES) -> figures.Portrait:
+    """Latent paths from the posterior's means, over the window and as long before and after it."""
+    times = torch.linspace(float(data.curve_times[0]), float(data.curve_times[-1]), frames)
+    z = model.trajectory(model.posterior(data.x, data.times, data.mask).mean, times)
+    window = (float(data.times[0]), float(data.times[-1]))
+    decoded = model.decoder.mean(z)
+    return figures.Portrait(times.numpy(), plane_of(z).numpy(), decoded.numpy(), data.clockwise.numpy(), window)
+
+
+def portrait_player(model: LatentODE, data: Spirals) -> Explorable:
+    """A time slider with a play button: where everybody is in latent space, and in the plane."""
+    shown = portrait_of(model, data)
+
+    def draw(fig: Figure, frame: int) -> None:
+        figures.portrait(shown, frame, fig=fig)
+
+    def update(fig: Figure, frame: int) -> None:
+        figures.update_portrait(fig, shown, frame)
+
+    def readout(frame: int) -> str:
+        radius = ((shown.decoded[:, frame] ** 2).sum(-1) ** 0.5).mean()
+        return f"t = {shown.times[frame]:.2f}: mean distance of the decoded points from the centre {radius:.2f}."
+
+    controls = {"frame": widgets.IntSlider(FRAMES // 2, min=0, max=FRAMES - 1, description="time, before → after")}
+    alt = "Latent paths with moving markers, and beside them the points of the plane that they decode to."
+    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.0, 4.4), play="frame")
+
+
+@torch.no_grad()
+def hidden_paths(
+    plain: RecurrentEncoder, flowing: ODERNNEncoder, data: Spirals, units: int = 5, points: int = 400
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Times (T,) over the window of the first series, and some units of both encoders' states there, (T, units)."""
+    times = torch.linspace(float(data.times[0]), float(data.times[-1]), points)
+    seen = data.times[data.mask[0]].flip(0)  # as they are read
+    x = data.x[:1, data.mask[0]].flip(1)
+    gaps = (seen - torch.cat([seen[1:], data.times[:1]]))[None]
+    states = plain.network(torch.cat([x / plain.scale, gaps[..., None]], -1) if plain.gaps else x / plain.scale)[0][0]
+    updated = torch.stack([after[0] for after, _ in flowing.trace(x / flowing.scale, gaps, torch.tensor([len(seen)]))])
+    read = (seen >= times[:, None]).sum(1)  # how many were read on the way back to each time
+    last = (read - 1).clamp(min=0)
+    flown = flowing.flow(updated[last], (seen[last] - times)[:, None])
+    before = (read == 0)[:, None]
+    paths = {"RNN": states[last], "ODE-RNN": flown}
+    return times, {name: torch.where(before, 0.0, path)[:, :units] for name, path in paths.items()}

@@ -1,0 +1,179 @@
+"""Figures of the ODE²VAE lesson: why a flow needs a velocity, functions drawn whole, the objective term by term.
+
+Every function draws the arrays it is given; none of them solves an equation.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from odelab.lessons.kit.style import COLORS, DASHES, describe, new_figure
+
+ORDERS = {"truth": ("black", "-", 1.4), "position only": ("vermillion", "--", 2.2), "second order": ("blue", "-.", 2.2)}
+SPAN = 3.2  # of positions and velocities in the phase plane
+
+
+def crossing(t: ArrayLike, s: ArrayLike, v: ArrayLike, passes: Sequence[int], fig: Figure | None = None) -> Figure:
+    """An oscillator's position against time, and position against velocity.
+
+    Args:
+        passes: indices of two times at the same position and opposite velocities.
+    """
+    fig = new_figure(fig, (9.6, 3.6))
+    left, right = fig.subplots(1, 2, width_ratios=(3, 2))
+    t, s, v = (np.asarray(a, float) for a in (t, s, v))
+    left.plot(t, s, "-", color=COLORS["black"], linewidth=1.4)
+    right.plot(s, v, "-", color=COLORS["black"], linewidth=1.4)
+    here = s[passes[0]]
+    left.axhline(here, color=COLORS["grey"], linestyle=":", linewidth=1.4)
+    right.axvline(here, color=COLORS["grey"], linestyle=":", linewidth=1.4)
+    for k, color, marker, words in zip(passes, ("blue", "vermillion"), "os", ("down", "up"), strict=True):
+        look = {"color": COLORS[color], "marker": marker, "markersize": 9, "linestyle": ""}
+        left.plot(t[k], s[k], label=f"here, on the way {words}", **look)
+        right.plot(s[k], v[k], **look)
+        length = 0.75
+        arrow = {"arrowstyle": "-|>", "color": COLORS[color], "linewidth": 2.2}
+        left.annotate("", (t[k] + length, s[k] + length * v[k]), (t[k], s[k]), arrowprops=arrow)
+        right.annotate("", (s[k] + length * v[k], v[k] - length * s[k]), (s[k], v[k]), arrowprops=arrow)
+    left.set(xlabel="time", ylabel="position s", title="one position, two futures", ylim=(-1.5, 1.75))
+    right.set(xlabel="position s", ylabel="velocity v", title="two states, two futures", aspect="equal")
+    right.set(xlim=(-1.7, 1.7), ylim=(-1.5, 1.5))
+    left.legend(loc="upper right", ncols=2)
+    return describe(
+        fig,
+        "Left, a cosine against time passes the same position on the way down and on the way up, with opposite arrows. "
+        "Right, in the plane of position and velocity these are two different points of a circle, one arrow each.",
+    )
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What three systems do from one start; times (T,), the others name -> (T,), the names those of ``ORDERS``.
+
+    Attributes:
+        position, velocity: along the paths.
+        graph: the position-only field as a curve in the phase plane, s (m,) and f(s) (m,).
+    """
+
+    times: ArrayLike
+    position: Mapping[str, ArrayLike]
+    velocity: Mapping[str, ArrayLike]
+    graph: tuple[ArrayLike, ArrayLike]
+
+
+def portrait(data: Portrait, fig: Figure | None = None) -> Figure:
+    """Position against time, and the phase plane with the graph that a position-only flow cannot leave."""
+    fig = new_figure(fig, (9.6, 3.8))
+    left, right = fig.subplots(1, 2, width_ratios=(3, 2))
+    for ax in (left, right):
+        for name, (color, dash, width) in ORDERS.items():
+            ax.plot([], [], color=COLORS[color], linestyle=dash, linewidth=width, label=name)
+        ax.plot([], [], "o", color=COLORS["black"], markersize=6)
+    right.plot(*data.graph, linestyle=":", color=COLORS["vermillion"], linewidth=1.4, label="v = f(s), learned")
+    left.set(xlabel="time", ylabel="position s", ylim=(-SPAN, SPAN), xlim=(0, np.max(np.asarray(data.times))))
+    right.set(xlabel="position s", ylabel="velocity v", ylim=(-SPAN, SPAN), xlim=(-SPAN, SPAN), aspect="equal")
+    left.legend(loc="upper right", ncols=3)
+    right.legend(handles=[right.lines[-1]], loc="upper right")
+    update_portrait(fig, data)
+    return describe(
+        fig,
+        "Left, position against time: the truth and a learned second-order flow swing, a learned position-only flow "
+        "creeps to a stop. Right, the plane of position and velocity: closed orbits, and the graph of f(s) that the "
+        "position-only flow cannot leave.",
+    )
+
+
+def update_portrait(fig: Figure, data: Portrait) -> None:
+    """Another start in a figure drawn by :func:`portrait`."""
+    left, right = fig.axes
+    for k, name in enumerate(ORDERS):
+        s, v = np.asarray(data.position[name], float), np.asarray(data.velocity[name], float)
+        left.lines[k].set_data(np.asarray(data.times, float), s)
+        right.lines[k].set_data(s, v)
+    s, v = np.asarray(data.position["truth"], float), np.asarray(data.velocity["truth"], float)
+    left.lines[len(ORDERS)].set_data([0], s[:1])
+    right.lines[len(ORDERS)].set_data(s[:1], v[:1])
+    left.set_title(f"start at s = {s[0]:.1f}, v = {v[0]:.1f}")
+
+
+def whole_functions(
+    s: ArrayLike, values: ArrayLike, t: ArrayLike, paths: Mapping[str, ArrayLike], fig: Figure | None = None
+) -> Figure:
+    """Draws of an uncertain field, and the fans that they make.
+
+    Args:
+        s (m,): positions; values (K, m): each drawn f at rest there.
+        t (T,); paths: how the weights were drawn -> positions (K, T).
+    """
+    fig = new_figure(fig, (9.6, 3.5))
+    axes = fig.subplots(1, 1 + len(paths))
+    axes[0].plot(np.asarray(s), np.asarray(values).T, "-", color=COLORS["blue"], linewidth=0.7, alpha=0.5)
+    axes[0].set(xlabel="position s (at v = 0)", ylabel="acceleration f", title=f"{len(np.asarray(values))} draws of f")
+    for ax, (name, fan), color in zip(axes[1:], paths.items(), ("blue", "orange"), strict=False):
+        ax.plot(np.asarray(t), np.asarray(fan).T, "-", color=COLORS[color], linewidth=0.7, alpha=0.5)
+        ax.set(xlabel="time", ylabel="position s", title=name, ylim=(-SPAN, SPAN))
+    return describe(
+        fig,
+        f"Left, a bundle of curves, one for each draw of f. Then fans of paths from one start: {', '.join(paths)}. "
+        "The fan of whole functions spreads widely with time, the other much less.",
+    )
+
+
+def clouds(
+    z: Sequence[ArrayLike], labels: Sequence[str], volumes: Sequence[float], fig: Figure | None = None
+) -> Figure:
+    """States (n, 2) = (s, v) at a few times: the cloud shears and shrinks, and its density rises."""
+    fig = new_figure(fig, (2.4 * len(z), 2.9))
+    for ax, cloud, label, volume in zip(fig.subplots(1, len(z)), z, labels, volumes, strict=True):
+        ax.plot(*np.asarray(cloud).T, ".", color=COLORS["blue"], markersize=2.5, alpha=0.6)
+        ax.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal", xlabel="s", title=f"{label}: area × {volume:.2f}")
+    fig.axes[0].set_ylabel("v")
+    return describe(fig, f"Clouds of points in the plane of position and velocity: {', '.join(labels)}. They shrink.")
+
+
+def budget(columns: Mapping[str, Mapping[str, float]], level: float, fig: Figure | None = None) -> Figure:
+    """What each term takes from or gives to each objective, as a staircase, beside a level they must not exceed.
+
+    Args:
+        columns: objective -> term -> nats with its sign.
+        level: log p(X).
+    """
+    fig = new_figure(fig, (9.6, 3.9))
+    axes = fig.subplots(1, len(columns), sharex=True, sharey=True)
+    for ax, (name, terms) in zip(axes, columns.items(), strict=True):
+        _staircase(ax, terms)
+        ax.axvline(level, color=COLORS["black"], linestyle="--", linewidth=1.4, label="log p(X)", zorder=0)
+        ax.margins(x=0.18)
+        ax.set(title=f"{name}: {sum(terms.values()):.2f} nats", xlabel="nats, added up from the top")
+    axes[-1].legend(loc="lower left")
+    return describe(
+        fig,
+        "Staircases of terms added up from the top. "
+        + " ".join(f"{name} ends at {sum(terms.values()):.2f}." for name, terms in columns.items())
+        + f" A dashed line at {level:.2f} is log p(X), which neither exceeds.",
+    )
+
+
+def _staircase(ax: Axes, terms: Mapping[str, float]) -> None:
+    ends = np.cumsum([0.0, *terms.values()])
+    for k, (begin, end) in enumerate(itertools.pairwise(ends)):
+        loses = end < begin
+        ax.annotate(
+            f"{end - begin:+.1f}", (min(begin, end), k), (-9, 0), textcoords="offset points", ha="right", va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
+        ax.barh(
+            k, end - begin, left=begin, height=0.62, color=COLORS["orange" if loses else "sky"],
+            hatch="//" if loses else None, edgecolor="white",
+        )  # fmt: skip
+    ax.plot(np.repeat(ends[1:], 2)[:-1], np.repeat(np.arange(len(terms)), 2)[1:], linestyle=DASHES[3], color="#8C8C8C")
+    ax.plot(ends[-1], len(terms) - 1, "D", color=COLORS["blue"], markersize=8, label="their sum")
+    ax.set_yticks(range(len(terms)), list(terms))
+    ax.set_ylim(len(terms) - 0.5, -0.5)

@@ -1,0 +1,150 @@
+"""Checks of the ODE-Nets' exercises: time as a channel, parameters, the bill of a solver, two rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from odelab.lessons.kit.exercises import Hint, exercise
+
+
+@exercise
+def time_channel(answer: Callable[..., Any]) -> None:
+    """answer(weight, bias, t, x): the 3×3 convolution, padding 1, of x with a channel of the constant t put first."""
+    generator = torch.Generator().manual_seed(4)
+    weight, bias = torch.randn(5, 4, 3, 3, generator=generator), torch.randn(5, generator=generator)
+    x, t = torch.randn(2, 3, 6, 7, generator=generator), 0.7
+
+    def concatenated(first: Tensor, t: float = t, with_bias: bool = True) -> Tensor:
+        channels = (torch.full_like(x[:, :1], t), x)
+        stacked = torch.cat(channels if first is weight else channels[::-1], 1)
+        return F.conv2d(stacked, weight, bias if with_bias else None, padding=1)
+
+    exact, of_time = concatenated(weight), weight[:, :1].sum((1, 2, 3))[:, None, None]
+    without = F.conv2d(x, weight[:, 1:], bias, padding=1)
+    wrong = {
+        "right inside, wrong at the rim: the padding is zero there, so a filter over the rim sees fewer t's; convolve "
+        "an image of ones": without + t * of_time,
+        "time is the first channel of the weight, the image has the others": concatenated(x),
+        "the time does not arrive": without,
+        "the channel holds t, not 1": concatenated(weight, 1.0),
+        "the bias is missing": concatenated(weight, with_bias=False),
+        "the bias is there twice, or multiplied by t: it belongs to one of the two convolutions": exact
+        + t * bias[:, None, None],
+        "the bias is there twice: it belongs to one of the two convolutions": exact + bias[:, None, None],
+    }
+    value = torch.as_tensor(answer(weight, bias, t, x)).detach()
+    for advice, candidate in wrong.items():
+        if value.shape == candidate.shape and torch.allclose(value, candidate, atol=1e-4):
+            raise Hint(advice)
+    if value.shape != exact.shape:
+        raise Hint(f"the result should be {tuple(exact.shape)}, yours is {tuple(value.shape)}: padding=1 keeps 6×7")
+    if not torch.allclose(value, exact, atol=1e-4):
+        raise Hint(f"off by {float((value - exact).abs().max()):.2g}, and by none of the usual slips")
+
+
+@exercise
+def solver_bill(answer: Callable[..., Any]) -> None:
+    """answer(accepted, rejected, evaluation, state): NFE of dopri5, and bytes kept by backprop, checkpoint, adjoint."""
+    for accepted, rejected, evaluation, state in ((3, 0, 500.0, 20.0), (11, 2, 3000.0, 64.0)):
+        returned = answer(accepted, rejected, evaluation, state)
+        if not isinstance(returned, (tuple, list)) or len(returned) != 4:
+            raise Hint("four numbers are asked for: nfe, and the bytes of backprop, checkpoint and adjoint")
+        nfe, backprop, checkpoint, adjoint = (_number("each of the four", value) for value in returned)
+        tried = accepted + rejected
+        slips: dict[float, str] = {
+            7 * tried: "seven stages, but the last of a step is the first of the next (FSAL)",
+            7 * tried + 2: "seven stages, but the last of a step is the first of the next (FSAL)",
+            6 * tried: "before the first step there are two evaluations: the slope at the start, and one to guess dt",
+            6 * tried + 1: "before the first step there are two evaluations, one of them to guess the first dt",
+            6 * accepted + 2: "a rejected step has been paid for, too",
+        }
+        _expect("NFE", nfe, 6 * tried + 2, slips)
+        kept = 6 * accepted
+        _expect(
+            "bytes of backprop",
+            backprop,
+            kept * evaluation,
+            {
+                (6 * tried + 2) * evaluation: "a rejected step leads nowhere, and neither does the trial that guesses "
+                "dt: their graphs are dropped",
+                6 * tried * evaluation: "a rejected step leads nowhere: its graph is dropped",
+                (6 * accepted + 1) * evaluation: "the last slope of the last step is the first of a step that is never "
+                "made: nothing depends on it",
+                accepted * evaluation: "a step has six new stages, each with its own activations",
+                kept * state: "backprop keeps the activations inside f, not only states",
+            },
+        )
+        _expect(
+            "bytes of checkpoint",
+            checkpoint,
+            accepted * state,
+            {
+                tried * state: "only accepted steps are replayed",
+                accepted * evaluation: "one state per step is kept; what happens inside f is computed again",
+                2 * state: "that is the adjoint; a checkpoint is kept per accepted step",
+                kept * state: "one state per step, not per stage",
+            },
+        )
+        _expect(
+            "bytes of adjoint",
+            adjoint,
+            2 * state,
+            {
+                0: "the way back has to start somewhere: at z(1)",
+                state: "one state is enough in principle; what is asked for is both that the solver returned",
+                accepted * state: "the path is solved anew on the way back; only what the solver returned is needed",
+                evaluation: "states are kept, not the activations of an evaluation",
+            },
+        )
+
+
+@exercise
+def paired_error(answer: Callable[..., Any]) -> None:
+    """answer(wrong_a, wrong_b): standard error of the difference in error rate of two nets on the same images."""
+    generator = torch.Generator().manual_seed(1)
+    n = 4000
+    hard = torch.rand(n, generator=generator) < 0.06  # images that most nets get wrong, so the mistakes are shared
+    a, b = (hard & (torch.rand(n, generator=generator) < 0.85) for _ in range(2))
+    difference = a.double() - b.double()
+    exact = float(difference.std() / n**0.5)
+    p, q = float(a.double().mean()), float(b.double().mean())
+    independent = (p * (1 - p) / n + q * (1 - q) / n) ** 0.5
+    wrong = {
+        "that is the error of two nets on two different test sets; on the same images the hard ones cancel: look at "
+        "the difference image by image": independent,
+        "that is the spread of a single image's difference; the mean of n of them is surer by √n": exact * n**0.5,
+        "a variance; the standard error is its root": exact**2,
+        "that is the standard error of one net alone": (p * (1 - p) / n) ** 0.5,
+        "that is the number of images they disagree on, or its root; a rate is divided by n": exact * n,
+        "that is in points; give it as a fraction": exact * 100,
+    }
+    given = _number("the standard error", answer(a, b))
+    if _near(given, exact):
+        return
+    for advice, candidate in wrong.items():
+        if _near(given, candidate):
+            raise Hint(advice)
+    raise Hint(f"{given:.3g} is {given / exact:.2f} times the standard error, and by none of the usual slips")
+
+
+def _near(value: float, exact: float) -> bool:
+    """Within 2 %: McNemar's form and the sample standard deviation are both right."""
+    return abs(value - exact) <= 0.02 * abs(exact)
+
+
+def _number(what: str, value: Any) -> float:
+    value = torch.as_tensor(value)
+    if value.numel() != 1:
+        raise Hint(f"{what} should be one number, yours has shape {tuple(value.shape)}")
+    return float(value)
+
+
+def _expect(name: str, value: float, exact: float, slips: dict[float, str]) -> None:
+    if abs(value - exact) <= 1e-6 * max(1.0, exact):
+        return
+    raise Hint(f"{name}: {slips.get(value, f'not {value:g}')}")

@@ -1,0 +1,86 @@
+"""Explorables of the ODE-Nets' lesson: the way of an image through the block, and the tolerance as a dial."""
+
+from __future__ import annotations
+
+import ipywidgets as widgets
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from odelab.lessons.kit.explorable import Explorable
+from odelab.lessons.ode_nets import explorable_figures as figures
+from odelab.lessons.ode_nets.explorable_figures import Dial, Journeys
+from odelab.nets import Classifier
+
+MOMENTS = 21
+
+
+@torch.no_grad()
+def journeys(model: Classifier, images: Tensor, labels: Tensor) -> Journeys:
+    """Send images (n, 1, h, w) through the block and ask the head on the way, at 21 times.
+
+    Raises:
+        ValueError: when the model's body is not an ODE block.
+    """
+    if model.block is None:
+        raise ValueError("journeys are those through an ODE block, and the body of this model is none")
+    t = torch.linspace(0, model.block.t1, MOMENTS)
+    maps = model.block.trajectory(model.stem(images), t)
+    flat = maps.flatten(2)
+    centred = flat - flat.mean((0, 1))
+    _, strength, directions = torch.linalg.svd(centred.flatten(0, 1), full_matrices=False)
+    power = strength.square()
+    return Journeys(
+        times=t.numpy(),
+        images=images[:, 0].numpy(),
+        labels=labels.numpy(),
+        maps=maps.numpy(),
+        plane=(centred @ directions[:2].T).numpy(),
+        share=float(power[:2].sum() / power.sum()),
+        probabilities=torch.stack([model.head(z).softmax(-1) for z in maps]).numpy(),
+    )
+
+
+def feature_path(data: Journeys) -> Explorable:
+    """Pick an image, scrub the time: feature maps, their way in the plane, and what the head says at that time."""
+
+    def draw(fig: Figure, image: int, moment: int) -> None:
+        figures.journey(data, image, moment, fig=fig)
+
+    def update(fig: Figure, image: int, moment: int) -> None:
+        figures.update_journey(fig, data, image, moment)
+
+    def readout(image: int, moment: int) -> str:
+        says = data.probabilities[moment, image]
+        right = (data.probabilities[moment].argmax(-1) == data.labels).mean()
+        return (
+            f"t = {data.times[moment]:.2f}: the head says {says.argmax()} with {says.max():.0%} (it is a "
+            f"{data.labels[image]}); of all {len(data.labels)} images here it gets {right:.0%} right. The plane holds "
+            f"{data.share:.0%} of the features' variance."
+        )
+
+    controls = {
+        "image": widgets.IntSlider(0, min=0, max=len(data.labels) - 1, description="image"),
+        "moment": widgets.IntSlider(0, min=0, max=len(data.times) - 1, description="time, in twentieths"),
+    }
+    alt = "An image, its feature maps, their path in a plane, and class probabilities at a chosen time in the block."
+    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(10.4, 4.3), play="moment")
+
+
+def tolerance_dial(measured: Dial, images: int) -> Explorable:
+    """A slider over what was measured at test time: NFE, error of the logits, test error and time by tolerance."""
+
+    def draw(fig: Figure, tolerance: float) -> None:
+        figures.dial(measured, tolerance, images, fig=fig)
+
+    def readout(tolerance: float) -> str:
+        row = measured[tolerance]
+        return (
+            f"tolerance {tolerance:.0e}: {row['nfe']:.0f} evaluations of f in {row['seconds']:.2g} s; logits off by "
+            f"{row['gap']:.1e}; test error {row['error']:.1f} % ({row['error'] * images / 100:.0f} of {images} images)."
+        )
+
+    options = [(f"{tolerance:.0e}", tolerance) for tolerance in measured]
+    controls = {"tolerance": widgets.SelectionSlider(options=options, description="tolerance at test time")}
+    alt = "Evaluations of f, error of the logits, test error and time against the tolerance at test time."
+    return Explorable(draw, controls, alt=alt, readout=readout, update=figures.update_dial, size=(10.4, 3.5))

@@ -1,0 +1,183 @@
+"""Explorables of lesson 01: a trained network's flow at any depth and time, and train step against test step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from odelab.lessons.kit.explorable import Explorable
+from odelab.lessons.residual_networks import flow_figures as figures
+
+Field = Callable[[float, Tensor], Tensor]
+ANGLES = torch.arange(6) * 1.05
+STARTS = torch.stack([ANGLES.cos(), ANGLES.sin()], 1) * torch.tensor([[0.3], [1.6]]).repeat(3, 1)  # for the swirl
+DEPTHS = (1, 2, 4, 8, 16, 32, 64)
+LINES = 21
+
+
+def swirl(t: float | Tensor, z: Tensor) -> Tensor:
+    """A velocity in the plane, (batch, 2): turn left, and towards the unit circle."""
+    x, y = z.T
+    inwards = 1 - x**2 - y**2
+    return torch.stack([-2.5 * y + x * inwards, 2.5 * x + y * inwards], 1)
+
+
+def swirl_arrows() -> tuple[np.ndarray, np.ndarray]:
+    """Places on a grid and the swirl's velocity there, (m, 2) each."""
+    places = torch.cartesian_prod(torch.linspace(-2, 2, 11), torch.linspace(-2, 2, 11))
+    return places.numpy(), swirl(0.0, places).numpy()
+
+
+@torch.no_grad()
+def residual_states(field: Field, z: Tensor, depth: int) -> np.ndarray:
+    """All states of z ← z + f(t, z) / depth, from t = 0 to 1: (depth + 1, *z.shape)."""
+    states = [z]
+    for layer in range(depth):
+        states.append(states[-1] + field(layer / depth, states[-1]) / depth)
+    return torch.stack(states).numpy()
+
+
+def until(states: np.ndarray, t: float) -> np.ndarray:
+    """The path from 0 to t in [0, 1]: the layers passed, and the place on the straight piece between two of them."""
+    layers = t * (len(states) - 1)
+    passed = int(layers)
+    if passed == layers:
+        return states[: passed + 1]
+    now = states[passed] + (layers - passed) * (states[passed + 1] - states[passed])
+    return np.concatenate([states[: passed + 1], now[None]])
+
+
+def depth_flow(field: Field, head: torch.nn.Linear, points: Tensor, labels: Tensor, depth: int = 16) -> Explorable:
+    """Depth and time sliders over a trained network: its velocity, the paths of its points, and its warped grid.
+
+    Args:
+        field: f(t, z) for z of shape (batch, 2).
+        head: the classifier, Linear(2, 1) of the last state; positive means class 1.
+        points, labels: (n, 2) and (n,) of 0 and 1.
+        depth: the number of layers shown at first.
+    """
+    side = torch.linspace(-2.0, 2.0, LINES)
+    fine = torch.linspace(-2.0, 2.0, 2 * LINES - 1)
+    upright = torch.stack(torch.meshgrid(fine, side, indexing="ij"), -1)  # (points, lines, 2)
+    grid = torch.cat([upright, upright.flip(-1)], 1).reshape(-1, 2)
+    normal, offset = head.weight.detach()[0].numpy(), float(head.bias.detach())
+
+    @cache
+    def states(depth: int) -> tuple[np.ndarray, np.ndarray]:
+        both = residual_states(field, torch.cat([points, grid]), depth)
+        warped = both[:, len(points) :].reshape(depth + 1, len(fine), 2 * LINES, 2)
+        return both[:, : len(points)], warped
+
+    reach = np.abs(states(depth)[0]).max((0, 1)) * 1.12
+    limits = (-reach[0], reach[0], -reach[1], reach[1])
+    places = np.stack(np.meshgrid(np.linspace(*limits[:2], 17), np.linspace(*limits[2:], 15)), -1).reshape(-1, 2)
+
+    @torch.no_grad()
+    def flow(depth: int, t: float) -> figures.Flow:
+        paths, warped = (until(one, t) for one in states(depth))
+        return figures.Flow(
+            title=f"{depth} layer{'s' if depth > 1 else ''}, seen at time t = {t:.2f}",
+            paths=paths,
+            labels=labels.numpy(),
+            grid=warped[-1],
+            places=places,
+            velocity=field(t, torch.tensor(places, dtype=points.dtype)).numpy(),
+            boundary=(normal, offset),
+        )
+
+    def draw(fig: Figure, depth: int, t: float) -> None:
+        figures.depth_flow(flow(depth, t), limits, fig=fig)
+
+    def update(fig: Figure, depth: int, t: float) -> None:
+        figures.update_depth_flow(fig, flow(depth, t))
+
+    def readout(depth: int, t: float) -> str:
+        called = until(states(depth)[0], t)[-1] @ normal + offset > 0
+        accuracy = float((called == labels.numpy()).mean())
+        layer = f"layer {t * depth:g} of {depth}" + ("" if float(t * depth).is_integer() else " (between two layers)")
+        return f"{layer}: the classifier's line has {100 * accuracy:.1f} % of the points on their right side."
+
+    for one in DEPTHS:
+        states(one)
+    return Explorable(
+        draw,
+        {
+            "depth": widgets.SelectionSlider(options=DEPTHS, value=depth, description="layers L"),
+            "t": widgets.FloatSlider(
+                value=1.0, min=0.0, max=1.0, step=1 / 32, description="time t", readout_format=".2f"
+            ),
+        },
+        alt="Left: points of two moons, the velocity that moves them and their paths. Right: the plane as the network "
+        "has warped it, with the classifier's line between the two classes.",
+        readout=readout,
+        update=update,
+        size=(9.6, 4.6),
+    )
+
+
+def step_matrix(
+    accuracy: np.ndarray,
+    trained: Sequence[int | str],
+    tested: Sequence[int],
+    nets: Sequence[tuple[Field, torch.nn.Linear]],
+    points: Tensor,
+    labels: Tensor,
+) -> Explorable:
+    """Two sliders over the table of accuracies; beside it where the points of that pair end.
+
+    Args:
+        accuracy: (len(trained), len(tested)).
+        trained, tested: numbers of layers; a row may also have a name.
+        nets: one (field, classifier) per row of the table, as in :func:`depth_flow`.
+        points, labels: (n, 2) and (n,).
+    """
+    run = cache(lambda row, depth: residual_states(nets[row][0], points, depth)[-1])
+
+    def own_depth(row: int | str) -> int:
+        return row if isinstance(row, int) else max(n for n in trained if isinstance(n, int))
+
+    def outcome(train: int | str, test: int) -> figures.StepTest:
+        """Outputs in units of the size they have at the depth of training."""
+        row, head = trained.index(train), nets[trained.index(train)][1]
+        normal, offset = head.weight.detach()[0].numpy(), float(head.bias.detach())
+        normal, offset = normal / np.linalg.norm(normal), offset / float(np.linalg.norm(normal))
+        axes = np.stack([normal, [-normal[1], normal[0]]], 1)
+        usual, outputs = (run(row, depth) @ axes + [offset, 0] for depth in (own_depth(train), test))
+        return figures.StepTest((outputs - [0, usual[:, 1].mean()]) / np.abs(usual).max(0), labels.numpy())
+
+    def draw(fig: Figure, train: int | str, test: int) -> None:
+        figures.step_matrix(accuracy, trained, tested, outcome(train, test), fig=fig)
+
+    def update(fig: Figure, train: int | str, test: int) -> None:
+        figures.update_step_matrix(fig, trained.index(train), tested.index(test), outcome(train, test))
+
+    def readout(train: int | str, test: int) -> str:
+        mean = accuracy[trained.index(train), tested.index(test)]
+        shown = outcome(train, test)
+        right = float(((shown.outputs[:, 0] > 0) == shown.labels).mean())
+        return (
+            f"trained with {train} layers, run with {test}: {100 * right:.1f} % right for the network shown, "
+            f"{100 * mean:.1f} % on average over the seeds."
+        )
+
+    for row in range(len(trained)):
+        for depth in tested:
+            run(row, depth)
+    return Explorable(
+        draw,
+        {
+            "train": widgets.SelectionSlider(options=trained, value=trained[1], description="layers when trained"),
+            "test": widgets.SelectionSlider(options=tested, value=tested[-2], description="layers when tested"),
+        },
+        alt="A table of test accuracies, layers in training against layers in testing, with one cell framed; beside "
+        "it, the outputs of that pair and the classifier's line.",
+        readout=readout,
+        update=update,
+        size=(9.6, 4.2),
+    )

@@ -1,0 +1,164 @@
+"""Figures of lesson 01: slope fields, paths, errors, clouds of points. Its explorables: residual_flow.
+
+Every function draws the arrays it is given; none of them solves an equation. Colour and marker tell the classes apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from odelab.lessons.kit.panels import Panel, panels
+from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure
+
+Curve = tuple[np.ndarray, np.ndarray]  # x and y, one shape
+CLASSES = ({"color": COLORS["blue"], "marker": "o"}, {"color": COLORS["vermillion"], "marker": "^"})
+
+
+def broken(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Paths in the plane, (times, n, 2), as one line with gaps: x and y, each of shape (n (times + 1),)."""
+    gap = np.full((1, *paths.shape[1:]), np.nan)
+    x, y = np.moveaxis(np.concatenate([paths, gap]), 2, 0)
+    return x.T.ravel(), y.T.ravel()
+
+
+def slope_field(
+    t: np.ndarray,
+    y: np.ndarray,
+    slope: np.ndarray,
+    solutions: Mapping[str, Curve],
+    polygons: Mapping[str, Curve],
+    alt: str,
+    fig: Figure | None = None,
+) -> Figure:
+    """The slope dy/dt at every place of a grid as a short dash; solutions as curves, Euler's polygons with markers.
+
+    Args:
+        t, y, slope: arrays of one shape.
+        solutions, polygons: name -> (t, y).
+    """
+    fig = new_figure(fig, (8.0, 4.0))
+    ax = fig.subplots()
+    width, height = np.ptp(t), np.ptp(y)
+    t, y, slope = np.ravel(t), np.ravel(y), np.ravel(slope)
+    run = 0.016 / np.hypot(1 / width, slope / height)
+    ax.plot([t - run, t + run], [y - run * slope, y + run * slope], color="#B8B8B8", linestyle="-", linewidth=1.1)
+    for i, (name, curve) in enumerate(solutions.items()):
+        ax.plot(*curve, color=COLORS["black"], linestyle=("-", "--", ":")[i % 3], linewidth=2, label=name)
+    for i, (name, curve) in enumerate(polygons.items()):
+        ax.plot(*curve, label=name, **line_style(i))
+    ax.set(xlim=(t.min(), t.max()), ylim=(y.min(), y.max()), xlabel="time t", ylabel="state y")
+    ax.grid(visible=False)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    return describe(fig, alt)
+
+
+def plane_paths(
+    paths: Mapping[str, np.ndarray], arrows: tuple[np.ndarray, np.ndarray], alt: str, fig: Figure | None = None
+) -> Figure:
+    """Paths in the plane, one panel per title, over the arrows of a velocity field.
+
+    Args:
+        paths: title -> states, (times, n, 2); up to 40 times are drawn with a marker each.
+        arrows: places and velocities, (m, 2) each.
+    """
+    fig = new_figure(fig, (3.3 * len(paths), 3.9))
+    for ax, (title, states) in zip(np.atleast_1d(fig.subplots(1, len(paths), sharey=True)), paths.items(), strict=True):
+        ax.quiver(*arrows[0].T, *arrows[1].T, color="#C9C9C9", pivot="mid", width=0.004, scale=130)
+        layered = len(states) <= 40
+        style = {"color": COLORS["vermillion"], "linestyle": "--", "marker": "s", "markersize": 3.5}
+        ax.plot(*broken(states), linewidth=1.4, **(style if layered else {"color": COLORS["blue"]}))
+        ax.plot(*states[0].T, "o", color=COLORS["black"], markersize=4.5)
+        ax.set(title=title, aspect="equal", xlim=(-2.1, 2.1), ylim=(-2.1, 2.1), xlabel="first entry of z")
+        ax.grid(visible=False)
+    fig.axes[0].set_ylabel("second entry of z")
+    return describe(fig, alt)
+
+
+def depth_error(depths: np.ndarray, errors: np.ndarray, power: float, fig: Figure | None = None) -> Figure:
+    """Distance from the ODE against depth, logarithmic, beside a line of slope -power through the last point."""
+    fig = new_figure(fig, (5.4, 3.6))
+    ax = fig.subplots()
+    guide = errors[-1] * (depths[-1] / depths) ** power
+    ax.loglog(depths, guide, color=COLORS["grey"], linestyle=":", label=f"1/L to the power {power:.2f}")
+    ax.loglog(depths, errors, label="residual network", **line_style(0))
+    ax.set(title="distance from the ODE", xlabel="layers L", ylabel="largest gap")
+    ax.legend()
+    return describe(fig, "Distance from the ODE against number of layers, logarithmic: a straight line falling as 1/L.")
+
+
+def gains(
+    gaps: np.ndarray,
+    misses: Mapping[str, np.ndarray],
+    layers: Sequence[int],
+    kept: Mapping[str, Sequence[float]],
+    work: Mapping[str, Curve],
+    fig: Figure | None = None,
+) -> Figure:
+    """What continuity buys: prediction over irregular gaps, memory for the way back, error for evaluations of f.
+
+    Args:
+        gaps, misses: (n,), and name -> mean miss at each gap.
+        layers, kept: (m,), and name -> kB kept at each number of layers.
+        work: name -> (evaluations of f, errors).
+    """
+    memory = {name: (layers, kilobytes) for name, kilobytes in kept.items()}
+    return panels(
+        Panel("irregular times", "gap between two looks", "mean miss", {k: (gaps, m) for k, m in misses.items()}, "y"),
+        Panel("memory for the way back", "layers or steps L", "kB kept", memory, "xy"),
+        Panel("adaptive work", "evaluations of f", "mean error", work, "xy"),
+        alt="Three panels: prediction error against gap, lowest for the ODE; memory against layers, flat for the "
+        "adjoint; error against evaluations of f, falling fastest for the adaptive solver.",
+        size=(11.5, 3.8),
+        fig=fig,
+    )
+
+
+def line_paths(paths: Mapping[str, np.ndarray], alt: str, fig: Figure | None = None) -> Figure:
+    """Paths of one number over the time from 0 to 1, one panel per title.
+
+    Args:
+        paths: title -> (times, n).
+    """
+    fig = new_figure(fig, (3.4 * len(paths), 3.3))
+    for ax, (title, states) in zip(np.atleast_1d(fig.subplots(1, len(paths), sharey=True)), paths.items(), strict=True):
+        for i, path in enumerate(states.T):
+            ax.plot(np.linspace(0, 1, len(path)), path, label=f"from {path[0]:g}", **line_style(i))
+        ax.set(title=title, xlabel="time t", ylim=(-1.3, 1.3))
+    fig.axes[0].set_ylabel("state x")
+    fig.axes[0].legend(loc="upper right")
+    return describe(fig, alt)
+
+
+def clouds(
+    points: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    boundaries: Mapping[str, tuple[np.ndarray, float]],
+    alt: str,
+    fig: Figure | None = None,
+) -> Figure:
+    """Classified points in the plane, one panel per title.
+
+    Args:
+        points: title -> (n, 2).
+        labels: 0 or 1, (n,).
+        boundaries: title -> (normal (2,), offset) of the line normal · z + offset = 0 where there is one.
+    """
+    fig = new_figure(fig, (3.3 * len(points), 3.5))
+    for ax, (title, cloud) in zip(np.atleast_1d(fig.subplots(1, len(points))), points.items(), strict=True):
+        for k, style in enumerate(CLASSES):
+            ax.plot(*cloud[labels == k].T, linestyle="none", markersize=3, alpha=0.8, **style)
+        middle, half = (cloud.max(0) + cloud.min(0)) / 2, 0.54 * np.ptp(cloud, axis=0).max()
+        ax.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
+        ax.set(title=title, aspect="equal")
+        if title in boundaries:
+            decision_line(ax, *boundaries[title])
+    return describe(fig, alt)
+
+
+def decision_line(ax: Axes, normal: np.ndarray, offset: float) -> None:
+    foot = -offset * normal / (normal @ normal)
+    ax.axline(foot, foot + np.array([-normal[1], normal[0]]), color=COLORS["black"], linestyle="-.", linewidth=1.4)

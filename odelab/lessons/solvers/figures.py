@@ -1,0 +1,154 @@
+"""Figures of the solvers' lesson: error and order, step control, stability, energy, events.
+
+Every function draws the arrays it is given; none of them solves an equation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from odelab.lessons.kit.panels import axis_texts, power_law
+from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure
+
+
+def orbits(paths: Mapping[str, tuple[np.ndarray, np.ndarray]], bodies: np.ndarray, fig: Figure | None = None) -> Figure:
+    """Trajectories in the plane, each with the points where its solver stopped.
+
+    Args:
+        paths: title -> (curve of shape (n, d), knots of shape (m, d)); the first two columns are the place.
+        bodies: positions of the fixed bodies, shape (k, 2).
+    """
+    fig = new_figure(fig, (4.6 * len(paths), 4.2))
+    for i, (ax, (title, (path, knots))) in enumerate(zip(fig.subplots(1, len(paths)), paths.items(), strict=True)):
+        style = line_style(i)
+        ax.plot(*path[:, :2].T, color=style["color"], linewidth=1.2)
+        ax.plot(*knots[:, :2].T, ".", color=style["color"], markersize=4)
+        ax.plot(*bodies.T, "o", color=COLORS["black"], markersize=7)
+        for name, (x, y) in zip(("Earth", "Moon"), bodies, strict=True):
+            ax.annotate(name, (x, y), xytext=(-6, -16), textcoords="offset points")
+        ax.set(title=title, xlim=(-1.45, 1.35), ylim=(-1.3, 1.3), aspect="equal", xlabel="x", ylabel="y")
+    return describe(fig, f"Orbits of a spacecraft between Earth and Moon: {'; '.join(paths)}.".replace("\n", ", "))
+
+
+Measured = Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]  # method -> (step, nfe, error)
+
+
+def convergence(curves: Measured, chosen: str, floor: float = 1e-12, fig: Figure | None = None) -> Figure:
+    """Error against step and against evaluations for every method, one of them in bold with its fitted slope.
+
+    Args:
+        curves: method -> (step sizes, evaluations of f, errors), each of shape (n,).
+        chosen: the method in bold.
+        floor: errors below it are rounding and not fitted.
+    """
+    fig = new_figure(fig, (9.6, 4.2))
+    left, right = fig.subplots(1, 2, sharey=True)
+    axis_texts(left, "error against step", "step h", "error at the end", "xy")
+    axis_texts(right, "error against work", "evaluations of f", "", "xy")
+    for ax, limits in ((left, (0.012, 1.2)), (right, (3, 1.5e3))):
+        ax.set(xlim=limits, ylim=(1e-13, 1e4))
+        for i, name in enumerate(curves):
+            ax.plot([], [], label=name, markersize=5, **line_style(i))
+        ax.plot([], [], color=COLORS["black"], linewidth=1, zorder=5)
+        ax.text(0.04, 0.94, "", transform=ax.transAxes, va="top", fontsize=12)
+    right.legend(loc="upper right")
+    update_convergence(fig, curves, chosen, floor)
+    return describe(
+        fig,
+        "Error at the end of the interval against step size and against evaluations of f, log-log, one curve per "
+        "method; a line through the chosen method's last points shows its order as a slope.",
+    )
+
+
+def update_convergence(fig: Figure, curves: Measured, chosen: str, floor: float = 1e-12) -> None:
+    """Put other data into a figure drawn by :func:`convergence` (the same methods in the same order)."""
+    step, _, error = curves[chosen]
+    slope, factor = power_law(step, error, floor=floor)
+    for column, ax in enumerate(fig.axes):
+        for line, (name, data) in zip(ax.lines, curves.items(), strict=False):
+            line.set_data(data[column], data[2])
+            line.set(alpha=1.0 if name == chosen else 0.3, linewidth=2.6 if name == chosen else 1.2)
+        ax.lines[-1].set_data(
+            curves[chosen][column], np.where((error > floor) & (error < 1), factor * step**slope, np.nan)
+        )
+        fitted = f"slope {slope if column == 0 else -slope:.2f}" if np.isfinite(slope) else "no clean slope"
+        ax.texts[0].set_text(f"{chosen}: {fitted}")
+
+
+@dataclass(frozen=True)
+class StepLog:
+    """One adaptive solve: a dense curve and every step tried.
+
+    Attributes:
+        t, y: the solution for drawing, shapes (n,) and (n,).
+        start, dt: where each tried step began and how long it was, shape (steps,).
+        accepted: whether it was accepted, boolean, shape (steps,).
+        state: the drawn component at each start, shape (steps,).
+    """
+
+    t: np.ndarray
+    y: np.ndarray
+    start: np.ndarray
+    dt: np.ndarray
+    accepted: np.ndarray
+    state: np.ndarray
+
+
+def step_control(log: StepLog, fig: Figure | None = None) -> Figure:
+    """Where an adaptive solver stepped (above) and how far (below): accepted ticks, rejected crosses."""
+    fig = new_figure(fig, (9.6, 4.8))
+    above, below = fig.subplots(2, 1, sharex=True)
+    above.plot([], [], color=COLORS["grey"], linewidth=1.5)
+    above.plot([], [], "|", color=COLORS["blue"], markersize=11, markeredgewidth=0.9)
+    rug = above.get_xaxis_transform()
+    above.plot([], [], "x", color=COLORS["vermillion"], markersize=6, markeredgewidth=1.4, transform=rug)
+    below.plot([], [], ".-", color=COLORS["blue"], linewidth=1, markersize=4, label="accepted")
+    below.plot([], [], "x", color=COLORS["vermillion"], markersize=6, markeredgewidth=1.4, label="rejected")
+    above.set(ylabel="solution y(t)", xlim=(log.t[0], log.t[-1]), ylim=(-3.6, 3.6))
+    axis_texts(below, "", "time t", "step size h", "y")
+    below.set_ylim(1e-3, 20)
+    below.legend(loc="upper right", ncols=2)
+    update_step_control(fig, log)
+    return describe(
+        fig,
+        "Above, the solution of an ODE with a tick at each accepted step and a cross at each rejected one; below, the "
+        "size of these steps on a logarithmic axis: small where the solution bends, large where it is smooth.",
+    )
+
+
+def update_step_control(fig: Figure, log: StepLog) -> None:
+    """Put another solve into a figure drawn by :func:`step_control`."""
+    above, below = fig.axes
+    yes, no = log.accepted, ~log.accepted
+    above.lines[0].set_data(log.t, log.y)
+    above.lines[1].set_data(log.start[yes], log.state[yes])
+    above.lines[2].set_data(log.start[no], np.full(no.sum(), 0.05))
+    below.lines[0].set_data(log.start[yes], log.dt[yes])
+    below.lines[1].set_data(log.start[no], log.dt[no])
+
+
+def stability_regions(
+    factors: Mapping[str, np.ndarray], real: np.ndarray, imag: np.ndarray, fig: Figure | None = None
+) -> Figure:
+    """Where |R(z)| ≤ 1, one panel per method.
+
+    Args:
+        factors: method -> R on the grid, complex, shape (len(imag), len(real)).
+    """
+    fig = new_figure(fig, (2.5 * len(factors) + 0.4, 3.4))
+    fig.subplots(1, len(factors), sharey=True)
+    for i, (name, factor) in enumerate(factors.items()):
+        ax, color = fig.axes[i], line_style(i)["color"]
+        size = np.abs(np.asarray(factor))
+        ax.contourf(real, imag, size, levels=[0, 1], colors=[color], alpha=0.35)
+        ax.contour(real, imag, size, levels=[1], colors=[color], linewidths=1.8)
+        ax.axvline(0, color=COLORS["grey"], linewidth=0.8)
+        ax.axhline(0, color=COLORS["grey"], linewidth=0.8)
+        ax.set(title=name, xlabel="Re z", aspect="equal")
+    fig.axes[0].set_ylabel("Im z")
+    names = ", ".join(factors)
+    return describe(fig, f"Stability regions in the complex plane z = h λ, shaded where |R(z)| ≤ 1: {names}.")

@@ -1,0 +1,191 @@
+"""Checks of lesson 07's exercises: the energy of paths, the optimal map, a Frobenius norm by probes, two scalings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odelab.lessons.kit.exercises import Hint, exercise
+from odelab.lessons.kit.tables import MISSING, NOT_THERE, SideBySide, over_seeds
+from odelab.lessons.straight_paths.training_figures import Trained
+
+SOURCE = torch.tensor([[2.0, 0.6], [0.6, 0.5]], dtype=torch.float64)
+TARGET = torch.tensor([[0.7, -0.5], [-0.5, 1.9]], dtype=torch.float64)  # does not commute with the other
+WEIGHT = torch.tensor([[0.3, -1.1, 0.4], [0.7, 0.4, -0.2], [0.1, 0.5, 0.9]], dtype=torch.float64)
+
+
+@exercise
+def kinetic_energy(answer: Callable[..., Any]) -> None:
+    """Mean over the points of ∫‖dz/dt‖² dt, for answer(t (T,), z (T, n, d)) with unequal times."""
+    t = 2 * torch.linspace(0, 1, 801, dtype=torch.float64) ** 1.5
+    rate = torch.tensor([0.5, 1.5, 3.0], dtype=torch.float64)
+    z = torch.stack([torch.cos(rate * t[:, None]), torch.sin(rate * t[:, None]), rate * t[:, None]], dim=-1)
+    step, way = (t[1:] - t[:-1])[:, None], (z[1:] - z[:-1]).square().sum(-1)
+    exact = (2 * rate.square() * 2).mean()  # speed² = rate² + rate², for two units of time
+    wrong = {
+        "this is the length of the paths: square the speed, do not integrate the speed itself": way.sqrt().sum(0),
+        "the squared pieces are not divided by their duration: a speed is a way over a time": way.sum(0),
+        "divided by the duration twice: that is the speed squared; its integral multiplies by the duration once": (
+            way / step**2
+        ).sum(0),
+        "this is the squared distance between the ends: paths may bend": (z[-1] - z[0]).square().sum(-1),
+        "the times are not equally spaced: each piece has its own duration": (way / step.mean()).sum(0),
+        "the mean runs over the points alone: sum over the d entries of a velocity": (way / step).sum(0) / 3,
+        "divided by the whole duration: the integral over time is asked for, not a mean over it": (way / step).sum(0)
+        / 2,
+        "a mean over the points is asked for, this is their sum": 3 * (way / step).sum(0),
+    }
+    slips = {advice: value.mean() for advice, value in wrong.items()}
+    _compare("the energy", answer(t, z), exact, slips, rtol=2e-3)
+
+
+@exercise
+def optimal_map(answer: Callable[..., Any]) -> None:
+    """The symmetric positive definite A (d, d) with A source Aᵀ = target, for answer(source, target)."""
+    matrix = _tensor(answer(SOURCE.clone(), TARGET.clone()))
+    a, b = _root(SOURCE), _root(TARGET)
+    back = torch.linalg.inv(a)
+    exact = back @ _root(a @ TARGET @ a) @ back
+    wrong = {
+        "this map carries the target to the source: exchange their roles": torch.linalg.inv(exact),
+        "it delivers the right covariance but is not symmetric, so it turns: see the formula for A": b @ back,
+        "a Cholesky factor is a root, but not the symmetric one: A comes out triangular": torch.linalg.cholesky(TARGET)
+        @ torch.linalg.inv(torch.linalg.cholesky(SOURCE)),
+        "roots of matrices, not of their entries: eigenvalues get the root, see torch.linalg.eigh": (
+            TARGET.abs().sqrt() / SOURCE.sqrt()
+        ),
+        "the outer factors are missing: Σ₁^(-1/2) on both sides": _root(a @ TARGET @ a),
+    }
+    if matrix.shape == (2, 2) and not torch.allclose(matrix, exact, atol=1e-6):
+        for advice, candidate in wrong.items():
+            if torch.allclose(matrix, candidate, atol=1e-6):
+                raise Hint(advice)
+        if torch.allclose(matrix @ SOURCE @ matrix.T, TARGET, atol=1e-6):
+            raise Hint("A Σ₁ Aᵀ is Σ₂, so the mass arrives; but A is not symmetric and positive definite: not cheapest")
+        raise Hint("A Σ₁ Aᵀ is not Σ₂: the mass does not arrive where it should")
+    _compare("A", matrix, exact, {}, rtol=1e-6)
+
+
+@exercise
+def frobenius_estimate(answer: Callable[..., Any]) -> None:
+    """An estimate (n,) of ‖∇f‖²_F at every row, for answer(f, z (n, d), probes (K, n, d)); unbiased over the probes."""
+
+    def f(z: Tensor) -> Tensor:
+        return torch.tanh(z @ WEIGHT.T)
+
+    z = torch.linspace(-1, 1, 12, dtype=torch.float64).view(4, 3)
+    signs = torch.tensor([[1.0 - 2 * (k >> i & 1) for i in range(3)] for k in range(8)], dtype=torch.float64)
+    probes = signs[:, None, :].expand(8, 4, 3).clone()  # all sign vectors: their mean is the expectation
+    jacobian = (1 - f(z) ** 2)[:, :, None] * WEIGHT
+    exact = jacobian.square().sum((1, 2))
+    trace = jacobian.diagonal(dim1=1, dim2=2).sum(-1)
+    quadratic = torch.einsum("kni,nij,knj->kn", probes, jacobian, probes)
+    wrong = {
+        "εᵀ J ε estimates the trace; the norm needs the squared length of the vector εᵀ J": trace,
+        "the square of εᵀ J ε is not the squared length of εᵀ J: square the entries, then add them up": (
+            quadratic.square().mean(0)
+        ),
+        "a norm without its root is asked for: ‖∇f‖², which is what the probes estimate": exact.sqrt(),
+        "the mean over the probes is asked for, this is their sum": 8 * exact,
+        "the mean over the d entries is the reference's scaling; the notes add them up": exact / 3,
+        "this is tr J², the trace of the Jacobian times itself: one of the two factors must be transposed": (
+            jacobian @ jacobian
+        )
+        .diagonal(dim1=1, dim2=2)
+        .sum(-1),
+    }
+    _compare("the estimate with all sign vectors", answer(f, z, probes), exact, wrong, rtol=1e-6)
+    few = torch.randn(2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    value = _tensor(answer(f, z, few))
+    rows = torch.einsum("kni,nij->knj", few, jacobian).square().sum(-1).mean(0)
+    columns = torch.einsum("nij,knj->kni", jacobian, few).square().sum(-1).mean(0)
+    if not any(value.shape == right.shape and torch.allclose(value, right, rtol=1e-6) for right in (rows, columns)):
+        raise Hint("with two Gaussian probes it is neither the mean of ‖εᵀJ‖² nor of ‖Jε‖²: does it use them as given?")
+
+
+@exercise
+def reference_weights(answer: Callable[..., Any]) -> None:
+    """(μ_K, μ_J) with the minimiser of the notes' objective, for answer(lam_kinetic, lam_jacobian, d)."""
+    for lam_kinetic, lam_jacobian, d in ((0.03, 0.05, 2), (0.01, 0.2, 784)):
+        returned = answer(lam_kinetic, lam_jacobian, d)
+        if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+            raise Hint("two numbers are asked for: μ_K and μ_J")
+        for name, value, exact, half in (
+            ("μ_K", returned[0], 2 * d * lam_kinetic, True),
+            ("μ_J", returned[1], d * lam_jacobian, False),
+        ):
+            lam = lam_kinetic if half else lam_jacobian
+            wrong = {
+                "the ½ is missing: the reference halves the kinetic term": d * lam,
+                "the ½ belongs to the kinetic term alone": 2 * d * lam,
+                "the ½ on the wrong side: a halved term needs twice the weight": d * lam / 2,
+                "the notes divide the NLL by d too, here the reference does not: multiply through by d": lam,
+                "multiplied by d where it should be divided, or the other way round": lam / d,
+                "d is missing: a mean over d entries is a d-th of their sum": 2 * lam,
+                "d on the wrong side: a smaller term needs a larger weight": 2 * lam / d,
+            }
+            slips = {advice: torch.tensor(slip) for advice, slip in wrong.items() if not math.isclose(slip, exact)}
+            _compare(f"{name} for d = {d}", value, torch.tensor(exact), slips, rtol=1e-5)
+
+
+PAPER = {"none": "0.97 bits/dim, 68.5 h", "both": "0.97 bits/dim, 24.4 h"}  # notes, Fig. 24.10, MNIST
+
+
+def ablation(here: Mapping[str, tuple[str, Trained]], rows: Iterable[Any]) -> SideBySide:
+    """The four penalties: this run, the stored full run, the paper.
+
+    Args:
+        here: penalty -> its λ in words and the flow.
+        rows: of the experiment "rnode" on one data set; penalties without a row are said to be missing.
+    """
+    full: dict[str, list[dict[str, float]]] = {}
+    for row in rows:
+        full.setdefault(row.key["penalty"], []).append(row.result)
+    lines = []
+    for name in ("none", "kinetic", "jacobian", "both"):
+        label, flow = here.get(name, ("", None))
+        ours = f"{label}: {flow.nll:.2f} ({flow.own_nll:.2f}), {flow.nfe}" if flow else NOT_THERE
+        runs = full.get(name, [])
+        last = _over_seeds(runs, "last_nll", "last_nll_own_solver", "last_nfe")
+        best = _over_seeds(runs, "nll", "nll_own_solver", "nfe")
+        lines.append((name, ours, last, best, PAPER.get(name, NOT_THERE)))
+    header = ("penalty", "quick: here", "full run, at the end", "full run, best iteration", "paper, MNIST")
+    return SideBySide(header, lines, "Ours: NLL by dopri5 (by its own two steps), NFE")
+
+
+def _over_seeds(runs: list[dict[str, float]], nll: str, own: str, nfe: str) -> str:
+    """Mean ± standard deviation of a true NLL, that by the training solver, and the NFE at test."""
+    if not runs:
+        return MISSING
+
+    def spread(name: str, digits: int) -> str:
+        return over_seeds([run[name] for run in runs], digits).partition(" (")[0]
+
+    seeds = f"{len(runs)} seed{'s' * (len(runs) > 1)}"
+    return f"{spread(nll, 2)} ({spread(own, 2)}), {spread(nfe, 0)}; {seeds}"
+
+
+def _root(covariance: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors @ torch.diag(values.sqrt()) @ vectors.T
+
+
+def _tensor(measured: Any) -> Tensor:
+    return torch.as_tensor(measured, dtype=torch.float64).detach()
+
+
+def _compare(name: str, measured: Any, exact: Tensor, wrong: dict[str, Tensor], *, rtol: float) -> None:
+    """Raise the hint that belongs to a known wrong value, or say how far off an unknown one is."""
+    value, exact = _tensor(measured), exact.double()
+    if value.shape != exact.shape:
+        raise Hint(f"{name} should have shape {tuple(exact.shape)}, yours has {tuple(value.shape)}")
+    if torch.allclose(value, exact, rtol=rtol, atol=1e-9):
+        return
+    for advice, candidate in wrong.items():
+        if torch.allclose(value, candidate.double(), rtol=rtol, atol=1e-9):
+            raise Hint(f"{name}: {advice}")
+    raise Hint(f"{name} is off by {float((value - exact).abs().max()):.2g}, and by none of the usual slips")
