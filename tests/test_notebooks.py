@@ -118,7 +118,7 @@ def alternative_texts(cell: Cell) -> list[str]:
 @every_lesson
 def test_every_figure_has_alternative_text(lesson: Lesson) -> None:
     short = [(cell.index, alt) for cell in lesson.cells for alt in alternative_texts(cell) if len(alt) < SHORTEST_ALT]
-    assert not short, f"figures without a sentence of alt text: {short}; show them with odelab.figures.show"
+    assert not short, f"figures without a sentence of alt text: {short}; show them with odelab.lessons.kit.show"
     assert any(alternative_texts(cell) for cell in lesson.cells), "a lesson without a figure"
 
 

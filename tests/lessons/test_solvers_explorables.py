@@ -13,6 +13,7 @@ import torchdiffeq
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
+from odelab.lessons.kit.panels import Panel, panels
 from odelab.lessons.solvers import explorables, figures
 
 # The error explorer
@@ -165,9 +166,9 @@ def test_orbits_draws_places_only() -> None:
 
 def test_panels_draw_their_curves_and_label_narrow_log_axes() -> None:
     x = np.array([0.1, 0.2, 0.4])
-    one = figures.Panel("a", "h", "e", {"first": (x, x**2)}, "x", guides={"guide": (x, x)}, ylim=(0, 1))
-    two = figures.Panel("b", "h", "e", {"first": (x, x**2), "second": (x, x)}, legend=False, marks="points")
-    fig = figures.panels(one, two, alt="Two panels with a curve or two in each of them.")
+    one = Panel("a", "h", "e", {"first": (x, x**2)}, "x", guides={"guide": (x, x)}, ylim=(0, 1))
+    two = Panel("b", "h", "e", {"first": (x, x**2), "second": (x, x)}, legend=False, marks="points")
+    fig = panels(one, two, alt="Two panels with a curve or two in each of them.")
     np.testing.assert_allclose(fig.axes[0].lines[1].get_ydata(), x**2)
     assert fig.axes[0].get_ylim() == (0, 1) and fig.axes[1].get_legend() is None
     fig.canvas.draw()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from odelab.lessons.kit.tables import NOT_THERE, SideBySide, over_seeds
 from odelab.experiments.papers import MOCAP2
 from odelab.experiments.results import Row
 from odelab.folders import FOLDERS

@@ -14,8 +14,6 @@ from torch import Tensor
 from odelab.datasets import Mocap, Skeleton, channels62, data_file
 from odelab.datasets.mocap.channels import CHANNELS, FRAMES, KEPT
 from odelab.datasets.mocap.subject35 import STEP
-from odelab.lessons.ode2vae.walker import Body, on_the_ground
-from odelab.lessons.ode2vae.walker_scene import FPS, Player, Scene
 from odelab.latent import ODE2VAE, Forecast
 from odelab.lessons.kit.explorable import Explorable
 from odelab.lessons.ode2vae.walker import Body, on_the_ground

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import ttest_ind
 
-from odelab.lessons.kit.tables import MISSING, SideBySide, over_seeds
 from odelab.experiments.mnist.run import LARGER
+from odelab.lessons.kit.tables import MISSING, SideBySide, over_seeds
 
 NAMES = {
     "mlp": "1-layer MLP",
