@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from odelab.experiments.results import Key
-from odelab.training.checkpoint import save_tensors
+from odelab.saving import save_tensors
 from odelab.training.devices import first_process
 
 

@@ -17,7 +17,6 @@ from odelab.datasets import Sequences
 from odelab.experiments.registry import Context
 from odelab.experiments.video_rnn import RNNVAE
 from odelab.latent import ODE2VAE, BernoulliDecoder, FirstOrder, ImageEncoder, SecondOrder
-from odelab.latent.storage import save_module
 from odelab.training import Epochs, History, adam, fit, one_cycle
 from odelab.training.devices import make_fabric, resolved
 
@@ -193,4 +192,4 @@ def average(errors: dict[str, Tensor], where: Tensor) -> dict[str, float]:
 def keep_weights(model: ODE2VAE | RNNVAE, name: str, context: Context) -> None:
     """Put the model where the lessons find it, in half precision; only that of seed 0 at full budget."""
     if context.ships:
-        save_module(context.weights / f"{name}.safetensors", copy.deepcopy(model).cpu().half())
+        copy.deepcopy(model).cpu().half().save(context.weights / f"{name}.safetensors")

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from odelab.latent import Forecast, Terms, stored
+from odelab.latent import Forecast, Terms
 from odelab.latent.forecast import evaluating
+from odelab.saving import Savable
 
 
-@stored
-class RNNVAE(nn.Module):
+class RNNVAE(Savable):
     """z₀ ~ q(z₀ | x_0:m) as in ODE²VAE, then h_{i+1} = GRU(s_i, h_i), s_i = A h_i; frames are decoded from s_i.
 
     Args:

@@ -12,7 +12,6 @@ from odelab.latent.images import BernoulliDecoder, ImageEncoder
 from odelab.latent.latent_ode import LatentField, LatentODE, LatentTerms
 from odelab.latent.ode2vae import ODE2VAE
 from odelab.latent.recurrent import ODERNNEncoder, RecurrentEncoder
-from odelab.latent.storage import stored
 from odelab.latent.weights import ACTIVATIONS, Weights
 
 __all__ = [
@@ -38,5 +37,4 @@ __all__ = [
     "VectorEncoder",
     "Weights",
     "flow",
-    "stored",
 ]

@@ -12,15 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from odelab.latent.storage import stored
 from odelab.latent.weights import ACTIVATIONS, Weights
 from odelab.nets.fields import chosen
+from odelab.saving import Savable
 
 VARIANCES = ("shared", "per-weight", "none")
 
 
-@stored
-class BayesianMLP(nn.Module):
+class BayesianMLP(Savable):
     """A perceptron f_W(x) with W ~ q(W), a normal distribution around the weights that a usual network would have.
 
     Args:

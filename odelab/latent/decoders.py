@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
 from odelab.latent.encoders import perceptron
-from odelab.latent.storage import stored
+from odelab.saving import Savable
 
 
 class Decoder(Protocol):
@@ -28,8 +28,7 @@ class Decoder(Protocol):
         ...
 
 
-@stored
-class GaussianDecoder(nn.Module):
+class GaussianDecoder(Savable):
     """x ~ N(scale · net(s), σ²): a perceptron with tanh, and one learned σ for all channels.
 
     Args:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from odelab.latent.bayesian import BayesianMLP, Weights
-from odelab.latent.storage import stored
+from odelab.saving import Savable
 
 
 class DrawnField:
@@ -56,7 +56,7 @@ class DrawnField:
         return torch.cat([z[..., self.columns], f], -1) if self.second_order else f
 
 
-class Dynamics(nn.Module):
+class Dynamics(Savable):
     """What both orders share: a `BayesianMLP` as `net`, drawn as a whole function.
 
     Attributes:
@@ -88,7 +88,6 @@ class Dynamics(nn.Module):
         return self.net.weight_count
 
 
-@stored
 class SecondOrder(Dynamics):
     """z = (s, v) of size 2 q: ds/dt = v, dv/dt = f_W(s, v) (slides 9a, 9b).
 
@@ -100,7 +99,6 @@ class SecondOrder(Dynamics):
         super().__init__(BayesianMLP(2 * dim, dim, hidden, **settings), dim)  # type: ignore[arg-type]
 
 
-@stored
 class FirstOrder(Dynamics):
     """dz/dt = f_W(z), the whole z seen by the decoder.
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from odelab.latent.storage import stored
+from odelab.saving import Savable
 
 
 class Encoder(Protocol):
@@ -50,8 +50,7 @@ def join(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return mean, log_std
 
 
-@stored
-class VectorEncoder(nn.Module):
+class VectorEncoder(Savable):
     """Perceptrons for frames that are vectors.
 
     Args:

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from odelab.latent.recurrent import CELLS, Packed, pack
-from odelab.latent.storage import Storable, stored
 from odelab.nets.fields import chosen
+from odelab.saving import Savable
 
 
-@stored
-class RecurrentForecaster(Storable):
+class RecurrentForecaster(Savable):
     """The baseline: predicts each observation from those before it, and goes on from its own predictions.
 
     Args:

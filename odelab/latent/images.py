@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli
 
 from odelab.latent.encoders import check_sizes, join, start_at_unit_std
-from odelab.latent.storage import stored
+from odelab.saving import Savable
 
 LEVELS = 4
 
@@ -36,8 +36,7 @@ def _down(channels: Sequence[int]) -> list[nn.Module]:
     return layers
 
 
-@stored
-class ImageEncoder(nn.Module):
+class ImageEncoder(Savable):
     """Convolutions of stacked frames: position from x_0, velocity from all m of them as channels.
 
     Args:
@@ -76,8 +75,7 @@ class ImageEncoder(nn.Module):
         return join([net(frames) for net, frames in zip(self.nets, seen, strict=True)])
 
 
-@stored
-class BernoulliDecoder(nn.Module):
+class BernoulliDecoder(Savable):
     """x ~ Bernoulli(σ(logits(s))), pixel by pixel: a linear layer, then deconvolutions 4F → 2F → F → channels.
 
     Grey values in [0, 1] count as probabilities: log_prob is then minus the cross-entropy, as in the sources.

@@ -20,13 +20,12 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from odelab.latent.forecast import Forecast, evaluating
 from odelab.latent.observations import Observations, check_clock, check_draws, observe
-from odelab.latent.storage import Storable, stored
 from odelab.nets.fields import chosen
+from odelab.saving import Savable
 from odelab.solvers import solve
 
 
-@stored
-class LatentField(nn.Module):
+class LatentField(Savable):
     """dz/dt = f(z): a perceptron that knows no time.
 
     Args:
@@ -64,8 +63,7 @@ class LatentTerms:
         return (self.reconstruction - kl_weight * self.kl).mean()
 
 
-@stored
-class LatentODE(Storable):
+class LatentODE(Savable):
     """Encoder, vector field and decoder of a latent trajectory.
 
     Time is counted from the first of a sequence's `times`, where z₀ stands; the field sees that time. What the methods

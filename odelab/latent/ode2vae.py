@@ -24,13 +24,12 @@ from odelab.latent.observations import (
     observe,
     observed_part,
 )
-from odelab.latent.storage import Storable, stored
 from odelab.latent.windows import first_of_each, normal, to_encoder, windows_of
 from odelab.nets.fields import chosen
+from odelab.saving import Savable
 
 
-@stored
-class ODE2VAE(Storable):
+class ODE2VAE(Savable):
     """Order 1 and 2, Bayesian or not, for vectors and images: what the parts are decides.
 
     Args:

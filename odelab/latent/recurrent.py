@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from odelab.latent.storage import stored
 from odelab.nets.fields import chosen
+from odelab.saving import Savable
 from odelab.solvers import TABLEAUS
 from odelab.solvers.stepping import RungeKutta
 
@@ -69,7 +69,7 @@ def gaps_before(seen: Packed, start: Tensor) -> Tensor:
     return seen.times - torch.cat([start[:, None], seen.times[:, :-1]], 1)
 
 
-class Encoder(nn.Module):
+class Encoder(Savable):
     """q(z₀ | observations): a state that has read them backwards in time, and a linear layer for mean and log σ.
 
     Args:
@@ -108,7 +108,6 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
 
-@stored
 class RecurrentEncoder(Encoder):
     """An RNN (tanh) or a GRU, run backwards in time.
 
@@ -129,7 +128,6 @@ class RecurrentEncoder(Encoder):
         return _state_after(states, count)
 
 
-@stored
 class ODERNNEncoder(Encoder):
     """A state that flows by an ODE between observations and is updated by a GRU at each (Rubanova et al. 2019).
 

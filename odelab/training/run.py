@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from odelab.training.checkpoint import load_checkpoint, save_checkpoint
+from odelab.saving import load_checkpoint, save_checkpoint
 
 
 class TrainingDiverged(RuntimeError):

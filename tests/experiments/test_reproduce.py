@@ -13,7 +13,8 @@ from odelab.__main__ import parser
 from odelab.experiments import reproduce as module
 from odelab.experiments.reproduce import available, commit, experiment, matches, minutes_of, reproduce
 from odelab.experiments.results import Row, load_rows
-from odelab.training import BrokenCheckpoint, TrainingDiverged
+from odelab.saving import BrokenCheckpoint
+from odelab.training import TrainingDiverged
 
 
 def go(fake, **settings):

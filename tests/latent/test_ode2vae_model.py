@@ -167,7 +167,7 @@ def test_broken_files(tmp_path):
     path.write_bytes(whole)
     assert not list(tmp_path.glob("*.part")) and "dynamics.net.mean_weights" in load_file(path)
     model.decoder.net = torch.nn.Sequential()
-    with pytest.raises(TypeError, match="Custom cannot be saved: decorate its class"):
+    with pytest.raises(TypeError, match="Custom cannot be saved: derive its class"):
         ODE2VAE(Custom(), model.dynamics, model.decoder).save(path)
     assert path.read_bytes() == whole
 

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from small_run import small_fit, small_model
 
 import odelab
-from odelab.training import BrokenCheckpoint, load_checkpoint, save_checkpoint
-from odelab.training import checkpoint as module
+from odelab import saving
+from odelab.saving import BrokenCheckpoint, load_checkpoint, save_checkpoint
 
 STATE = {
     "weights": {"a.b": torch.arange(6.0).view(2, 3).t(), "half": torch.ones(2, dtype=torch.bfloat16)},
@@ -39,6 +39,13 @@ def test_what_was_saved_comes_back(tmp_path):
     save_checkpoint(path, STATE)
     assert same(STATE, load_checkpoint(path))
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_the_format_of_older_files_is_read(tmp_path):
+    path = tmp_path / "run.safetensors"
+    tree = '{"dict": [["a", {"tensor": "run.a"}], [0, {"list": [{"value": null}]}]]}'
+    save_file({"run.a": torch.ones(2)}, path, {"odelab": tree})
+    assert same({"a": torch.ones(2), 0: [None]}, load_checkpoint(path))
 
 
 def test_names_that_look_alike_stay_apart(tmp_path):
@@ -75,7 +82,7 @@ def test_an_error_while_writing_leaves_the_old_file(tmp_path, monkeypatch, where
     path = tmp_path / "run.safetensors"
     save_checkpoint(path, STATE)
     with monkeypatch.context() as patch:
-        patch.setattr(module, where, what)
+        patch.setattr(saving, where, what)
         with pytest.raises(error):
             save_checkpoint(path, {"other": torch.zeros(3)})
     with pytest.raises(TypeError):

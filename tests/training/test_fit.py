@@ -7,7 +7,8 @@ import torch
 from small_run import small_fit, small_model
 from torch import nn
 
-from odelab.training import Epochs, TrainingDiverged, adam, fit, load_checkpoint
+from odelab.saving import load_checkpoint
+from odelab.training import Epochs, TrainingDiverged, adam, fit
 
 
 def weight(value=0.0):

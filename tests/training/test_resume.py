@@ -11,7 +11,8 @@ import pytest
 import torch
 from small_run import STEPS, small_fit, small_model
 
-from odelab.training import History, load_checkpoint
+from odelab.saving import load_checkpoint
+from odelab.training import History
 
 
 def interrupt_at(*steps):

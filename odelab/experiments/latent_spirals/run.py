@@ -28,7 +28,6 @@ from odelab.latent import (
     RecurrentEncoder,
     RecurrentForecaster,
 )
-from odelab.latent.storage import save_module
 from odelab.training import History, adam, fit
 from odelab.training.batches import Epochs
 from odelab.training.schedules import cosine
@@ -36,7 +35,7 @@ from odelab.training.schedules import cosine
 SCALE = 5.0  # unscaled data train far more slowly
 NOISE = 0.3  # of the data
 STEP = 0.4  # of the latent RK4, in radians; the curve turns by one radian in a unit of time
-MODELS: dict[str, Callable[[], nn.Module]] = {
+MODELS: dict[str, Callable[[], LatentODE | RecurrentForecaster]] = {
     "rnn-dt": lambda: RecurrentForecaster(2, gaps=True, scale=SCALE),
     "latent-ode": lambda: latent_ode(RecurrentEncoder(2, 4, scale=SCALE)),
     "rnn": lambda: RecurrentForecaster(2, gaps=False, scale=SCALE),
@@ -191,7 +190,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     )
     model.cpu().eval()
     if context.ships:
-        save_module(context.weights / f"latent_spirals_{key['model']}_{kept}.safetensors", model)
+        model.save(context.weights / f"latent_spirals_{key['model']}_{kept}.safetensors")
     measured: dict[str, Any] = errors(model, test)
     if isinstance(model, LatentODE):
         terms = model.terms(test.x, test.times, test.mask, draws=10)

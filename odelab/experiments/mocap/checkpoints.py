@@ -13,7 +13,7 @@ from odelab.datasets.mocap.channels import ROOT_START
 from odelab.experiments.mocap.training import clock
 from odelab.folders import FOLDERS
 from odelab.latent import ODE2VAE
-from odelab.training.checkpoint import save_tensors
+from odelab.saving import save_tensors
 from odelab.training.devices import first_process
 
 POSE = "mocap_pose.safetensors"

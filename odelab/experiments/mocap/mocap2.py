@@ -21,8 +21,8 @@ from odelab.experiments.mocap.training import CHECKPOINT, Recipe, train_as_asked
 from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
 from odelab.latent import ODE2VAE
+from odelab.saving import load_checkpoint
 from odelab.training import History
-from odelab.training.checkpoint import load_checkpoint
 
 FULL = Recipe()
 MODELS: dict[str, Recipe] = {

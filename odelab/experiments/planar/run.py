@@ -33,8 +33,8 @@ from odelab.experiments.results import Key
 from odelab.flows import CNF
 from odelab.flows.flow import Flow
 from odelab.flows.planar import PlanarCNF, PlanarDensity, PlanarFlow
-from odelab.training import load_checkpoint, save_checkpoint, seed_of
-from odelab.training.checkpoint import save_tensors
+from odelab.saving import load_checkpoint, save_checkpoint, save_tensors
+from odelab.training import seed_of
 
 WIDTHS = (2, 8, 32)
 DATA = ("circles", "moons")

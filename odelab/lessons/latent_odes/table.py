@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
 from odelab.datasets import data_file
 from odelab.experiments.latent_spirals.run import KEPT, MODELS
 from odelab.experiments.results import Row
-from odelab.latent.storage import load_module
 from odelab.lessons.kit.tables import NOT_THERE, SideBySide, over_seeds
 
 TITLES = {
@@ -33,9 +30,7 @@ def stored_model(name: str, kept: int = 30) -> Any:
         path = data_file(f"checkpoints/latent_spirals_{name}_{kept}.safetensors")
     except FileNotFoundError:
         return None
-    model = load_module(path, type(MODELS[name]()))
-    assert isinstance(model, nn.Module)
-    return model.requires_grad_(False)
+    return type(MODELS[name]()).load(path).requires_grad_(False)
 
 
 def measured(rows: list[Row]) -> dict[str, dict[int, dict[str, list[float]]]]:

@@ -1,0 +1,183 @@
+"""Weights, models and the state of a run in safetensors files: everything that is no tensor is JSON in the header.
+
+No pickle: loading a file runs no code of whoever wrote it. A file is replaced as a whole: the old one stays until the
+new one is complete.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from functools import reduce
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+MODEL, RUN = "odelab.latent", "odelab"  # what a header calls the description of a model, and the state of a run
+
+
+class BrokenCheckpoint(ValueError):
+    """A file that is no checkpoint of ours, or one that ends too early."""
+
+
+def save_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> None:
+    """Write a safetensors file, its folder if need be."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owned = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}  # it refuses shared memory
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        save_file(owned, part, header)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read(path: str | Path, device: str | torch.device, key: str) -> tuple[dict[str, Tensor], str | None]:
+    """The tensors of a file, and what its header says under the key."""
+    with safe_open(path, framework="pt", device=str(device)) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+        return tensors, (file.metadata() or {}).get(key)
+
+
+def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
+    """Write nested dicts and lists of tensors and plain values."""
+    tensors: dict[str, Tensor] = {}
+    tree = _without_tensors(state, "run", tensors)
+    save_tensors(path, tensors, {RUN: json.dumps(tree)})
+
+
+def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """What `save_checkpoint` wrote; tuples come back as lists.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        BrokenCheckpoint: when the file is cut short, or not a checkpoint.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        tensors, tree = _read(path, device, RUN)
+        if tree is not None:
+            return _with_tensors(json.loads(tree), tensors)
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
+        message = f"{path} is not a whole checkpoint ({error}); delete it to start this run anew"
+        raise BrokenCheckpoint(message) from error
+    raise BrokenCheckpoint(f"{path} is a safetensors file, but no checkpoint of a run; pass another file")
+
+
+def _without_tensors(tree: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """The tree with each tensor replaced by its name, under which it is added to ``tensors``."""
+    if isinstance(tree, Tensor):
+        while path in tensors:
+            path += "'"  # keys may have dots in them
+        tensors[path] = tree
+        return {"tensor": path}
+    if isinstance(tree, dict):
+        return {"dict": [[key, _without_tensors(value, f"{path}.{key}", tensors)] for key, value in tree.items()]}
+    if isinstance(tree, (list, tuple)):
+        return {"list": [_without_tensors(value, f"{path}.{i}", tensors) for i, value in enumerate(tree)]}
+    return {"value": tree}
+
+
+def _with_tensors(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    ((kind, content),) = tree.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _with_tensors(value, tensors) for key, value in content}
+    if kind == "list":
+        return [_with_tensors(value, tensors) for value in content]
+    return content
+
+
+class Savable(nn.Module):
+    """A module that a file can describe, because it remembers what its constructor was given.
+
+    Every argument is a plain value (number, text, list), or a module that is savable too and is kept as an attribute
+    of the argument's name.
+
+    Attributes:
+        settings: the constructor's arguments by name, defaults included; None in place of a module.
+    """
+
+    classes: ClassVar[dict[str, type[Savable]]] = {}
+    settings: dict[str, Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        Savable.classes[cls.__name__] = cls
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        signature = inspect.signature(cls.__init__)
+        bound = signature.bind_partial(self, *args, **kwargs)  # a copy is made without; __init__ misses the rest
+        bound.apply_defaults()
+        settings = dict(list(bound.arguments.items())[1:])
+        rest = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD), "")
+        settings |= settings.pop(rest, {})
+        self.__dict__["settings"] = {k: None if isinstance(v, nn.Module) else v for k, v in settings.items()}
+        return self
+
+    def description(self) -> dict[str, Any]:
+        """What it takes to build the module anew, as JSON can hold it.
+
+        Raises:
+            TypeError: for a part that is not `Savable`.
+        """
+        parts = {name: _described(getattr(self, name, None), value) for name, value in self.settings.items()}
+        return {"kind": type(self).__name__, "settings": parts}
+
+    def save(self, path: str | Path) -> None:
+        """Weights as safetensors, settings as JSON in the header."""
+        save_tensors(path, self.state_dict(), {MODEL: json.dumps(self.description())})
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
+        """What `save` wrote, on the device, in eval mode; in the precision it had, float32 at least.
+
+        Half precision is there to make files small: such a model comes back in float32.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: when the file is cut short, or holds something else.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no model at {path}; save one with model.save(path)")
+        try:
+            tensors, header = _read(path, device, MODEL)
+            if header is None:
+                raise ValueError("its header describes no model of odelab.latent")
+            description = json.loads(header)
+            kind = description["kind"]
+            if kind != cls.__name__:
+                raise ValueError(f"it holds a {kind}; use {kind}.load")
+            floating = (tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
+            module = _built(description).to(device, reduce(torch.promote_types, floating, torch.float32))
+            module.load_state_dict(tensors)
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} is no {cls.__name__} that can be loaded: {error}") from error
+        return module.eval()  # type: ignore[return-value]  # the header says that it is one
+
+
+def _described(part: Any, value: Any) -> Any:
+    if not isinstance(part, nn.Module):
+        return value
+    name = type(part).__name__
+    if Savable.classes.get(name) is not type(part):
+        raise TypeError(f"{name} cannot be saved: derive its class from odelab.saving.Savable, or save a state_dict")
+    return part.description()
+
+
+def _built(description: dict[str, Any]) -> Savable:
+    """The inverse of `description`, with fresh weights."""
+    settings = {
+        name: _built(value) if isinstance(value, dict) and "kind" in value else value
+        for name, value in description["settings"].items()
+    }
+    return Savable.classes[description["kind"]](**settings)
