@@ -11,8 +11,8 @@ import torchdiffeq
 from scipy.stats import norm
 
 from odelab.flows import PlanarCNF, PlanarFlow
-from odelab.lessons.change_of_variables import explorables, figures, flow_explorables
-from odelab.lessons.change_of_variables.flow_figures import density_strips, kl_by_width
+from odelab.lessons.change_of_variables import explorables, figures
+from odelab.lessons.change_of_variables.figures import density_strips, kl_by_width
 from odelab.lessons.change_of_variables.table import nf_against_cnf
 
 
@@ -94,7 +94,7 @@ def flow() -> PlanarFlow:
 
 @pytest.mark.parametrize("k", [1, 4])
 def test_layers_plots_the_density_of_that_many_layers(flow: PlanarFlow, k: int) -> None:
-    explorer = flow_explorables.layers(flow)
+    explorer = explorables.layers(flow)
     explorer.drive(k=k)
     left, middle, right = explorer.figure.axes
     drawn = left.images[0].get_array()
@@ -115,8 +115,8 @@ def test_layers_plots_the_density_of_that_many_layers(flow: PlanarFlow, k: int) 
 def test_movie_plots_what_torchdiffeq_carries(t: float) -> None:
     torch.manual_seed(1)
     field = PlanarCNF(2, 4)
-    film = flow_explorables.Film(field, frames=5)
-    explorer = flow_explorables.movie(film)
+    film = explorables.Film(field, frames=5)
+    explorer = explorables.movie(film)
     text = explorer.drive(t=t)
     left, middle, right = explorer.figure.axes
 
@@ -124,14 +124,14 @@ def test_movie_plots_what_torchdiffeq_carries(t: float) -> None:
         f, div = field.with_divergence(t, state[0])
         return f, -div
 
-    start = flow_explorables.MARKED
+    start = explorables.MARKED
     with torch.no_grad():
-        z, log_p = torchdiffeq.odeint(augmented, (start, flow_explorables.log_normal(start)), torch.tensor([0.0, t]))
+        z, log_p = torchdiffeq.odeint(augmented, (start, explorables.log_normal(start)), torch.tensor([0.0, t]))
     marked = np.array([line.get_xydata()[0] for line in left.lines[1:]])
     assert np.allclose(marked, z[-1], atol=1e-3)
     at = [line.get_ydata()[round(4 * t)] for line in middle.lines[:4]]
     assert np.allclose(at, log_p[-1], atol=1e-3)
-    cell = np.floor((marked + 4) / (8 / flow_explorables.SIDE)).astype(int)
+    cell = np.floor((marked + 4) / (8 / explorables.SIDE)).astype(int)
     pixels = np.asarray(left.images[0].get_array())[cell[:, 1], cell[:, 0]]
     assert np.allclose(pixels, log_p[-1].exp(), atol=0.01), "the picture shows the same density as the paths"
     assert np.allclose(right.lines[0].get_ydata(), 1, atol=0.02) and film.drift < 0.02

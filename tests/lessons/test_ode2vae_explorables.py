@@ -15,8 +15,6 @@ from odelab.experiments.mocap.training import Recipe, clock, walker
 from odelab.experiments.results import Row
 from odelab.latent import ODE2VAE, FirstOrder, SecondOrder, flow
 from odelab.lessons.ode2vae import explorables
-from odelab.lessons.ode2vae import penalty_explorables as penalties
-from odelab.lessons.ode2vae import walker_explorables as walking
 from odelab.lessons.ode2vae.table import errors, mocap_table, pretrained
 from odelab.lessons.ode2vae.walker import ASIDE, FORWARDS, OBLIQUE, UP, Body, on_the_ground, project
 
@@ -94,53 +92,53 @@ def test_a_body_knows_left_from_right_and_stands_on_the_ground() -> None:
 @pytest.mark.parametrize(("frame", "walk"), [(0, "b"), (20, "a")])
 def test_the_stage_shows_joints_and_angles(frame: int, walk: str, data: Mocap, models: dict) -> None:
     forecast = models[1.0, 0.0].forecast(data.test.x[:, :3], data.test.times, 9, torch.Generator().manual_seed(0))
-    scenes = {name: walking.forecast_scene(data, forecast, k, seen=3) for k, name in enumerate("ab")}
-    stage = walking.walking(scenes)
+    scenes = {name: explorables.forecast_scene(data, forecast, k, seen=3) for k, name in enumerate("ab")}
+    stage = explorables.walking(scenes)
     text = stage.drive(frame=frame, walk=walk)
-    k, at = "ab".index(walk), walking.STRIDE * frame
+    k, at = "ab".index(walk), explorables.STRIDE * frame
     raw = data.test.x[k] + data.means[data.rows("test")][k]
     joints = on_the_ground(data.skeleton().joints(channels62(raw)))[at]
     thigh = next(line for line in stage.figure.axes[0].collections if line.get_zorder() == pytest.approx(5.2))
     ends = np.array(thigh.get_segments())
     knee = project(joints)[data.skeleton().index("rfemur")]
     assert np.abs(ends - knee).sum(-1).min() < 1e-4, "no near limb ends at the recorded right knee"
-    assert f"recorded {raw[at, walking.KNEE]:.0f}°" in text
-    np.testing.assert_allclose(stage.figure.axes[1].lines[0].get_ydata(), raw[:, walking.KNEE], rtol=1e-5)
+    assert f"recorded {raw[at, explorables.KNEE]:.0f}°" in text
+    np.testing.assert_allclose(stage.figure.axes[1].lines[0].get_ydata(), raw[:, explorables.KNEE], rtol=1e-5)
 
 
 def test_walkers_from_the_prior_stand_one_before_the_other(data: Mocap, models: dict) -> None:
     pose = data.means.mean(0)
-    scene = walking.prior_scene(models[0.0, 0.0], pose, data.skeleton(), walkers=2, frames=8)
+    scene = explorables.prior_scene(models[0.0, 0.0], pose, data.skeleton(), walkers=2, frames=8)
     assert scene.truth is None and scene.draws.shape[:2] == (2, 8) and scene.fan.shape == (50, 8)
-    assert scene.draws[:, 0, 0, 2] == pytest.approx([0, walking.APART], abs=1e-6)
+    assert scene.draws[:, 0, 0, 2] == pytest.approx([0, explorables.APART], abs=1e-6)
     x = models[0.0, 0.0].sample(50, clock(8), torch.Generator().manual_seed(0)) + pose
-    np.testing.assert_allclose(scene.fan, x[..., walking.KNEE], rtol=1e-5)
-    assert "prior" in walking.walking({"nobody": scene}).figure.axes[0].get_title(loc="left")
+    np.testing.assert_allclose(scene.fan, x[..., explorables.KNEE], rtol=1e-5)
+    assert "prior" in explorables.walking({"nobody": scene}).figure.axes[0].get_title(loc="left")
 
 
 @pytest.mark.parametrize(("beta", "walk"), [(0.0, 1), (1.0, 3)])
 def test_penalties_plot_error_and_spread(beta: float, walk: int, data: Mocap, models: dict) -> None:
-    dials = penalties.penalty_explorer(models, data)
+    dials = explorables.penalty_explorer(models, data)
     text = dials.drive(beta=beta, gamma=0.1, walk=walk)
     model, x = models[beta, 0.1], data.test.x
-    forecast = model.forecast(x[:, :3], data.test.times, penalties.DRAWS, torch.Generator().manual_seed(0))
+    forecast = model.forecast(x[:, :3], data.test.times, explorables.DRAWS, torch.Generator().manual_seed(0))
     left, right = dials.figure.axes
     error = ((forecast.mean - x) ** 2).mean((0, 2)).sqrt()
     np.testing.assert_allclose(right.lines[0].get_ydata(), error, rtol=1e-4)
     np.testing.assert_allclose(right.lines[1].get_ydata() ** 2, forecast.draws.var(0).mean((0, 2)), rtol=1e-3)
     together = np.hypot(right.lines[1].get_ydata(), float(forecast.noise.detach()))
     np.testing.assert_allclose(right.lines[2].get_ydata(), together, rtol=1e-4)
-    knee = data.means[data.rows("test")][walk - 1, walking.KNEE]
+    knee = data.means[data.rows("test")][walk - 1, explorables.KNEE]
     fan = left.collections[0].get_segments()[4][:, 1]
-    np.testing.assert_allclose(fan, forecast.draws[4, walk - 1, ::3, walking.KNEE] + knee, rtol=1e-3)
+    np.testing.assert_allclose(fan, forecast.draws[4, walk - 1, ::3, explorables.KNEE] + knee, rtol=1e-3)
     assert f"squared error {(error[3:] ** 2).mean():.1f}" in text
 
 
 def test_penalties_want_a_whole_grid(data: Mocap, models: dict) -> None:
     with pytest.raises(ValueError, match="each β with each γ"):
-        penalties.penalty_explorer({pair: m for pair, m in models.items() if pair != (1.0, 0.1)}, data)
+        explorables.penalty_explorer({pair: m for pair, m in models.items() if pair != (1.0, 0.1)}, data)
     row = Row({"beta": 1.0, "gamma": 0.1}, 0, "full", {"terms": TERMS}, 1.0, "", "", "", "")
-    assert "β KL 0.5, KL[q_ode‖q_enc] 200 before γ," in penalties.shares([row], 0.005)[1.0, 0.1]
+    assert "β KL 0.5, KL[q_ode‖q_enc] 200 before γ," in explorables.shares([row], 0.005)[1.0, 0.1]
 
 
 TERMS = {"weights_kl": 100.0, "encoder_kl": 200.0, "dynamic_kl": 3.0, "reconstruction": -4.0}

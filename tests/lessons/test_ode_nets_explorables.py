@@ -9,7 +9,7 @@ import torchdiffeq
 
 from odelab import nets
 from odelab.lessons.ode_nets import explorables, figures
-from odelab.lessons.ode_nets.explorable_figures import mosaic
+from odelab.lessons.ode_nets.figures import mosaic
 from odelab.lessons.ode_nets.measures import errors_under_noise, measure_dial, with_solver
 from odelab.lessons.ode_nets.table import NAMES, PAPER, against, against_one_block, errors_by_features, side_by_side
 from odelab.nets import saved_for_backward as kept

@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from odelab.lessons.kit.tables import MISSING
 from odelab.lessons.straight_paths import explorables, figures
 from odelab.lessons.straight_paths.checks import ablation
-from odelab.lessons.straight_paths.training_figures import Trained, own_and_true
+from odelab.lessons.straight_paths.figures import Trained, own_and_true
 
 S1, S2 = explorables.FROM.numpy(), explorables.TO.numpy()
 

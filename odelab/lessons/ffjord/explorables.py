@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from odelab.flows import CNF, exact_divergence, probes
-from odelab.lessons.ffjord import explorable_figures as figures
+from odelab.lessons.ffjord import figures
 from odelab.lessons.kit.explorable import Explorable
 from odelab.solvers import solve
 

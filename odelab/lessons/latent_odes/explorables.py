@@ -10,7 +10,7 @@ from torch import Tensor
 from odelab.datasets import Spirals, spirals
 from odelab.latent import LatentODE, ODERNNEncoder, RecurrentEncoder
 from odelab.lessons.kit.explorable import Explorable
-from odelab.lessons.latent_odes import explorable_figures as figures
+from odelab.lessons.latent_odes import figures
 
 KEPT = (2, 3, 5, 8, 12, 20, 30, 50, 70, 100)
 DRAWS = 20

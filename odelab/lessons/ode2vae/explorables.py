@@ -1,18 +1,26 @@
-"""Explorables of the ODE²VAE lesson: the phase portraits of flows of order 1 and 2."""
+"""Explorables of the ODE²VAE lesson: phase portraits of order 1 and 2, walkers that can be moved, penalties."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from safetensors.torch import load_file
 from torch import Tensor
 
-from odelab.latent import DrawnField, flow
+from odelab.datasets import Mocap, Skeleton, channels62, data_file
+from odelab.datasets.mocap.channels import CHANNELS, FRAMES, KEPT
+from odelab.datasets.mocap.subject35 import STEP
+from odelab.latent import ODE2VAE, DrawnField, Forecast, flow
 from odelab.lessons.kit.explorable import Explorable
 from odelab.lessons.ode2vae import figures
+from odelab.lessons.ode2vae.walker import FPS, Body, Player, Scene, on_the_ground
 
 Field = Callable[[Tensor | float, Tensor], Tensor]
 POSITIONS = tuple(0.5 * k for k in range(-4, 5))
@@ -87,3 +95,227 @@ def cut(field: DrawnField, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
     s = torch.linspace(-2.5, 2.5, count)
     states = torch.stack((s, torch.zeros_like(s)), -1).expand(*field.shape, -1, -1)
     return s.numpy(), field(0.0, states)[..., 1].numpy()
+
+
+KNEE, SHOWN = [CHANNELS[k] for k in KEPT].index("ltibia rx"), "left knee"
+STRIDE = 4  # frames between two positions of the slider
+APART = 1.4  # metres between walkers from the prior, one before the other
+
+
+def shipped(name: str = "mocap2_ode2vae-kl") -> tuple[ODE2VAE, Tensor]:
+    """The walker that the course ships, and the mean frame (50,) to which what it says is added.
+
+    Raises:
+        FileNotFoundError: when no full run has left one.
+    """
+    pose = load_file(data_file("checkpoints/mocap_pose.safetensors"))["mean"]
+    return ODE2VAE.load(data_file(f"checkpoints/{name}.safetensors")), pose
+
+
+def levels(data: Mocap, part: str = "test") -> Tensor:
+    """What was taken from each walk of a part and has to be put back, (n, 50).
+
+    Where the data do not say, it is the mean frame that the course ships with its walker, or nothing.
+    """
+    if data.means is not None:
+        return data.means[data.rows(part)]  # type: ignore[arg-type]
+    try:
+        pose = shipped()[1]
+    except FileNotFoundError:
+        pose = torch.zeros(len(KEPT))
+    return pose.expand(len(getattr(data, part)), -1)
+
+
+def forecast_scene(data: Mocap, forecast: Forecast, walk: int, *, seen: int, shown: int = 8) -> Scene:
+    """What a model forecast of one test walk, beside the walk; `shown` of the draws as stick figures.
+
+    Args:
+        forecast: of all test walks, draws (K, n, T, 50).
+    """
+    skeleton, level = data.skeleton(), levels(data)[walk]
+    draws, truth = forecast.draws[:, walk] + level, data.test.x[walk, : forecast.draws.shape[2]] + level
+    joints = (on_the_ground(skeleton.joints(channels62(x))) for x in (draws[:shown], truth))
+    body = Body(skeleton.names, skeleton.bones)
+    imagined, real = joints
+    return Scene(body, imagined, draws[..., KNEE].numpy(), SHOWN, (real, truth[..., KNEE].numpy()), seen)
+
+
+def prior_scene(
+    model: ODE2VAE, pose: Tensor, skeleton: Skeleton, *, walkers: int = 3, frames: int = FRAMES, seed: int = 0
+) -> Scene:
+    """Walkers drawn from the model's prior, one before the other; no data is needed.
+
+    Args:
+        pose: the mean frame (50,), to which what the model says is added.
+    """
+    x = model.sample(50, STEP * torch.arange(frames), torch.Generator().manual_seed(seed)) + pose
+    name = f"{walkers} walkers from the prior: no frame was given"
+    return _queue(skeleton, x, walkers, name)
+
+
+def opening(data: Mocap) -> Scene:
+    """The best that is there: a stored walker's forecasts of a test walk, or walkers from its prior, or the data."""
+    try:
+        model, pose = shipped()
+    except FileNotFoundError:
+        x = data.train.x + levels(data, "train")[:, None]
+        return _queue(data.skeleton(), x, 3, f"no walker is stored yet; this is {data.source}")
+    if not data.complete:
+        return prior_scene(model, pose, data.skeleton())
+    seen = data.test.x[:, : model.frames]
+    forecast = model.forecast(seen, data.test.times, 50, torch.Generator().manual_seed(0))
+    return forecast_scene(data, forecast, 1, seen=model.frames)
+
+
+def nobody(data: Mocap, otherwise: ODE2VAE) -> Scene:
+    """Walkers from the prior of the shipped walker, in its own average pose; from `otherwise` where none is stored."""
+    try:
+        model, pose = shipped()
+    except FileNotFoundError:
+        model, pose = otherwise, levels(data, "train").mean(0)
+    return prior_scene(model, pose, data.skeleton(), frames=240, seed=3)
+
+
+def _queue(skeleton: Skeleton, x: Tensor, walkers: int, name: str) -> Scene:
+    """Some of the walks x (n, T, 50), one before the other, and the knees of all."""
+    joints = on_the_ground(skeleton.joints(channels62(x[:walkers])))
+    joints[..., 2] += APART * np.arange(walkers)[:, None, None] - joints[:, :1, :1, 2]
+    return Scene(Body(skeleton.names, skeleton.bones), joints, x[..., KNEE].numpy(), SHOWN, name=name)
+
+
+def walking(scenes: Mapping[str, Scene]) -> Explorable:
+    """A slider through the frames, with a play button, and a choice of the walk."""
+    player, names = Player(*scenes.values()), list(scenes)
+    last = next(iter(scenes.values())).frames - 1
+
+    def draw(fig: Figure, frame: int, walk: str) -> None:
+        player.draw(min(STRIDE * frame, last), names.index(walk), fig)
+
+    def update(fig: Figure, frame: int, walk: str) -> None:
+        player.move(fig, min(STRIDE * frame, last), names.index(walk))
+
+    def readout(frame: int, walk: str) -> str:
+        scene, at = scenes[walk], min(STRIDE * frame, last)
+        ahead = scene.draws[:, at, 0, 2]
+        text = f"{walk}, {at / FPS:.2f} s (frame {at}): the figures are {ahead.max() - ahead.min():.2f} m apart"
+        if scene.truth is None:
+            return f"{text}."
+        bent, behind = scene.fan[:, at], scene.truth[0][at, 0, 2] - ahead.mean()
+        return (
+            f"{text}, the recorded walker is {behind:+.2f} m from their middle; {SHOWN}: "
+            f"recorded {scene.truth[1][at]:.0f}°, draws {bent.mean():.0f}° ± {bent.std():.0f}°."
+        )
+
+    controls = {
+        "frame": widgets.IntSlider(0, min=0, max=-(-last // STRIDE), description="time"),
+        "walk": widgets.Dropdown(options=names, description="walk"),
+    }
+    alt = "Stick figures walking, the recorded one among imagined ones, and the fan of a knee angle with a cursor."
+    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(8.4, 4.2), play="frame")
+
+
+DRAWS = 50
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Forecasts of the test walks by one model; frames T.
+
+    Attributes:
+        fans: of the knee, (n, K, T) in degrees as recorded.
+        error: root of the squared error of the mean of the draws at each frame, (T,); spread: of the draws, (T,).
+        weights_std: mean standard deviation of q(W).
+        noise: standard deviation of an observation.
+    """
+
+    fans: np.ndarray
+    error: np.ndarray
+    spread: np.ndarray
+    weights_std: float
+    noise: float
+
+    @property
+    def widths(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Error, spread, and spread with the noise that the error has in it, (T,) each."""
+        return self.error, self.spread, np.hypot(self.spread, self.noise)
+
+
+def outcome(model: ODE2VAE, data: Mocap, draws: int = DRAWS) -> Outcome:
+    """What a model says of the test walks, from their first frames alone."""
+    x = data.test.x
+    forecast = model.forecast(x[:, : model.frames], data.test.times, draws, torch.Generator().manual_seed(0))
+    return Outcome(
+        (forecast.draws[..., KNEE] + levels(data)[:, None, KNEE]).transpose(0, 1).numpy(),
+        (forecast.mean - x).square().mean((0, 2)).sqrt().numpy(),
+        forecast.draws.var(0).mean((0, 2)).sqrt().numpy(),
+        float(model.dynamics.net.std.detach().mean()),
+        0.0 if forecast.noise is None else float(forecast.noise.detach()),
+    )
+
+
+def shares(rows: Sequence[Any], unit: float) -> dict[Pair, str]:
+    """What the penalties weigh in the objective, by (β, γ), from the rows of `mocap-sliders`; in nats for each walk.
+
+    Args:
+        unit: |q| / |W|, of which the rows' β is a multiple.
+    """
+    texts = {}
+    for row in rows:
+        beta, gamma, terms = row.key["beta"], row.key["gamma"], row.result["terms"]
+        texts[beta, gamma] = (
+            f"In nats per training walk: β KL {beta * unit * terms['weights_kl']:.1f}, KL[q_ode‖q_enc] "
+            f"{terms['encoder_kl']:.0f} before γ, dynamic KL {terms['dynamic_kl']:.0f}, reconstruction "
+            f"{terms['reconstruction']:.0f}."
+        )
+    return texts
+
+
+def penalty_explorer(models: Mapping[Pair, ODE2VAE], data: Mocap, rows: Sequence[Any] = ()) -> Explorable:
+    """Sliders for β, γ and the walk: the fan of one knee; error, spread and noise over all test walks.
+
+    Args:
+        models: (β in units of |q| / |W|, γ) -> a trained walker; each β with each γ.
+        rows: of the full run `mocap-sliders`, which measured the terms.
+
+    Raises:
+        ValueError: when a pair is missing.
+    """
+    betas, gammas = (sorted({pair[side] for pair in models}) for side in (0, 1))
+    missing = [(beta, gamma) for beta in betas for gamma in gammas if (beta, gamma) not in models]
+    if missing or not models:
+        raise ValueError(f"no walker for (β, γ) = {missing or 'any'}: the sliders need each β with each γ")
+    found = {pair: outcome(model, data) for pair, model in models.items()}
+    truth = (data.test.x[..., KNEE] + levels(data)[:, None, KNEE]).numpy()
+    weighed = shares(rows, next(iter(models.values())).beta)
+    top = 1.4 * max(width.max() for each in found.values() for width in each.widths)
+
+    def draw(fig: Figure, beta: float, gamma: float, walk: int) -> None:
+        it = found[beta, gamma]
+        figures.penalties(it.fans[walk - 1], truth[walk - 1], it.widths, top, fig)
+
+    def update(fig: Figure, beta: float, gamma: float, walk: int) -> None:
+        it = found[beta, gamma]
+        figures.update_penalties(fig, it.fans[walk - 1], truth[walk - 1], it.widths)
+
+    def readout(beta: float, gamma: float, walk: int) -> str:
+        it = found[beta, gamma]
+        square = np.square(it.error[3:]).mean()
+        return (
+            f"β = {beta:g} |q|/|W|, γ = {gamma:g}, test walk {walk}: squared error {square:.1f}, "
+            f"spread {math.sqrt(np.square(it.spread[3:]).mean()):.1f}°, weights ± {it.weights_std:.3f}, "
+            f"observations ± {it.noise:.1f}°. {weighed.get((beta, gamma), '')}"
+        )
+
+    middle = betas[len(betas) // 2]
+    controls = {
+        "beta": widgets.SelectionSlider(
+            options=[(f"{b:g}", b) for b in betas], value=middle, description="β, times |q|/|W|"
+        ),
+        "gamma": widgets.SelectionSlider(
+            options=[(f"{g:g}", g) for g in gammas], value=gammas[0], description="γ, of KL[q_ode‖q_enc]"
+        ),
+        "walk": widgets.IntSlider(1, min=1, max=len(data.test), description="test walk"),
+    }
+    alt = "The fan of a knee angle around a recording, and error, spread and noise against time, by β and γ."
+    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(8.4, 3.4))

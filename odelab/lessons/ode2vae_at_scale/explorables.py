@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from odelab.lessons.kit.explorable import Explorable
-from odelab.lessons.ode2vae_at_scale import explorable_figures as figures
+from odelab.lessons.ode2vae_at_scale import figures
 from odelab.lessons.ode2vae_at_scale.cost import PARTS, Prices, Setting
 
 FRAMES = np.array([2, 3, 4, 6, 8, 12, 16, 20, 32, 50, 75, 100, 150, 200, 300])

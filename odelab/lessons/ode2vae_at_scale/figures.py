@@ -5,7 +5,8 @@ Every function draws the arrays it is given; none of them runs a model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -132,3 +133,194 @@ def predicted_against_measured(
         "Predicted against measured cost of a training step, one dot a setting, double logarithmic; the dots lie close "
         f"to the diagonal for {' and for '.join(measured)}.",
     )
+
+
+@dataclass(frozen=True)
+class Filled:
+    """One sequence, what was seen of it, and how it was filled in.
+
+    Attributes:
+        truth: (T, H, W) in [0, 1].
+        seen: bool (T,).
+        guesses: method -> (T, H, W).
+    """
+
+    truth: np.ndarray
+    seen: np.ndarray
+    guesses: Mapping[str, np.ndarray]
+
+    def errors(self) -> dict[str, np.ndarray]:
+        """Mean squared error of every frame that was not seen, by method; NaN where it was, (T,)."""
+        return {
+            name: np.where(self.seen, np.nan, ((guess - self.truth) ** 2).mean((1, 2)))
+            for name, guess in self.guesses.items()
+        }
+
+
+def filled(data: Filled, top: float, fig: Figure | None = None) -> Figure:
+    """Strips of a sequence, what is seen of it and every guess; below, the errors on the frames not seen.
+
+    Args:
+        top: of the error axis, the same for all positions of a slider.
+    """
+    fig = new_figure(fig, (9.6, 1.9 + 0.58 * (2 + len(data.guesses))))
+    names = ["truth", "seen", *data.guesses]
+    axes = fig.subplots(len(names) + 1, 1, gridspec_kw={"height_ratios": [1] * len(names) + [2.6]})
+    for ax, name in zip(axes, names, strict=False):
+        show_strip(ax, strip(data.truth), name)
+    frames = np.arange(len(data.truth))
+    for k, name in enumerate(data.guesses):
+        axes[-1].plot(frames, np.full(len(frames), np.nan), label=name, **line_style(k) | {"linestyle": ""})
+    axes[-1].set(xlabel="frame", ylabel="error where\nnot seen", xlim=(-0.5, len(frames) - 0.5), ylim=(0, top))
+    axes[-1].legend(loc="upper center", ncols=len(data.guesses))
+    update_filled(fig, data)
+    return describe(
+        fig,
+        "Rows of video frames: the truth, what is seen of it with crosses for missing frames, and the guesses of "
+        + ", ".join(data.guesses)
+        + "; below, the error of each guess on every missing frame.",
+    )
+
+
+def update_filled(fig: Figure, data: Filled) -> None:
+    """Another sequence or another mask in a figure drawn by :func:`filled`."""
+    *rows, errors = fig.axes
+    pictures = [strip(data.truth), strip(data.truth, data.seen), *map(strip, data.guesses.values())]
+    for ax, picture in zip(rows, pictures, strict=True):
+        ax.images[0].set_data(picture)
+    for line, values in zip(errors.lines, data.errors().values(), strict=True):
+        line.set_ydata(values)
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """Forecasts of one video.
+
+    Attributes:
+        truth: (T, H, W) in [0, 1].
+        forecasts: model -> (T, H, W).
+        errors: model -> mean squared error of each frame, mean over many videos, (T,).
+        seen: m, frames the models are given; trained: frames of a training sequence.
+    """
+
+    truth: np.ndarray
+    forecasts: Mapping[str, np.ndarray]
+    errors: Mapping[str, np.ndarray]
+    seen: int
+    trained: int
+
+
+def horizon(data: Horizon, frame: int, top: float, fig: Figure | None = None) -> Figure:
+    """The frame in question side by side, and below the errors of all frames with a line at this one.
+
+    Args:
+        top: of the error axis, two decades high, the same for all positions of a slider.
+    """
+    fig = new_figure(fig, (9.6, 5.0))
+    names = ["truth", *data.forecasts]
+    grid = fig.add_gridspec(2, len(names), height_ratios=[1.15, 1])
+    for k, name in enumerate(names):
+        ax = fig.add_subplot(grid[0, k])
+        ax.imshow(np.zeros_like(data.truth[0]), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        frame_only(ax, name)
+    below = fig.add_subplot(grid[1, :])
+    for k, name in enumerate(data.forecasts):
+        below.plot([], [], label=name, **line_style(k) | {"marker": None})
+    below.plot([], [], color=COLORS["black"], linestyle="-", linewidth=1.2)  # where the slider stands
+    below.axvspan(-0.5, data.seen - 0.5, color=COLORS["sky"], alpha=0.35, linewidth=0)
+    below.axvline(data.trained - 0.5, color=COLORS["grey"], linestyle="--", linewidth=1.2)
+    below.set(xlim=(-0.5, len(data.truth) - 0.5), xlabel="frame", ylabel="mean squared error")
+    below.set(yscale="log", ylim=(top / 100, top))  # one ball covers a third of what three cover
+    below.text(data.trained - 0.3, top * 0.93, "beyond training", va="top", fontsize=10, color="#555555")
+    below.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    update_horizon(fig, data, frame)
+    return describe(
+        fig,
+        f"One frame of a video side by side: {', '.join(names)}. Below, the error of every frame, mean over many "
+        "videos; a shaded part marks the frames that were seen, a dashed line the length of the training videos.",
+    )
+
+
+def update_horizon(fig: Figure, data: Horizon, frame: int) -> None:
+    """Another frame, or another video, in a figure drawn by :func:`horizon`."""
+    *pictures, below = fig.axes
+    for ax, video in zip(pictures, [data.truth, *data.forecasts.values()], strict=True):
+        ax.images[0].set_data(video[frame])
+    for line, values in zip(below.lines, data.errors.values(), strict=False):
+        line.set_data(np.arange(len(values)), values)
+    below.lines[len(data.errors)].set_data([frame, frame], below.get_ylim())
+
+
+def frame_only(ax: Axes, title: str) -> None:
+    """A picture with a frame and a name."""
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(title, fontsize=11)
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(True)
+    ax.spines[:].set_color(COLORS["grey"])
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Predicted cost of a training step.
+
+    Attributes:
+        frames: the axis, (n,).
+        seconds, bytes: along it, (n,).
+        at: where on the axis the step is, an index.
+        shares: part -> share of the seconds, share of the bytes.
+    """
+
+    frames: np.ndarray
+    seconds: np.ndarray
+    bytes: np.ndarray
+    at: int
+    shares: Mapping[str, tuple[float, float]]
+
+
+GIGABYTE = 1e9
+CARDS = {"8 GB": 8.0, "80 GB": 80.0}  # a laptop's memory, a large GPU's
+
+
+def cost(data: Cost, limits: Sequence[tuple[float, float]], fig: Figure | None = None) -> Figure:
+    """Seconds and gigabytes of a step against its frames, and what the parts of the model have in both.
+
+    Args:
+        limits: of the seconds and of the gigabytes, so that a slider does not move the axes.
+    """
+    fig = new_figure(fig, (9.6, 3.6))
+    left, middle, right = fig.subplots(1, 3, gridspec_kw={"width_ratios": [1, 1, 0.9]})
+    for ax, name, color, ends in zip(
+        (left, middle), ("seconds of a step", "gigabytes kept"), ("blue", "vermillion"), limits, strict=True
+    ):
+        ax.plot([], [], color=COLORS[color], linestyle="-")
+        ax.plot([], [], "o", color=COLORS[color], markersize=9)
+        ax.set(xscale="log", yscale="log", xlabel="frames T", title=name, ylim=ends)
+        ax.set_xlim(data.frames[0] / 1.3, data.frames[-1] * 1.3)
+    for label, size in CARDS.items():
+        middle.axhline(size, color=COLORS["grey"], linestyle=":", linewidth=1.2)
+        middle.text(data.frames[0], size, label, va="bottom", fontsize=10, color="#555555")
+    places = np.arange(len(data.shares))
+    right.barh(places - 0.19, np.zeros(len(places)), 0.36, color=COLORS["blue"], label="time")
+    right.barh(places + 0.19, np.zeros(len(places)), 0.36, color=COLORS["vermillion"], hatch="//", label="memory")
+    right.set(xlim=(0, 100), xlabel="share, %", yticks=places, yticklabels=list(data.shares))
+    right.invert_yaxis()
+    right.grid(axis="y", visible=False)
+    right.legend(loc="lower right")
+    update_cost(fig, data)
+    return describe(
+        fig,
+        "Predicted seconds and gigabytes of a training step against the frames of a sequence, double logarithmic, a "
+        "dot at the chosen setting; and bars with the shares of encoder, field, decoder and overhead in both.",
+    )
+
+
+def update_cost(fig: Figure, data: Cost) -> None:
+    """Another setting in a figure drawn by :func:`cost`."""
+    left, middle, right = fig.axes
+    for ax, values in ((left, data.seconds), (middle, data.bytes / GIGABYTE)):
+        ax.lines[0].set_data(data.frames, values)
+        ax.lines[1].set_data([data.frames[data.at]], [values[data.at]])
+    for bars, shares in zip(right.containers, zip(*data.shares.values(), strict=True), strict=True):
+        for bar, share in zip(bars, shares, strict=True):
+            bar.set_width(100 * share)

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from odelab.lessons.kit.explorable import Explorable
-from odelab.lessons.ode_nets import explorable_figures as figures
-from odelab.lessons.ode_nets.explorable_figures import Dial, Journeys
+from odelab.lessons.ode_nets import figures
+from odelab.lessons.ode_nets.figures import Dial, Journeys
 from odelab.nets import Classifier
 
 MOMENTS = 21

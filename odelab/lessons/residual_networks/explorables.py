@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from odelab.lessons.kit.explorable import Explorable
-from odelab.lessons.residual_networks import flow_figures as figures
+from odelab.lessons.residual_networks import figures
 
 Field = Callable[[float, Tensor], Tensor]
 ANGLES = torch.arange(6) * 1.05

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from odelab.lessons.kit.exercises import Hint, exercise
 from odelab.lessons.kit.tables import MISSING, NOT_THERE, SideBySide, over_seeds
-from odelab.lessons.straight_paths.training_figures import Trained
+from odelab.lessons.straight_paths.figures import Trained
 
 SOURCE = torch.tensor([[2.0, 0.6], [0.6, 0.5]], dtype=torch.float64)
 TARGET = torch.tensor([[0.7, -0.5], [-0.5, 1.9]], dtype=torch.float64)  # does not commute with the other

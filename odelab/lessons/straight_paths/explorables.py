@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from odelab.lessons.kit.explorable import Explorable
-from odelab.lessons.straight_paths import figures, training_figures
+from odelab.lessons.straight_paths import figures
 
 FROM = torch.tensor([[2.2, 0.9], [0.9, 0.6]], dtype=torch.float64)  # covariances of the two Gaussians of the lesson
 TO = torch.tensor([[0.5, -0.6], [-0.6, 1.6]], dtype=torch.float64)
@@ -121,7 +121,7 @@ def displacement(angle: int = 0, percent: int = 50, points: int = 80) -> Explora
 
 
 def regularised(
-    flows: Mapping[float, training_figures.Trained], half_width: float, best: float, strength: float | None = None
+    flows: Mapping[float, figures.Trained], half_width: float, best: float, strength: float | None = None
 ) -> Explorable:
     """A slider over trained flows: density, paths, NLL and NFE.
 
@@ -131,10 +131,10 @@ def regularised(
     """
 
     def draw(fig: Figure, strength: float) -> None:
-        training_figures.regularised(flows, strength, half_width, best, fig=fig)
+        figures.regularised(flows, strength, half_width, best, fig=fig)
 
     def update(fig: Figure, strength: float) -> None:
-        training_figures.update_regularised(fig, flows, strength)
+        figures.update_regularised(fig, flows, strength)
 
     def readout(strength: float) -> str:
         flow = flows[strength]
