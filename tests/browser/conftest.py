@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from excerpt import excerpt
-from laboratory import Laboratory
 from playwright.sync_api import Browser, Page, Route, sync_playwright
-from reader import Reader
+
+from tests.browser.excerpt import excerpt
+from tests.browser.laboratory import Laboratory
+from tests.browser.reader import Reader
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -6,9 +6,10 @@ import json
 import time
 from pathlib import Path
 
-from excerpt import Notebook
 from playwright.sync_api import Error, Locator, Page
 from playwright.sync_api import TimeoutError as Overdue
+
+from tests.browser.excerpt import Notebook
 
 EXPLORABLES = r"""() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')]
   .map(cell => cell.querySelectorAll('.odelab-explorable').length)"""

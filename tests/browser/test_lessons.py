@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import LESSONS
-from excerpt import excerpt, needed_cells, source, tags
-from laboratory import Laboratory
-from reader import Reader
+
+from tests.browser.conftest import LESSONS
+from tests.browser.excerpt import excerpt, needed_cells, source, tags
+from tests.browser.laboratory import Laboratory
+from tests.browser.reader import Reader
 
 MINUTES = 10  # for one lesson on two slow cores; it should take two
 NARROW = 390  # pixels: a phone

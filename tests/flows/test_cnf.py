@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from flow_problems import LinearField, Plain, Reversed, gradient, mlp, points
 from torch.distributions import Independent, MultivariateNormal, Normal, TransformedDistribution, constraints
 
 from odelab.flows import CNF, NICE, CNFTransform
+from tests.flows.flow_problems import LinearField, Plain, Reversed, gradient, mlp, points
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-9}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from flow_problems import LinearField, gradient, mlp, points
 from numpy.polynomial.legendre import leggauss
 from torch import nn
 from torch.autograd.functional import jacobian
@@ -12,6 +11,7 @@ from torch.distributions import MultivariateNormal, Normal
 
 from odelab.flows import CNF
 from odelab.nets import MLPField
+from tests.flows.flow_problems import LinearField, gradient, mlp, points
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-9}
 

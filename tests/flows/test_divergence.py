@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from flow_problems import LinearField, Plain, gradient, mlp, points
 from torch import nn
 from torch.autograd.functional import jacobian
 
 from odelab.flows import exact_divergence, hutchinson_divergence, jacobian_products, probes, unit_directions
 from odelab.nets import ACTIVATIONS, LAYERS, ImageField
+from tests.flows.flow_problems import LinearField, Plain, gradient, mlp, points
 
 T = torch.tensor(0.3, dtype=torch.float64)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from flow_problems import LinearField, Plain
 
 from odelab.flows import CNF, NICE, MultiscaleCNF, PlanarCNF, dequantize, logit_transform, probes
 from odelab.nets import ImageField, MLPField
+from tests.flows.flow_problems import LinearField, Plain
 
 ELSEWHERE = torch.device("meta")  # holds no data: a tensor made without naming its device cannot be computed with
 COSTS = {"regularizers": ("kinetic", "jacobian")}

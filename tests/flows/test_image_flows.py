@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
-from flow_problems import points
 from torch.distributions import MultivariateNormal, TransformedDistribution
 
 from odelab.flows import CNF, NICE, CNFTransform, MultiscaleCNF, bits_per_dim, dequantize, logit_transform
 from odelab.nets import ImageField
+from tests.flows.flow_problems import points
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-9}
 

@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-from latent_problems import own_clocks, seeded
 from torch import Tensor
 from torch.func import jacrev, vmap
 
 from odelab.latent import ACTIVATIONS, FirstOrder, SecondOrder, flow
 from odelab.solvers import solve
+from tests.latent.latent_problems import own_clocks, seeded
 
 
 def dynamics_of(order=2, hidden=(5, 4), **settings):

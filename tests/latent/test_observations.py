@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from latent_problems import own_clocks, sequences, vector_model
+
+from tests.latent.latent_problems import own_clocks, sequences, vector_model
 
 X, TIMES = sequences()
 FRAMES = torch.ones(4, 6, dtype=torch.bool)

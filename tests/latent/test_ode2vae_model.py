@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from latent_problems import CHANNELS, own_clocks, seeded, sequences, vector_model
 from safetensors.torch import load_file, save_file
 
 from odelab.latent import (
@@ -17,6 +16,7 @@ from odelab.latent import (
     VectorEncoder,
 )
 from odelab.latent.elbo import WEIGHTS
+from tests.latent.latent_problems import CHANNELS, own_clocks, seeded, sequences, vector_model
 
 
 @pytest.mark.parametrize("variance", ["shared", "per-weight", "none"])

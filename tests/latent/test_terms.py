@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from latent_problems import CHANNELS, FRAMES, own_clocks, seeded, sequences, vector_model
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.func import jacrev
 
 from odelab.latent import ODE2VAE, Terms, flow
 from odelab.latent.elbo import WEIGHTS
+from tests.latent.latent_problems import CHANNELS, FRAMES, own_clocks, seeded, sequences, vector_model
 
 
 def by_hand(model: ODE2VAE, x, times, mask=None) -> dict[str, list]:

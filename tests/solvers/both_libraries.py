@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torchdiffeq
-from problems import tensor
 from torch import nn
 
 import odelab
+from tests.solvers.problems import tensor
 
 SAME_STEPS = ["dopri5", "dopri8", "bosh3"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from problems import tensor
 from torch import nn
+
+from tests.solvers.problems import tensor
 
 THREE = ["backprop", "adjoint", "checkpoint"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gradient_problems import TIGHT, Network, inputs, loss_of
-from problems import Linear, gradients, tensor, times
 from torch import nn
 
 from odelab import odeint_adjoint, solve
+from tests.solvers.gradient_problems import TIGHT, Network, inputs, loss_of
+from tests.solvers.problems import Linear, gradients, tensor, times
 
 
 @pytest.mark.parametrize(

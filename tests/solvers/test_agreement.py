@@ -8,7 +8,9 @@ import warnings
 import pytest
 import torch
 import torchdiffeq
-from both_libraries import (
+
+import odelab
+from tests.solvers.both_libraries import (
     BOTH,
     SAME_STEPS,
     SHARED_FIXED,
@@ -18,9 +20,7 @@ from both_libraries import (
     swing,
     swing_of_two,
 )
-from problems import tensor, times
-
-import odelab
+from tests.solvers.problems import tensor, times
 
 
 @pytest.mark.parametrize("name", ["odeint", "odeint_adjoint", "odeint_dense", "odeint_event"])

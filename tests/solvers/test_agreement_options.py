@@ -7,7 +7,9 @@ import warnings
 
 import pytest
 import torch
-from both_libraries import (
+
+import odelab
+from tests.solvers.both_libraries import (
     BOTH,
     Decay,
     Recorder,
@@ -17,9 +19,7 @@ from both_libraries import (
     swing,
     swing_of_two,
 )
-from problems import gradients, tensor, times
-
-import odelab
+from tests.solvers.problems import gradients, tensor, times
 
 
 @pytest.mark.parametrize("backwards", [False, True])

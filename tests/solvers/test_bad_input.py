@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from problems import tensor, times
 
 from odelab import odeint, odeint_adjoint, solve
 from odelab.solvers import NonFiniteState
 from odelab.solvers.inputs import Layout
 from odelab.solvers.plan import make_plan
+from tests.solvers.problems import tensor, times
 
 
 def decay(t, y):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from problems import ADAMS, ADAPTIVE, FIXED, SYMPLECTIC, Linear, gradients, tensor, times
 
 from odelab import odeint_event, solve
+from tests.solvers.problems import ADAMS, ADAPTIVE, FIXED, SYMPLECTIC, Linear, gradients, tensor, times
 
 ELSEWHERE = torch.device("meta")
 

@@ -5,10 +5,10 @@ from functools import partial
 
 import pytest
 import torch
-from problems import ADAPTIVE, FIXED, SYMPLECTIC, gradients, tensor, times
 from torch import nn
 
 from odelab import odeint, odeint_adjoint, odeint_event, solve
+from tests.solvers.problems import ADAPTIVE, FIXED, SYMPLECTIC, gradients, tensor, times
 
 G = 9.81
 INTERFACES = {

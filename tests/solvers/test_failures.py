@@ -7,10 +7,10 @@ import pickle
 
 import pytest
 import torch
-from problems import tensor, times
 
 from odelab import solve
 from odelab.solvers import MaxStepsExceeded, NonFiniteState, SolverError, StepSizeUnderflow
+from tests.solvers.problems import tensor, times
 
 
 def decay(t, y):

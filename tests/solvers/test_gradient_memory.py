@@ -6,11 +6,11 @@ import gc
 
 import pytest
 import torch
-from gradient_problems import THREE, Network
-from problems import Linear, tensor, times
 from torch import nn
 
 from odelab import solve
+from tests.solvers.gradient_problems import THREE, Network
+from tests.solvers.problems import Linear, tensor, times
 
 
 def kept_bytes(gradient: str, end: float) -> int:

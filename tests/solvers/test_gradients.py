@@ -7,10 +7,10 @@ import warnings
 import pytest
 import torch
 import torchdiffeq
-from gradient_problems import THREE, TIGHT, Network, inputs, loss_of
-from problems import FIXED, SYMPLECTIC, Linear, gradients, tensor, times
 
 from odelab import odeint, solve
+from tests.solvers.gradient_problems import THREE, TIGHT, Network, inputs, loss_of
+from tests.solvers.problems import FIXED, SYMPLECTIC, Linear, gradients, tensor, times
 
 
 @pytest.mark.parametrize("reverse", [False, True])

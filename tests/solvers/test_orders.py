@@ -6,11 +6,22 @@ import math
 
 import pytest
 import torch
-from problems import ADAMS, FIXED, RUNGE_KUTTA, SYMPLECTIC, LimitCycle, field_of, march, slopes, tensor, times
 
 from odelab import solve
 from odelab.solvers import METHODS, TABLEAUS
 from odelab.solvers.interpolation import interpolant
+from tests.solvers.problems import (
+    ADAMS,
+    FIXED,
+    RUNGE_KUTTA,
+    SYMPLECTIC,
+    LimitCycle,
+    field_of,
+    march,
+    slopes,
+    tensor,
+    times,
+)
 
 CYCLE = LimitCycle()
 START = CYCLE.exact(0.0)

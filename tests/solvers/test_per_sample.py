@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from problems import gradients, tensor, times
 
 from odelab import solve
 from odelab.solvers import MaxStepsExceeded, NonFiniteState
+from tests.solvers.problems import gradients, tensor, times
 
 MU = tensor(0.1, 1.0, 4.0, 8.0)[:, None]
 

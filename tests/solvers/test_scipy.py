@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from both_libraries import (
-    start,
-    swing,
-)
-from problems import times
 from scipy.integrate import solve_ivp
 
 import odelab
+from tests.solvers.both_libraries import (
+    start,
+    swing,
+)
+from tests.solvers.problems import times
 
 
 @pytest.mark.parametrize("backwards", [False, True])

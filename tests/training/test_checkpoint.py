@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_run import small_fit, small_model
 
 import odelab
 from odelab import saving

@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
-from small_run import STEPS, small_fit, small_model
 from torch import nn
 
 from odelab.training import fit
 from odelab.training.cost import forecast, iteration_cost
+from tests.training.small_run import STEPS, small_fit, small_model
 
 
 def dropped(model, x):

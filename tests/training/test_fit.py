@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from small_run import small_fit, small_model
 from torch import nn
 
 from odelab.saving import load_checkpoint

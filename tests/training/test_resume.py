@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import STEPS, small_fit, small_model
 
 from odelab.saving import load_checkpoint
 from odelab.training import History

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from two_processes import train
 
 from odelab.experiments.results import load_rows
+from tests.training.two_processes import train
 
 needs_gloo = pytest.mark.skipif(
     not torch.distributed.is_available() or not torch.distributed.is_gloo_available(), reason="no gloo"

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import torch
-from small_run import data, small_model
 from torch import nn
 
 from odelab.training import Epochs, fit, one_cycle
 from odelab.training.devices import make_fabric
+from tests.training.small_run import data, small_model
 
 
 def train(folder: Path, stop_at: int | None = None, resume: bool = False) -> None:

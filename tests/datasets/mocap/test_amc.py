@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mocap_text import amc_text
 
 from odelab.datasets import channels62, read_amc, synthetic_walks, walks62
 from odelab.datasets.mocap.channels import CHANNELS, FRAMES, KEPT, LAYOUT, ROOT_START, differences50
 from odelab.datasets.mocap.files import MAT, MAT_SHA256, fifty, read_mat
+from tests.datasets.mocap.mocap_text import amc_text
 
 DATA = Path(os.environ.get("ODELAB_DATA", "nowhere")) / "mocap"
 real = pytest.mark.skipif(not (DATA / "35_01.amc").is_file(), reason="needs 35_01.amc in $ODELAB_DATA/mocap")

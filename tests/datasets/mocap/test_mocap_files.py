@@ -6,12 +6,12 @@ import os
 import numpy as np
 import pytest
 import torch
-from mocap_text import amc_text, asf_text
 from scipy.io import savemat
 
 from odelab.datasets import mocap35, standard_skeleton, synthetic_walks
 from odelab.datasets.mocap import files, subject35
 from odelab.datasets.mocap.files import HASHES, MAT, RECORDINGS, TRIALS, read_absolute, read_mat
+from tests.datasets.mocap.mocap_text import amc_text, asf_text
 
 FRAMES = 12  # of each walk here, so that 23 recordings are small
 

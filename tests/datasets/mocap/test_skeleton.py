@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mocap_text import asf_text
 from scipy.spatial.transform import Rotation
 
 from odelab.datasets import read_amc, read_asf, standard_skeleton, synthetic_walks
 from odelab.datasets.mocap.channels import CHANNELS, LAYOUT
 from odelab.datasets.mocap.skeleton import rotations
+from tests.datasets.mocap.mocap_text import asf_text
 
 DATA = Path(os.environ.get("ODELAB_DATA", "nowhere")) / "mocap"
 real = pytest.mark.skipif(not (DATA / "35.asf").is_file(), reason="needs 35.asf in $ODELAB_DATA/mocap")

@@ -5,12 +5,12 @@ from functools import partial
 
 import pytest
 import torch
-from run_context import context_in
 
 from odelab.datasets import bouncing_balls
 from odelab.experiments.bouncing_balls import run as bouncing
 from odelab.experiments.bouncing_balls.run import baselines, keys, over_spans, recipe_of, run, spans
 from odelab.experiments.video import Recipe
+from tests.experiments.run_context import context_in
 
 TINY = Recipe(q=3, hidden=8, filters=2, frames=3, iterations=4, batch=4, lr=1e-3, every=2)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_context import context_in
 
 from odelab.datasets import spirals
 from odelab.experiments.latent_spirals import run as latent_spirals
@@ -27,6 +26,7 @@ from odelab.experiments.latent_spirals.run import (
 from odelab.experiments.registry import EXPERIMENTS
 from odelab.experiments.reproduce import experiment
 from odelab.latent import LatentODE, RecurrentForecaster
+from tests.experiments.run_context import context_in
 
 TINY = Recipe(6, batch=10, windows=20, test=12)
 

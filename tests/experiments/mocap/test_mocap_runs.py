@@ -7,7 +7,6 @@ from functools import partial
 
 import pytest
 import torch
-from run_context import context_in
 
 from odelab.datasets import Mocap, Sequences
 from odelab.experiments.mocap import mocap1_like as mocap_walks
@@ -18,6 +17,7 @@ from odelab.experiments.mocap.checkpoints import load_walker, save_walker, walks
 from odelab.experiments.mocap.training import Recipe, clock, fit_walker, played, train_as_asked, train_walker, walker
 from odelab.experiments.results import unstorable
 from odelab.latent import ODE2VAE
+from tests.experiments.run_context import context_in
 
 TINY = Recipe(iterations=4, every=2, draws=2, first=10, longest=12, hidden=(5, 5))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_context import context_in
 from torch import Tensor
 
 from odelab.datasets import energy
@@ -17,6 +16,7 @@ from odelab.experiments.planar.kernels import KINDS, cnf_gradient, flow_gradient
 from odelab.experiments.planar.run import RECIPES, keys, measure, train, trained
 from odelab.experiments.planar.training import ContinuousTrainer, DiscreteTrainer, Recipe, draw, marks
 from odelab.experiments.results import stored
+from tests.experiments.run_context import context_in
 
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="the kernels need a C compiler"

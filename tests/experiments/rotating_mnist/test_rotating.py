@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 import torch
-from run_context import context_in
 
 from odelab.datasets import RotatingDigits
 from odelab.experiments.rotating_mnist import run as rotating
@@ -20,6 +19,7 @@ from odelab.experiments.rotating_mnist.run import (
 )
 from odelab.experiments.video import Recipe
 from odelab.latent import ODE2VAE
+from tests.experiments.run_context import context_in
 
 TINY = Recipe(q=3, hidden=8, filters=2, frames=3, iterations=4, batch=4, lr=1e-3, every=2)
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from exercise_answers import every_answer, judge
 from torch.distributions import MultivariateNormal
 
 from odelab.flows import CNF
 from odelab.lessons.ffjord import explorables
 from odelab.lessons.ffjord.table import digits_table, stored_flows, toy_table
 from odelab.lessons.kit.tables import MISSING
+from tests.lessons.kit.answers import every_answer, judge
 
 # Exercises: (answer, a word of the hint it must get), or None for right answers.
 

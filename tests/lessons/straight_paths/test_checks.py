@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from exercise_answers import every_answer, judge
 from torch.func import jacrev, jvp, vmap
+
+from tests.lessons.kit.answers import every_answer, judge
 
 # Exercises: (answer, a word of the hint it must get), or None for right answers.
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from exercise_answers import every_answer, judge
 from torch.distributions import Bernoulli, Independent
 from torch.nn.functional import binary_cross_entropy
+
+from tests.lessons.kit.answers import every_answer, judge
 
 # Exercises: (answer, a word of the hint it must get), or None for right answers.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ANSWER = re.compile(r"\s*<details>\s*<summary>\s*(<b>)?\s*(Solution|Answer)")
 

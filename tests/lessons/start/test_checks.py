@@ -13,7 +13,7 @@ from odelab.lessons.start import checks as course
 from odelab.lessons.start import explorables
 from odelab.lessons.start.figures import course_map
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
 
 
 def field(t: torch.Tensor, z: torch.Tensor) -> torch.Tensor:

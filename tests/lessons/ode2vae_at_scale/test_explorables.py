@@ -164,7 +164,7 @@ def test_caught_and_says_insist_on_an_error(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_commands_of_the_lesson_are_commands() -> None:
-    path = Path(__file__).resolve().parents[2] / "notebooks" / "10_ode2vae_at_scale.ipynb"
+    path = Path(__file__).resolve().parents[3] / "notebooks" / "10_ode2vae_at_scale.ipynb"
     text = "\n".join("".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"])
     lines = re.findall(r"-m odelab (.+)", text)
     assert len(lines) >= 3

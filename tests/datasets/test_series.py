@@ -13,7 +13,7 @@ import torch
 from odelab import folders
 from odelab.datasets import data_file, lynx_hare
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_lynx_hare_is_the_published_table():

@@ -14,12 +14,12 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import torch
-from notebook_reader import NOTEBOOKS, Lesson, lessons
 
 from odelab.lessons.kit import ClaimFailed, ledger
 from odelab.lessons.kit.claims import record
 from odelab.lessons.kit.ledger import LedgerError, cell_entries
 from odelab.lessons.kit.rehearsal import Rehearsal
+from tests.notebooks.reader import NOTEBOOKS, Lesson, lessons
 
 REQUIRED = {
     *(f"notes 24.{number}" for number in range(1, 32)),

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 import torchdiffeq
-from exercise_answers import every_answer, judge
 from scipy.integrate import solve_ivp
 from torch.autograd import grad
 
 from odelab.lessons.adjoint import explorables, figures
+from tests.lessons.kit.answers import every_answer, judge
 
 # Exercises: (answer, a word of the hint it must get), or None for right answers.
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from exercise_answers import every_answer, judge
 from torch.distributions import Independent, Normal, kl_divergence
 
 from odelab.experiments.results import Row
@@ -14,6 +13,7 @@ from odelab.latent import LatentODE
 from odelab.lessons.kit.tables import MISSING
 from odelab.lessons.latent_odes.table import TITLES, measured, spirals_table, stored_model
 from odelab.solvers import odeint
+from tests.lessons.kit.answers import every_answer, judge
 
 
 def kl(mean, log_std):

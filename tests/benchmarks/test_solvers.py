@@ -15,7 +15,7 @@ from benchmarks import memory, others, problems, report, run, solvers
 from benchmarks.problems import PROBLEMS, Problem
 from benchmarks.timing import Effort, interleave, ratio
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ONCE = Effort(seconds=0, least=1, most=1, sample=0)
 
 

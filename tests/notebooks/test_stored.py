@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 from statistics import median
 
 import pytest
-from notebook_reader import NOTEBOOKS, Cell, Lesson, lessons
 
 from odelab.lessons.kit import ledger
 from odelab.lessons.kit.refresh import LIVE, code_hash, load
+from tests.notebooks.reader import NOTEBOOKS, Cell, Lesson, lessons
 
 MEGABYTE = 1_000_000
 SHORTEST_ALT = 20

@@ -11,7 +11,7 @@ from typing import Any
 
 from odelab.lessons.kit.ledger import cell_entries
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from exercise_answers import every_answer, judge
 from torch.distributions import MultivariateNormal
+
+from tests.lessons.kit.answers import every_answer, judge
 
 exp = torch.linalg.matrix_exp
 

@@ -207,7 +207,7 @@ def test_two_topics_cannot_share_an_exercise() -> None:
     def elsewhere(answer: object) -> None: ...
 
     elsewhere.__module__ = "odelab.lessons.elsewhere"
-    with pytest.raises(ValueError, match=r"already registered by .*test_course"):
+    with pytest.raises(ValueError, match=r"already registered by .*test_claims"):
         exercise("doubling")(elsewhere)
 
 

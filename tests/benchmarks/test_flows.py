@@ -14,7 +14,7 @@ from benchmarks.timing import Effort
 from benchmarks.usual_flows import UsualField, UsualFlow, d_backward_passes
 from odelab.flows import exact_divergence
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ONCE = Effort(seconds=0, least=1, most=1, sample=0, warm=0)
 
 

@@ -13,7 +13,7 @@ from benchmarks import latent
 from benchmarks.timing import Effort
 from benchmarks.usual_latent import usually
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ONCE = Effort(seconds=0, least=1, most=1, sample=0, warm=0)
 
 

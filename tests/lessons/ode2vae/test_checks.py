@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from exercise_answers import every_answer, judge
 from torch.func import jacrev, vmap
+
+from tests.lessons.kit.answers import every_answer, judge
 
 # Exercises: (answer, a word of the hint it must get), or None for right answers.
 
