@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 import odelab
 from odelab import saving
 from odelab.saving import BrokenCheckpoint, load_checkpoint, save_checkpoint
+from tests.training.small_run import small_fit, small_model
 
 STATE = {
     "weights": {"a.b": torch.arange(6.0).view(2, 3).t(), "half": torch.ones(2, dtype=torch.bfloat16)},

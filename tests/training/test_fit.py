@@ -8,6 +8,7 @@ from torch import nn
 
 from odelab.saving import load_checkpoint
 from odelab.training import Epochs, TrainingDiverged, adam, fit
+from tests.training.small_run import small_fit, small_model
 
 
 def weight(value=0.0):

@@ -12,6 +12,7 @@ import torch
 
 from odelab.saving import load_checkpoint
 from odelab.training import History
+from tests.training.small_run import STEPS, small_fit, small_model
 
 
 def interrupt_at(*steps):
