@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import time
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from odelab.datasets.download import DownloadError, download, offline
+from odelab.datasets.download import DownloadError, download
 from odelab.datasets.images import Images
 from odelab.folders import cache_folder, user_folders
 
@@ -42,8 +41,6 @@ FILES = {
         "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     ),
 }
-PATIENCE = 60.0  # seconds for which a failed download is not tried again
-_last_failure: tuple[float, str] | None = None
 
 
 def mnist(split: str = "train", *, progress: bool = True) -> Images:
@@ -119,19 +116,10 @@ def _downloaded(names: list[str], progress: bool) -> list[Path]:
     Raises:
         DownloadError: when offline, by wish or by failure.
     """
-    global _last_failure
-    if offline():
-        raise DownloadError("ODELAB_OFFLINE is set")
-    if _last_failure and time.monotonic() - _last_failure[0] < PATIENCE:
-        raise DownloadError(_last_failure[1])
     targets = [cache_folder("mnist") / f"{name}.gz" for name in names]
-    try:
-        for name, target in zip(names, targets, strict=True):
-            if not target.is_file():
-                download([mirror + target.name for mirror in MIRRORS], target, FILES[name][1], progress=progress)
-    except OSError as error:  # the network's, or a cache that cannot be written
-        _last_failure = time.monotonic(), str(error)
-        raise DownloadError(str(error)) from error
+    for name, target in zip(names, targets, strict=True):
+        if not target.is_file():
+            download([mirror + target.name for mirror in MIRRORS], target, FILES[name][1], progress=progress)
     return targets
 
 

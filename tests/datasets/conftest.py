@@ -14,30 +14,24 @@ from odelab.datasets import mnist_files
 
 
 class Mirror:
-    """Serves `files`; `stop_after` bytes of an answer the connection is cut; `ranges` says whether it continues."""
+    """Serves `files`; `stop_after` bytes of an answer the connection is cut."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.stop_after: int | None = None
-        self.ranges = True
-        self.asked: list[tuple[str, str | None]] = []
+        self.asked: list[str] = []
         mirror = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                name, wanted = self.path.lstrip("/"), self.headers.get("Range")
-                mirror.asked.append((name, wanted))
+                name = self.path.lstrip("/")
+                mirror.asked.append(name)
                 if name not in mirror.files:
                     return self.send_error(404)
-                content, start = mirror.files[name], 0
-                if wanted and mirror.ranges:
-                    start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-                    if start >= len(content):
-                        return self.send_error(416)
-                self.send_response(206 if start else 200)
-                self.send_header("Content-Length", str(len(content) - start))
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(mirror.files[name])))
                 self.end_headers()
-                self.wfile.write(content[start:][: mirror.stop_after])
+                self.wfile.write(mirror.files[name][: mirror.stop_after])
 
             def log_message(self, *args):
                 pass
@@ -72,7 +66,6 @@ def small_mnist(tmp_path, monkeypatch, mirrors):
     sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in (raw | packed).items()}
     monkeypatch.setattr(mnist_files, "FILES", {name: (sha256[name], sha256[f"{name}.gz"]) for name in raw})
     monkeypatch.setattr(mnist_files, "MIRRORS", tuple(mirror.url for mirror in mirrors))
-    monkeypatch.setattr(mnist_files, "_last_failure", None)
     mnist_files._warn.cache_clear()
     for mirror in mirrors:
         mirror.files = dict(packed)
