@@ -1,7 +1,12 @@
 """Claims that can fail, and the numbered equations they stand behind.
 
 A claim compares two independent routes to one value. It prints what was measured, and it stops the
-cell when it does not hold, so that a lesson that ran to its end is a lesson whose numbers are true.
+cell when it does not hold, so that a lesson that ran to its end is a lesson whose numbers are true:
+
+    claim("both gradients agree, up to", gap, below(1e-6))
+
+A bound knows by how much it holds, its margin. A claim must hold on another processor too, so a margin is at
+least 3: a factor between what was measured and the bound, or that many standard deviations.
 """
 
 from __future__ import annotations
@@ -9,9 +14,11 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 NUMBER = re.compile(r"\d+\.\d+")
 SOURCE = re.compile(r"(notes|slides|intro slides|seminar|poster)( \S.*)?|\S.*\(\d{4}\).*")
@@ -25,12 +32,91 @@ class ClaimFailed(AssertionError):
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement that held: its text, the formatted measured value, and its equation if any."""
+    """One statement that held: its text, the formatted measured value, its bounds, and its equation if any."""
 
     text: str
     measured: str
     number: str = ""
     source: str = ""
+    bound: str = ""
+    margin: float | None = None  # None where only a truth value was given
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a claim asks of a measured value; made by :func:`below`, :func:`above`, :func:`near` and :func:`exactly`.
+
+    Attributes:
+        text: in words, for the table of what was verified.
+        judge: numbers (n,) -> (whether all of them hold, the smallest margin).
+        of: the value that is judged; None stands for what the claim measured.
+    """
+
+    text: str
+    judge: Callable[[np.ndarray], tuple[bool, float]]
+    of: Any = None
+
+
+def below(bound: float, *, of: Any = None, scatter: float | None = None) -> Bound:
+    """Every number is less than ``bound``.
+
+    Args:
+        bound: not reached by any of the numbers.
+        of: what is compared, when it is not all that the claim measured.
+        scatter: standard deviation over seeds, or error, of the distance between number and bound. The margin is
+            then that distance in units of it; without it, the factor between the two.
+
+    Raises:
+        ValueError: for a bound of 0 without ``scatter``, since nothing is a multiple of 0.
+    """
+    _needs_scatter(bound, scatter)
+    return Bound(f"below {format_value(bound)}", lambda x: _one_sided(x, bound, 1, scatter), of)
+
+
+def above(bound: float, *, of: Any = None, scatter: float | None = None) -> Bound:
+    """Every number is greater than ``bound``; see :func:`below`."""
+    _needs_scatter(bound, scatter)
+    return Bound(f"above {format_value(bound)}", lambda x: _one_sided(x, bound, -1, scatter), of)
+
+
+def near(target: float, *, within: float, of: Any = None) -> Bound:
+    """Every number differs from ``target`` by less than ``within``."""
+
+    def judge(x: np.ndarray) -> tuple[bool, float]:
+        off = np.abs(x - target).max()
+        return bool(off < within), _ratio(within, off)
+
+    return Bound(f"{format_value(target)} ± {format_value(within)}", judge, of)
+
+
+def exactly(target: float, *, of: Any = None) -> Bound:
+    """Every number is ``target``: for what is counted or decided, never for computed fractions."""
+
+    def judge(x: np.ndarray) -> tuple[bool, float]:
+        return bool((x == target).all()), math.inf
+
+    return Bound(f"exactly {format_value(target)}", judge, of)
+
+
+def _needs_scatter(bound: float, scatter: float | None) -> None:
+    if bound == 0 and scatter is None:
+        raise ValueError("a bound of 0 has no factor to a number; say how much the number scatters: scatter=…")
+
+
+def _one_sided(x: np.ndarray, bound: float, side: int, scatter: float | None) -> tuple[bool, float]:
+    """Whether side · x < side · bound for all x, and the margin."""
+    distance = float((side * (bound - x)).min())
+    if scatter is not None:
+        margin = _ratio(distance, scatter)
+    elif side * bound > 0:  # below 2, or above −2: how often the number goes into the bound
+        margin = _ratio(side * bound, float(max((side * x).max(), 0.0)))
+    else:  # below −2, or above 2: how often the bound goes into the number
+        margin = _ratio(float((-side * x).min()), -side * bound)
+    return distance > 0, margin
+
+
+def _ratio(large: float, small: float) -> float:
+    return math.inf if small == 0 else float(large / small)
 
 
 @dataclass(frozen=True)
@@ -45,13 +131,9 @@ class Equation:
     number: str
     source: str
 
-    def claim(self, text: str, measured: Any, holds: Any) -> None:
+    def claim(self, text: str, measured: Any, *bounds: Any) -> None:
         """A :func:`claim` that counts as the check of this equation."""
-        _state(
-            Claim(text, format_value(measured), self.number, self.source),
-            measured,
-            holds,
-        )
+        _state(Claim(text, format_value(measured), self.number, self.source), measured, bounds)
 
     def __str__(self) -> str:
         return f"({self.number} · {self.source})"
@@ -73,19 +155,21 @@ class Record:
 record = Record()
 
 
-def claim(text: str, measured: Any, holds: Any) -> None:
+def claim(text: str, measured: Any, *bounds: Any) -> None:
     """State something, print the measured value, and fail the cell when it does not hold.
 
     Args:
         text: the statement, readable on its own.
         measured: a number, tensor, string, or a tuple, list or dict of these.
-        holds: a truth value: ``bool``, ``numpy.bool_`` or a boolean tensor without dimensions.
+        bounds: what must hold of it: :func:`below`, :func:`above`, :func:`near`, :func:`exactly`, or the truth value
+            of something that is no comparison of numbers (``bool``, ``numpy.bool_``, a boolean tensor without
+            dimensions).
 
     Raises:
-        ClaimFailed: when ``holds`` is false or a measured number is NaN.
-        TypeError: when ``holds`` is not a single truth value, or nothing was measured.
+        ClaimFailed: when one of them does not hold, or a measured number is NaN.
+        TypeError: when there is no bound, one is not a single truth value, or nothing was measured.
     """
-    _state(Claim(text, format_value(measured)), measured, holds)
+    _state(Claim(text, format_value(measured)), measured, bounds)
 
 
 def equation(number: str, source: str) -> Equation:
@@ -104,13 +188,29 @@ def equation(number: str, source: str) -> Equation:
     return record.equations.setdefault(number, Equation(number, source))
 
 
-def _state(entry: Claim, measured: Any, holds: Any) -> None:
+def _state(entry: Claim, measured: Any, bounds: Sequence[Any]) -> None:
     if measured is None:
         raise TypeError(f"claim {entry.text!r}: nothing was measured; pass the value the claim rests on")
+    if not bounds:
+        raise TypeError(f"claim {entry.text!r}: nothing is asked of the measured value; add a bound: below(1e-6)")
+    holds = not any(math.isnan(value) for value in _numbers(measured))
+    margins = []
+    for bound in bounds:
+        if not isinstance(bound, Bound):
+            holds &= _truth(bound)
+            continue
+        numbers = np.array([*_numbers(measured if bound.of is None else bound.of)], dtype=float)
+        if numbers.size == 0:
+            raise TypeError(f"claim {entry.text!r}: no number to hold against {bound.text!r}")
+        right, margin = bound.judge(numbers)
+        holds &= right and not np.isnan(numbers).any()
+        margins.append(margin)
+    words = ", ".join(bound.text for bound in bounds if isinstance(bound, Bound))
+    entry = replace(entry, bound=words, margin=min(margins, default=None))
     where = f"({entry.number}) " if entry.number else ""
     line = f"{where}{entry.text} — measured {entry.measured}"
-    if not _truth(holds) or any(math.isnan(value) for value in _numbers(measured)):
-        failure = ClaimFailed(f"✗ {line}")
+    if not holds:
+        failure = ClaimFailed(f"✗ {line}" + f" ({words})" * bool(words))
         failure.number = entry.number
         raise failure
     record.claims[f"{entry.number} {entry.text}"] = entry  # a re-run cell replaces its claim
@@ -172,14 +272,24 @@ def _format_float(value: float) -> str:
     return f"{value:.0f}" if size >= 1000 else f"{value:.3g}"
 
 
+def format_margin(margin: float | None) -> str:
+    """Two digits; "exact" where nothing is off, nothing where no number was compared."""
+    if margin is None:
+        return ""
+    return "exact" if math.isinf(margin) else f"{margin:.2g}" if margin < 1000 else "over 1000"
+
+
 class Verified:
     """The table of all claims that held in this notebook, as HTML and as plain text."""
 
-    header = ("equation", "source", "claim", "measured")
+    header = ("equation", "source", "claim", "measured", "bound", "margin")
 
     def __init__(self, claims: Sequence[Claim]) -> None:
         self.claims = tuple(claims)
-        self.rows = [(entry.number, entry.source, entry.text, entry.measured) for entry in claims]
+        self.rows = [
+            (entry.number, entry.source, entry.text, entry.measured, entry.bound, format_margin(entry.margin))
+            for entry in claims
+        ]
 
     def __len__(self) -> int:
         return len(self.claims)
@@ -194,7 +304,10 @@ class Verified:
 
     def __repr__(self) -> str:
         lines = [f"{len(self)} claims verified"]
-        lines += [f"✓ {number:>5} {source:<18} {text} — {measured}" for number, source, text, measured in self.rows]
+        lines += [
+            f"✓ {number:>5} {source:<18} {text} — {measured}" + f" ({bound}; margin {margin})" * bool(bound)
+            for number, source, text, measured, bound, margin in self.rows
+        ]
         return "\n".join(lines)
 
 

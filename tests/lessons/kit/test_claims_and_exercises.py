@@ -11,8 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from odelab.lessons.kit import ClaimFailed, Hint, check, claim, equation, exercise, verified
-from odelab.lessons.kit.claims import format_value, record
+from odelab.lessons.kit import (
+    ClaimFailed,
+    Hint,
+    above,
+    below,
+    check,
+    claim,
+    equation,
+    exactly,
+    exercise,
+    near,
+    verified,
+)
+from odelab.lessons.kit.claims import Bound, format_margin, format_value, record
 from odelab.lessons.kit.refresh import LIVE, code_hash, refresh
 
 
@@ -49,6 +61,73 @@ def test_holds_must_be_one_truth_value(unclear: object) -> None:
 def test_nan_never_holds(nan: object) -> None:
     with pytest.raises(ClaimFailed):
         claim("something", nan, True)
+
+
+@pytest.mark.parametrize(
+    ("bound", "measured", "margin"),
+    [
+        (below(1e-6), 2e-8, 50),
+        (below(1e-6), [2e-8, 1e-7], 10),
+        (below(1e-6), torch.tensor([0.0, -3.0], dtype=torch.float64), float("inf")),
+        (below(-2), -8.0, 4),
+        (above(-2), [-0.5, 1.0], 4),
+        (above(3), {"a": 12.0, "b": 30.0}, 4),
+        (above(0, scatter=0.5), 2.0, 4),
+        (below(1, scatter=0.1), 0.6, 4),
+        (near(-1, within=0.2), -0.95, 4),
+        (exactly(7), (7, 7), float("inf")),
+    ],
+)
+def test_a_bound_knows_by_how_much_it_holds(bound: Bound, measured: object, margin: float) -> None:
+    claim("something", measured, bound)
+    (entry,) = verified().claims
+    assert entry.margin == pytest.approx(margin) and entry.bound == bound.text
+
+
+@pytest.mark.parametrize(
+    ("bound", "measured"),
+    [
+        (below(1e-6), [0.0, 1e-6]),
+        (above(3), {"a": 12.0, "b": 3.0}),
+        (above(0, scatter=1), -1e-9),
+        (near(1, within=0.1), [1.0, 1.1001]),
+        (exactly(7), (7, 8)),
+        (below(1, of=2.0), 0.5),
+        (below(1), float("nan")),
+        (below(1, of=[0.0, float("nan")]), 0.5),
+    ],
+)
+def test_a_bound_that_is_broken_fails_the_claim(bound: Bound, measured: object) -> None:
+    with pytest.raises(ClaimFailed, match=r"measured .*\("):
+        claim("something", measured, bound)
+
+
+def test_several_bounds_must_all_hold_and_the_smallest_margin_is_told() -> None:
+    lost, mended = 0.3, 1e-6
+    claim("lost and mended", (lost, mended), below(1e-4, of=mended), above(1e-2, of=lost), mended < lost)
+    (entry,) = verified().claims
+    assert (entry.bound, entry.margin) == ("below 1.0e-4, above 0.01", pytest.approx(30))
+    with pytest.raises(ClaimFailed):
+        claim("lost and mended", (lost, mended), below(1e-4, of=mended), above(1e-2, of=lost), lost < mended)
+
+
+def test_a_claim_needs_something_to_hold_against() -> None:
+    with pytest.raises(TypeError, match="nothing is asked"):
+        claim("something", 1.0)
+    with pytest.raises(TypeError, match="no number to hold against"):
+        claim("something", "text", below(1))
+    with pytest.raises(ValueError, match="a bound of 0"):
+        above(0)
+
+
+def test_margins_are_short() -> None:
+    assert [format_margin(m) for m in (None, float("inf"), 3.14159, 42.0, 5e6)] == [
+        "",
+        "exact",
+        "3.1",
+        "42",
+        "over 1000",
+    ]
 
 
 def test_nothing_measured_is_no_claim() -> None:
@@ -109,10 +188,10 @@ def test_verified_lists_every_claim_once_equations_first() -> None:
     claim("a < b", 0.5, True)
     for number, source in (("3.10", "notes 24.7"), ("3.2", "slides 1")):
         equation(number, source=source).claim("holds", 1, True)
-    claim("a < b", 0.6, True)  # a cell that is run again
+    claim("a < b", 0.6, below(1.2))  # a cell that is run again
     table = verified()
     assert [row[0] for row in table.rows] == ["3.2", "3.10", ""]
-    assert table.rows[-1][2:] == ("a < b", "0.6")
+    assert table.rows[-1][2:] == ("a < b", "0.6", "below 1.2", "2")
     assert "a &lt; b" in table._repr_html_() and "<table>" in table._repr_html_()
     assert "3 claims verified" in repr(table) and "notes 24.7" in repr(table)
 
