@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "odelab"
 # A room imports only from floors below its own.
 FLOORS = {
+    "choices": 0,  # names that a user chooses from
     "folders": 0,  # where files lie
     "saving": 1,
     "solvers": 1,

@@ -10,10 +10,9 @@ from odelab.flows.divergence import (
     probes,
     unit_directions,
 )
-from odelab.flows.flow import Flow
+from odelab.flows.flow import CNFTransform, Flow
 from odelab.flows.images import MultiscaleCNF, bits_per_dim, dequantize, logit_transform
 from odelab.flows.planar import PlanarCNF, PlanarFlow, PlanarLayer
-from odelab.flows.transform import CNFTransform
 
 __all__ = [
     "CNF",

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from odelab.choices import choose
 from odelab.flows.divergence import NOISES, exact_divergence, jacobian_products, probes, unit_directions
 from odelab.flows.flow import Flow
-from odelab.nets.fields import chosen
 from odelab.solvers import solve
 from odelab.solvers.inputs import largest_norm, pack_state
 from odelab.solvers.loops import Stats
@@ -100,11 +100,11 @@ class CNF(Flow):
         self._check()
 
     def _check(self) -> None:
-        chosen(DIVERGENCES, self.divergence, "divergence")
-        chosen(NOISES, self.noise, "noise")
-        chosen(dict.fromkeys(GRADIENTS), self.gradient, "gradient")
+        choose(DIVERGENCES, self.divergence, "divergence")
+        choose(NOISES, self.noise, "noise")
+        choose(dict.fromkeys(GRADIENTS), self.gradient, "gradient")
         for name in self.regularizers:
-            chosen(REGULARIZERS, name, "regularizer")
+            choose(REGULARIZERS, name, "regularizer")
         t1, fixed, how = as_float(self.t1), self.steps is not None, f"steps={self.steps}"
         if not math.inf > t1 > self.steer >= 0:
             raise ValueError(f"steer must be in [0, t1) and t1 positive and finite, got steer={self.steer}, t1={t1}")
@@ -133,7 +133,7 @@ class CNF(Flow):
         other = copy.copy(self)
         other._parameters = {name: p for name, p in self._parameters.items() if name not in settings}  # a learned t1
         for name, value in settings.items():
-            chosen(dict.fromkeys(_SETTINGS), name, "setting")
+            choose(dict.fromkeys(_SETTINGS), name, "setting")
             setattr(other, name, value)
         other._check()
         return other
@@ -200,8 +200,8 @@ class CNF(Flow):
         """z (T, batch, dim), log det and every cost (T, batch) at the times t, and the shape of the batch."""
         self._check()
         self.check_points(x)
-        integrands = [chosen(REGULARIZERS, name, "regularizer") for name in costs]
-        exact = chosen(DIVERGENCES, self.divergence, "divergence")
+        integrands = [choose(REGULARIZERS, name, "regularizer") for name in costs]
+        exact = choose(DIVERGENCES, self.divergence, "divergence")
         z = x.reshape(-1, self.dim)
         scale, directions = 1.0, unit_directions(z) if exact else probes(self.noise, self.n_probes, z)
         if not exact:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.nets.fields import chosen
+from odelab.choices import choose
 
 
 def exact_divergence(field: Any, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,7 +51,7 @@ def probes(kind: str, k: int, like: Tensor, generator: torch.Generator | None = 
     if k < 1:
         raise ValueError(f"the estimator needs at least one probe, got {k}")
     device = like.device if generator is None else generator.device
-    draw = chosen(NOISES, kind, "noise")
+    draw = choose(NOISES, kind, "noise")
     return draw((k, *like.shape), dtype=like.dtype, device=device, generator=generator).to(like.device)
 
 

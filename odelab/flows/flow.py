@@ -1,4 +1,4 @@
-"""What every flow from data to a base density can do once it can `transport`."""
+"""What every flow from data to a base density can do once it can `transport`, also for `torch.distributions`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal, TransformedDistribution
-
-from odelab.flows.transform import CNFTransform
+from torch.distributions import Distribution, Independent, Normal, Transform, TransformedDistribution, constraints
 
 
 class Flow(nn.Module):
@@ -105,6 +103,46 @@ class Flow(nn.Module):
         if not bool(finite.all()):
             rows = int((~finite).reshape(-1, self.dim).any(-1).sum())
             raise ValueError(f"x has NaN or infinite entries in {rows} of its points; a density needs finite ones")
+
+
+class CNFTransform(Transform):
+    """A flow as a bijection from samples of the base to those of the data, (…, dim) each.
+
+    The last pair is remembered with its log-determinant, so that a density costs one solve, not two.
+    """
+
+    domain = constraints.real_vector
+    codomain = constraints.real_vector
+    bijective = True
+
+    def __init__(self, flow: Flow, cache_size: int = 0) -> None:
+        super().__init__(cache_size=cache_size)
+        self.flow = flow
+        self._solved: tuple[Tensor, Tensor, Tensor] | None = None  # x, y, log |det ∂y/∂x|
+
+    def with_cache(self, cache_size: int = 1) -> CNFTransform:
+        return self if cache_size == self._cache_size else CNFTransform(self.flow, cache_size)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CNFTransform) and other.flow is self.flow
+
+    __hash__ = Transform.__hash__
+
+    def _call(self, x: Tensor) -> Tensor:
+        y, log_det = self.flow.transport(x, reverse=True)
+        self._solved = x, y, log_det
+        return y
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        x, log_det = self.flow.transport(y)
+        self._solved = x, y, -log_det
+        return x
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """log |det ∂y/∂x|, (…,)."""
+        if self._solved is None or self._solved[0] is not x or self._solved[1] is not y:
+            self._inverse(y)
+        return self._solved[2]  # type: ignore[index]
 
 
 def _size(shape: int | Sequence[int]) -> torch.Size:

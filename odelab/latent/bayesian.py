@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
+from odelab.choices import choose
 from odelab.latent.weights import ACTIVATIONS, Weights
-from odelab.nets.fields import chosen
 from odelab.saving import Savable
 
 VARIANCES = ("shared", "per-weight", "none")
@@ -48,8 +48,8 @@ class BayesianMLP(Savable):
         prior_std: float = 1.0,
     ) -> None:
         super().__init__()
-        chosen(ACTIVATIONS, activation, "activation")
-        chosen(dict.fromkeys(VARIANCES), variance, "variance")
+        choose(ACTIVATIONS, activation, "activation")
+        choose(dict.fromkeys(VARIANCES), variance, "variance")
         if not (initial_variance > 0 and prior_std > 0):
             raise ValueError(
                 f"initial_variance and prior_std must be positive, got {initial_variance:g} and {prior_std:g}; "

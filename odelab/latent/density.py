@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from odelab.choices import choose
 from odelab.latent.dynamics import DrawnField
 from odelab.latent.rollout import Plan, full_precision, roll_out
 from odelab.latent.weights import ACTIVATIONS
-from odelab.nets.fields import chosen
 from odelab.solvers.stepping import RungeKutta
 from odelab.solvers.tableaus import TABLEAUS, ButcherTableau
 
@@ -57,8 +57,8 @@ def flow(
         z (…, T, D); with density, also log q(z(t)) (…, T). Gradients reach z0, density and the field's weights.
         Under autocast, too, both are computed in the precision of the field's weights.
     """
-    tableau = chosen(TABLEAUS, method, "method")
-    chosen(dict.fromkeys(GRADIENTS), gradient, "gradient")
+    tableau = choose(TABLEAUS, method, "method")
+    choose(dict.fromkeys(GRADIENTS), gradient, "gradient")
     if substeps < 1:
         raise ValueError(f"substeps must be at least 1, got {substeps}")
     times = times.detach()

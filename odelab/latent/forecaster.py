@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from odelab.choices import choose
 from odelab.latent.recurrent import CELLS, Packed, pack
-from odelab.nets.fields import chosen
 from odelab.saving import Savable
 
 
@@ -24,7 +24,7 @@ class RecurrentForecaster(Savable):
         self, channels: int, hidden: int = 25, *, cell: str = "rnn", gaps: bool = True, scale: float = 1.0
     ) -> None:
         super().__init__()
-        self.network = chosen(CELLS, cell, "cell")(channels + gaps, hidden, batch_first=True)
+        self.network = choose(CELLS, cell, "cell")(channels + gaps, hidden, batch_first=True)
         self.head = nn.Linear(hidden, channels)
         self.channels, self.gaps, self.scale = channels, gaps, scale
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
+from odelab.choices import choose
 from odelab.latent.forecast import Forecast, evaluating
 from odelab.latent.observations import Observations, check_clock, check_draws, observe
-from odelab.nets.fields import chosen
 from odelab.saving import Savable
 from odelab.solvers import solve
 
@@ -34,7 +34,7 @@ class LatentField(Savable):
 
     def __init__(self, dim: int, hidden: Sequence[int] = (20, 20), activation: str = "elu") -> None:
         super().__init__()
-        between = chosen({"elu": nn.ELU, "tanh": nn.Tanh}, activation, "activation")
+        between = choose({"elu": nn.ELU, "tanh": nn.Tanh}, activation, "activation")
         layers: list[nn.Module] = []
         for a, b in pairwise((dim, *hidden)):
             layers += [nn.Linear(a, b), between()]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
+from odelab.choices import choose
 from odelab.latent.density import flow
 from odelab.latent.dynamics import DrawnField, Dynamics
 from odelab.latent.elbo import Terms
@@ -25,7 +26,6 @@ from odelab.latent.observations import (
     observed_part,
 )
 from odelab.latent.windows import first_of_each, normal, to_encoder, windows_of
-from odelab.nets.fields import chosen
 from odelab.saving import Savable
 
 
@@ -53,7 +53,7 @@ class ODE2VAE(Savable):
         missing: str = "error",
     ) -> None:
         super().__init__()
-        chosen({"error": 0, "zeros": 0}, missing, "missing")
+        choose({"error": 0, "zeros": 0}, missing, "missing")
         if encoder.dim != dynamics.dim:
             raise ValueError(
                 f"the encoder gives z of size {encoder.dim}, but the dynamics move one of size {dynamics.dim}: "

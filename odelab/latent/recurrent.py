@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from odelab.nets.fields import chosen
+from odelab.choices import choose
 from odelab.saving import Savable
 from odelab.solvers import TABLEAUS
 from odelab.solvers.stepping import RungeKutta
@@ -121,7 +121,7 @@ class RecurrentEncoder(Encoder):
     ) -> None:
         super().__init__(channels, latent, hidden, scale=scale)
         self.gaps = gaps
-        self.network = chosen(CELLS, cell, "cell")(channels + gaps, hidden, batch_first=True)
+        self.network = choose(CELLS, cell, "cell")(channels + gaps, hidden, batch_first=True)
 
     def state(self, x: Tensor, gaps: Tensor, count: Tensor) -> Tensor:
         states, _ = self.network(torch.cat([x, gaps[..., None]], -1) if self.gaps else x)
@@ -141,7 +141,7 @@ class ODERNNEncoder(Encoder):
         super().__init__(channels, latent, hidden, scale=scale)
         self.cell = nn.GRUCell(channels, hidden)
         self.field = nn.Sequential(nn.Linear(hidden, field_hidden), nn.Tanh(), nn.Linear(field_hidden, hidden))
-        self.solver, self.method, self.substeps = RungeKutta(chosen(TABLEAUS, method, "method")), method, substeps
+        self.solver, self.method, self.substeps = RungeKutta(choose(TABLEAUS, method, "method")), method, substeps
 
     def state(self, x: Tensor, gaps: Tensor, count: Tensor) -> Tensor:
         return self.trace(x, gaps, count)[-1][1]

@@ -7,18 +7,17 @@ through it needs first derivatives only.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from odelab.choices import choose
+
 Activation = Callable[[Tensor], tuple[Tensor, Tensor]]
-T = TypeVar("T")
 
 
 def _uniform(*shape: int, fan_in: int = 1) -> nn.Parameter:
@@ -140,25 +139,12 @@ ACTIVATIONS: Mapping[str, Activation] = {
 }
 
 
-def chosen(known: Mapping[str, T], name: str, what: str) -> T:
-    """known[name].
-
-    Raises:
-        ValueError: for another name, with the nearest one.
-    """
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"unknown {what} {name!r}{hint} Known: {', '.join(known)}")
-
-
 class _LayeredField(nn.Module):
     """Layers that know the time, with an activation between them."""
 
     def __init__(self, layers: Iterable[TimeLinear], activation: str) -> None:
         super().__init__()
-        chosen(ACTIVATIONS, activation, "activation")
+        choose(ACTIVATIONS, activation, "activation")
         self.layers, self.activation = nn.ModuleList(layers), activation
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
@@ -203,7 +189,7 @@ class MLPField(_LayeredField):
         layer: str = "concatsquash",
         activation: str = "tanh",
     ) -> None:
-        build = chosen(LAYERS, layer, "layer")
+        build = choose(LAYERS, layer, "layer")
         super().__init__((build(a, b) for a, b in pairwise((dim, *hidden, dim))), activation)
         self.dim = dim
 
