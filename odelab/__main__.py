@@ -36,11 +36,11 @@ def seed(text: str) -> int:
 
 def listing() -> str:
     """Every experiment with its runs, minutes and files."""
-    from odelab.experiments.reproduce import available, minutes_of
+    from odelab.experiments.registry import EXPERIMENTS, experiment, minutes_of
     from odelab.experiments.results import result_file
 
     lines = []
-    for what in available():
+    for what in map(experiment, EXPERIMENTS):
         lines.append(f"{what.name}: {what.title}")
         for budget in ("lecture", "full"):
             runs, seeds = len(what.keys(budget)), len(what.seeds[budget])

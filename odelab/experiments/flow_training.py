@@ -1,43 +1,23 @@
-"""Training a continuous flow by maximum likelihood, and what is measured of it afterwards; for `ffjord` and `rnode`."""
+"""Training a continuous flow by maximum likelihood, and what is measured of it afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from odelab.experiments.registry import Context
+from odelab.experiments.context import Context
+from odelab.experiments.recipe import FlowRecipe
 from odelab.flows import CNF, Flow
 from odelab.training import History, adam, fit, one_cycle
 
 PRECISE: Mapping[str, Any] = {"method": "dopri5", "steps": None, "rtol": 1e-5, "atol": 1e-5, "divergence": "exact"}
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a flow is trained; frozen on validation data before the seeds are run.
-
-    Attributes:
-        iterations, batch, lr: of Adam, with the rate in one cycle (a tenth of the run up, the rest down); batch over
-            all processes together.
-        penalties: cost -> λ; the notes' scaling (24.27): sums over the dimensions, no ½, and the whole objective / d.
-        every: iterations between validations.
-    """
-
-    iterations: int
-    batch: int = 512
-    lr: float = 5e-3
-    penalties: Mapping[str, float] | None = None
-    every: int = 500
-    ema: float | None = 0.99
-    clip: float = 5.0
-
-
 def train_flow(
-    flow: Flow, draw: Callable[[int], Tensor], validation: Tensor, recipe: Recipe, context: Context
+    flow: Flow, draw: Callable[[int], Tensor], validation: Tensor, recipe: FlowRecipe, context: Context
 ) -> History:
     """Minimise (24.27) in place; keeps the weights of the best validation NLL, a continuous flow's by `PRECISE`.
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import importlib
-import importlib.util
 import os
 import platform
 import shlex
 import shutil
-import statistics
 import subprocess
 import time
 from collections.abc import Sequence
@@ -19,43 +16,11 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from odelab.experiments.registry import EXPERIMENTS, Context, Experiment
-from odelab.experiments.results import Key, Row, add_row, load_rows, result_file, run_name, stored
+from odelab.experiments.context import Context
+from odelab.experiments.registry import Experiment, experiment
+from odelab.experiments.results import Key, Row, add_row, load_rows, result_file, run_name
 from odelab.folders import FOLDERS
 from odelab.training.devices import first_process, make_fabric, resolved
-
-
-def experiment(name: str) -> Experiment:
-    """An experiment by its name.
-
-    Raises:
-        ValueError: when there is none of that name.
-    """
-    if name not in EXPERIMENTS:
-        raise ValueError(f"no experiment is called {name!r}; there are {', '.join(EXPERIMENTS)}")
-    module = importlib.import_module(EXPERIMENTS[name])
-    return module.EXPERIMENTS[name]
-
-
-def available() -> list[Experiment]:
-    return [experiment(name) for name, module in EXPERIMENTS.items() if importlib.util.find_spec(module)]
-
-
-def minutes_of(what: Experiment, budget: str) -> float | None:
-    """About how long all of an experiment takes on one thread of a CPU, None where nothing tells.
-
-    From the stored rows: their processor time where it was measured, else their time; a key without rows takes as
-    long as the others on average. Where there are no rows, what the experiment says.
-    """
-    spent: dict[str, list[float]] = {}
-    for row in stored(what.name, budget):
-        if "thread" in row.device:
-            spent.setdefault(str(row.key), []).append((row.result.get("cpu_seconds") or 60 * row.minutes) / 60)
-    keys = [str(key) for key in what.keys(budget)]
-    known = [statistics.fmean(spent[key]) for key in keys if key in spent]
-    if not known:
-        return what.minutes.get(budget)
-    return len(what.seeds[budget]) * len(keys) * statistics.fmean(known)
 
 
 def commit(root: Path = FOLDERS[1].parent) -> str:

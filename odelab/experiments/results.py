@@ -123,7 +123,7 @@ def unstorable(value: Any, where: str = "") -> Iterator[str]:
         yield f"{where} is a {type(value).__name__}"
 
 
-def stored(name: str, budget: str = "full") -> list[Row]:
+def stored_rows(name: str, budget: str = "full") -> list[Row]:
     """The rows of an experiment that the course ships; none when it has not been run."""
     file = f"{name.replace('-', '_')}.json"
     for folder in FOLDERS:

@@ -14,8 +14,8 @@ from scipy.stats import ttest_ind
 
 from odelab.experiments.latent_tables import LATENT_TABLES
 from odelab.experiments.markdown import over_seeds, table
-from odelab.experiments.mnist.run import LARGER
-from odelab.experiments.results import Row, by_key, stored, summary
+from odelab.experiments.mnist.recipe import LARGER
+from odelab.experiments.results import Row, by_key, stored_rows, summary
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 # Chen et al. (2018), Table 1, as the seminar and the introduction print it: test error in percent, parameters, memory.
@@ -204,7 +204,7 @@ def markdown() -> str:
     """All tables for which there are rows, each with a sentence on how to read it."""
     parts = []
     for name, (make, words) in TABLES.items():
-        rows = stored(name)
+        rows = stored_rows(name)
         if rows:
             minutes = sum(row.minutes for row in rows)
             how = f"`python -m odelab reproduce {name} --budget full --resume`, {minutes:.0f} minutes so far."

@@ -3,55 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from odelab.datasets import Sequences
-from odelab.experiments.registry import Context
+from odelab.experiments.context import Context
+from odelab.experiments.recipe import VideoRecipe
 from odelab.experiments.video_rnn import RNNVAE
 from odelab.latent import ODE2VAE, BernoulliDecoder, FirstOrder, ImageEncoder, SecondOrder
 from odelab.training import Epochs, History, adam, fit, one_cycle
-from odelab.training.devices import make_fabric, resolved
 
 MODELS = ("ode2vae", "ode2vae-kl", "order-1", "order-1-2q", "rnn-vae")
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a video model is built and trained; frozen on validation data before a test set is read.
-
-    Attributes:
-        q: size of the latent position; hidden: width of the field's two layers; filters: F, see `ImageEncoder`.
-        frames: m, of which the encoder is given the first.
-        iterations, batch, lr: of Adam, the rate in one cycle; batch over all processes together.
-        latent: weight of the divergences of z₀ and of the path; at 1 the mean frame was hard to beat.
-        gamma: of KL[q_ode ‖ q_enc] in (21), for "ode2vae-kl".
-        grow: share of the run in which sequences grow from twice m + 1 frames to all.
-        every: iterations between validations.
-    """
-
-    q: int
-    hidden: int
-    filters: int
-    frames: int
-    iterations: int
-    batch: int
-    lr: float
-    latent: float = 0.1
-    gamma: float = 0.1
-    grow: float = 0.3
-    every: int = 200
-    activation: str = "relu"
-
-
-def video_model(name: str, size: int, recipe: Recipe, seed: int = 0) -> ODE2VAE | RNNVAE:
+def video_model(name: str, size: int, recipe: VideoRecipe, seed: int = 0) -> ODE2VAE | RNNVAE:
     """One of `MODELS` for frames (1, size, size).
 
     "order-1" has a position only, of the same dimension q: dz/dt = f(z); "order-1-2q" has as many dimensions as
@@ -73,7 +41,7 @@ def video_model(name: str, size: int, recipe: Recipe, seed: int = 0) -> ODE2VAE 
     return ODE2VAE(ImageEncoder(size, q, recipe.frames, recipe.filters, order=order), dynamics, decoder)
 
 
-def objective(name: str, recipe: Recipe, sequences: int) -> Callable[[Any, Sequences], Tensor]:
+def objective(name: str, recipe: VideoRecipe, sequences: int) -> Callable[[Any, Sequences], Tensor]:
     """(model, batch) -> minus the weighted bound, in nats a pixel.
 
     The dynamic term adds up one divergence for each later frame, the initial one is a single one: both are weighted by
@@ -100,7 +68,7 @@ def train_video(
     model: ODE2VAE | RNNVAE,
     data: Sequences,
     validate: Callable[[nn.Module], dict[str, float]],
-    recipe: Recipe,
+    recipe: VideoRecipe,
     context: Context,
 ) -> tuple[History, dict[str, float]]:
     """Train in place; keeps the weights of the best validation. Also what an iteration costs, with all frames.
@@ -127,7 +95,7 @@ def train_video(
         steps=recipe.iterations,
         optimizer=adam(recipe.lr),
         schedule=one_cycle(0.1),
-        clip=5.0,
+        clip=recipe.clip,
         validate=validate,
         every=min(recipe.every, recipe.iterations),
         checkpoint=context.folder / "run.safetensors",
@@ -140,15 +108,7 @@ def train_video(
     return history, history.cost
 
 
-@contextmanager
-def a_sitting(seed: int, progress: str | bool = False, device: str = "auto") -> Iterator[Context]:
-    """A context for a training of moments, in a lesson: nothing of it is kept on disk."""
-    with TemporaryDirectory() as folder:
-        place, chosen = Path(folder), resolved(device)
-        yield Context(seed, "lecture", place, place, False, progress, lambda kind="32-true": make_fabric(chosen, kind))
-
-
-def length(done: float, recipe: Recipe, longest: int) -> int:
+def length(done: float, recipe: VideoRecipe, longest: int) -> int:
     """Frames of a training sequence when a share ``done`` of the run is over: short ones first (the reference, too)."""
     shortest = min(2 * (recipe.frames + 1), longest)
     return shortest + round((longest - shortest) * min(done / recipe.grow, 1.0)) if recipe.grow else longest

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.context import Context
+from odelab.experiments.registry import Experiment
 from odelab.experiments.results import Key
 from odelab.training import adam, fit
 
@@ -48,7 +49,7 @@ EXPERIMENTS = {
         name="fake",
         title="a straight line",
         keys=lambda budget: KEYS[:1] if budget == "lecture" else KEYS,
-        run=run,
+        module=__name__,
         seeds={"lecture": (0,), "full": (0, 1)},
         minutes={"lecture": 0, "full": 0},
     )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from odelab.experiments.registry import Context
+from odelab.experiments.context import Context
 from odelab.training.devices import make_fabric
 
 

@@ -26,6 +26,14 @@ def test_list_from_a_shell():
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["--help"]])
+def test_what_only_tells_needs_no_torch(arguments):
+    script = f"import sys; sys.modules['torch'] = None; from odelab.__main__ import main; main({arguments})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from odelab.datasets import Mocap, Sequences
 from odelab.experiments import flow_training, video
 from odelab.experiments.bouncing_balls.run import train_balls
+from odelab.experiments.context import Context
 from odelab.experiments.ffjord_digits import run as digits
 from odelab.experiments.ffjord_mnist import run as ffjord_mnist
 from odelab.experiments.ffjord_toy import run as ffjord
@@ -21,15 +22,15 @@ from odelab.experiments.latent_spirals import run as latent_spirals
 from odelab.experiments.mnist import run as mnist
 from odelab.experiments.mocap import training as mocap_training
 from odelab.experiments.mocap.checkpoints import save_walker
-from odelab.experiments.mocap.training import Recipe, clock, train_as_asked, walker
-from odelab.experiments.registry import Context
+from odelab.experiments.mocap.recipe import WalkerRecipe
+from odelab.experiments.mocap.training import clock, train_as_asked, walker
+from odelab.experiments.recipe import VideoRecipe
 from odelab.experiments.reproduce import chosen_device, experiment, reproduce
 from odelab.experiments.results import load_rows
 from odelab.experiments.rnode import run as rnode
-from odelab.experiments.video import Recipe as VideoRecipe
 from odelab.flows import dequantize
 
-TINY = Recipe(iterations=4, first=10, longest=12, hidden=(5, 5))
+TINY = WalkerRecipe(iterations=4, first=10, longest=12, hidden=(5, 5))
 VIDEO = VideoRecipe(q=3, hidden=8, filters=2, frames=3, iterations=4, batch=4, lr=1e-3)
 
 

@@ -10,8 +10,9 @@ import time
 import pytest
 
 from odelab.__main__ import parser
-from odelab.experiments import reproduce as module
-from odelab.experiments.reproduce import available, commit, experiment, matches, minutes_of, reproduce
+from odelab.experiments import registry
+from odelab.experiments.registry import EXPERIMENTS, experiment, minutes_of
+from odelab.experiments.reproduce import commit, matches, reproduce
 from odelab.experiments.results import Row, load_rows
 from odelab.saving import BrokenCheckpoint
 from odelab.training import TrainingDiverged
@@ -143,12 +144,9 @@ def test_a_run_that_fails_leaves_the_rows_before_it_and_its_checkpoint(fake):
 
 
 def test_a_result_that_is_nan_is_not_written_and_not_lost(fake, monkeypatch):
-    good = fake.EXPERIMENTS["fake"].run
-    bad = fake.Experiment(
-        **(vars(fake.EXPERIMENTS["fake"]) | {"run": lambda k, c: good(k, c) | {"nll": [0.0, float("nan")]}})
-    )
+    good = fake.run
     with monkeypatch.context() as patch:
-        patch.setitem(fake.EXPERIMENTS, "fake", bad)
+        patch.setattr(fake, "run", lambda k, c: good(k, c) | {"nll": [0.0, float("nan")]})
         with pytest.raises(ValueError, match=r"up_hill-1e-05-seed0 cannot be stored.*result\.nll\[1\] is nan"):
             go(fake, seeds=[0])
     assert not fake.path.exists()
@@ -183,7 +181,7 @@ def test_minutes_are_those_of_stored_rows(fake, monkeypatch):
         return Row(key, seed, "full", result, minutes, "", "", device, "")
 
     rows = [row(up, 0, 9.0, {"cpu_seconds": 60.0}), row(up, 1, 9.0, {"cpu_seconds": 180.0})]
-    monkeypatch.setattr(module, "stored", lambda name, budget: rows if budget == "full" else [])
+    monkeypatch.setattr(registry, "stored_rows", lambda name, budget: rows if budget == "full" else [])
     assert minutes_of(what, "full") == pytest.approx(2 * (2 + 2))  # two seeds; the other key as long as this one
     rows.append(row(down, 0, 5.0, {}))
     assert minutes_of(what, "full") == pytest.approx(2 * (2 + 5))
@@ -238,7 +236,7 @@ def test_wrong_settings_stop_before_anything_is_run(fake, settings, text):
 def test_the_experiments_that_are_there():
     with pytest.raises(ValueError, match="no experiment is called 'minst'; there are mnist, "):
         experiment("minst")
-    for what in available():
+    for what in map(experiment, EXPERIMENTS):
         for budget in ("lecture", "full"):
             keys = what.keys(budget)
             assert keys and what.seeds[budget] and what.minutes.get(budget, 1) > 0

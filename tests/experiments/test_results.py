@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from odelab.experiments import results
-from odelab.experiments.results import Row, add_row, by_key, load_rows, result_file, run_name, stored, summary
+from odelab.experiments.results import Row, add_row, by_key, load_rows, result_file, run_name, stored_rows, summary
 
 
 def row(seed=0, result=None, budget="full", **key) -> Row:
@@ -102,13 +102,13 @@ def test_numbers_texts_and_lists_come_back_as_they_were(tmp_path):
 
 def test_stored_rows_are_those_of_the_budget_in_the_first_folder_that_has_them(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "FOLDERS", (tmp_path / "wheel", tmp_path / "checkout"))
-    assert stored("some-thing") == []
+    assert stored_rows("some-thing") == []
     add_row(tmp_path / "checkout" / "results" / "some_thing.json", "some-thing", row(0))
     add_row(tmp_path / "checkout" / "results" / "some_thing.json", "some-thing", row(1, budget="lecture"))
-    assert [r.seed for r in stored("some-thing")] == [0]
-    assert [r.seed for r in stored("some-thing", "lecture")] == [1]
+    assert [r.seed for r in stored_rows("some-thing")] == [0]
+    assert [r.seed for r in stored_rows("some-thing", "lecture")] == [1]
     add_row(tmp_path / "wheel" / "results" / "some_thing.json", "some-thing", row(5))
-    assert [r.seed for r in stored("some-thing")] == [5]
+    assert [r.seed for r in stored_rows("some-thing")] == [5]
 
 
 def test_where_results_go(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 from odelab.__main__ import main
 from odelab.experiments import tables
-from odelab.experiments.results import Row, stored
+from odelab.experiments.results import Row, stored_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,7 +78,7 @@ def test_a_row_that_was_not_run_is_empty() -> None:
 
 @pytest.mark.parametrize("name", tables.TABLES)
 def test_every_row_of_a_stored_experiment_is_in_its_table(name: str) -> None:
-    rows = stored(name)
+    rows = stored_rows(name)
     text = tables.TABLES[name][0](rows)
     for each in text.split("\n\n"):
         assert len({line.count("|") for line in each.splitlines()}) == 1, "all lines have the same columns"

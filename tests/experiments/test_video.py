@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from odelab.datasets import Sequences
-from odelab.experiments.registry import Context
+from odelab.experiments.context import Context
+from odelab.experiments.recipe import VideoRecipe
 from odelab.experiments.video import (
     MODELS,
-    Recipe,
     average,
     forecast_errors,
     frame_errors,
@@ -21,7 +21,7 @@ from odelab.experiments.video import (
 )
 from odelab.training.devices import make_fabric
 
-TINY = Recipe(q=3, hidden=8, filters=2, frames=2, iterations=10, batch=4, lr=1e-3, latent=0.2, gamma=0.3)
+TINY = VideoRecipe(q=3, hidden=8, filters=2, frames=2, iterations=10, batch=4, lr=1e-3, latent=0.2, gamma=0.3)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from odelab.training import fit
 
 if __name__ == "__main__":
     folder, rank = Path(sys.argv[1]), os.environ["RANK"]
-    latent_spirals.RECIPES["full"] = latent_spirals.Recipe(3, batch=20, windows=40, test=4, starts=2)
+    latent_spirals.RECIPES["full"] = latent_spirals.SpiralsRecipe(iterations=3, batch=20, windows=40, test=4, starts=2)
 
     def noted(model: Any, loss: Any, batches: Any, **settings: Any) -> Any:
         first: Spirals = batches(0)

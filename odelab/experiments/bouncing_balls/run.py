@@ -7,18 +7,17 @@ first-order model with no more than the position's dimensions shows what the vel
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from odelab.datasets import Sequences, bouncing_balls
-from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.bouncing_balls.recipe import recipe_of
+from odelab.experiments.context import Context
+from odelab.experiments.recipe import VideoRecipe
 from odelab.experiments.results import Key
 from odelab.experiments.video import (
-    Recipe,
-    a_sitting,
     average,
     forecast_errors,
     frame_errors,
@@ -28,23 +27,10 @@ from odelab.experiments.video import (
 )
 from odelab.training import History, seed_of
 
-MODELS = ("ode2vae", "order-1", "order-1-2q", "rnn-vae")
 FRAMES, LONG = 20, 50  # of a training sequence; of one to be judged
 DRAWS = 20
-RECIPES = {
-    "lecture": Recipe(q=8, hidden=50, filters=8, frames=3, iterations=200, batch=32, lr=4e-3, every=100),
-    "full": Recipe(q=8, hidden=50, filters=8, frames=3, iterations=3000, batch=16, lr=4e-3, every=500),
-}
-# The reference's sizes; 100 passes through the training set.
-PAPER = Recipe(q=25, hidden=100, filters=16, frames=3, iterations=100_000, batch=10, lr=8e-4, every=2000)
 # Training and test sequences; those at 32 are the paper's.
 COUNTS = {"lecture": {16: (1000, 50), 32: (200, 50)}, "full": {16: (2000, 100), 32: (10_000, 500)}}
-
-
-def recipe_of(key: Key, budget: str) -> Recipe:
-    """With one ball there are fewer positions to tell apart."""
-    recipe = PAPER if key["size"] == 32 and budget == "full" else RECIPES[budget]
-    return replace(recipe, q=4) if key["balls"] == 1 else recipe
 
 
 def spans(first: int, frames: int) -> dict[str, slice]:
@@ -70,7 +56,7 @@ def baselines(mean: Tensor, test: Sequences, first: int) -> dict[str, Tensor]:
     return {name: frame_errors(guess, test.x).cpu() for name, guess in guesses.items()}
 
 
-def train_balls(key: Key, recipe: Recipe, context: Context) -> tuple[Any, History, dict[str, float], Sequences]:
+def train_balls(key: Key, recipe: VideoRecipe, context: Context) -> tuple[Any, History, dict[str, float], Sequences]:
     """A model of the key's kind, what it cost, and the sequences it was trained on; validated on others."""
     device, settings = context.fabric().device, {"size": key["size"], "balls": key["balls"]}
     count, _ = COUNTS[context.budget][key["size"]]
@@ -89,17 +75,6 @@ def train_balls(key: Key, recipe: Recipe, context: Context) -> tuple[Any, Histor
     model = video_model(key["model"], key["size"], recipe, context.seed)
     history, cost = train_video(key["model"], model, train, validate, recipe, context)
     return model, history, cost, train
-
-
-def quick_balls(
-    model: str = "ode2vae", *, balls: int = 1, iterations: int = 250, seed: int = 0
-) -> tuple[Any, History, Sequences]:
-    """A model at 16 × 16 trained within a lesson, in half a CPU minute; its history; its training data."""
-    key: Key = {"size": 16, "balls": balls, "model": model}
-    recipe = replace(recipe_of(key, "full"), iterations=iterations, every=iterations)
-    with a_sitting(seed) as context:
-        trained, history, _, train = train_balls(key, recipe, context)
-    return trained, history, train
 
 
 def run(key: Key, context: Context) -> dict[str, Any]:
@@ -127,29 +102,5 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     }
 
 
-def keys(size: int, balls: tuple[int, ...]) -> list[Key]:
-    return [{"size": size, "balls": count, "model": model} for count in balls for model in MODELS]
-
-
 def _seed(*parts: str | int) -> int:
     return seed_of("balls", *parts) % 2**31
-
-
-EXPERIMENTS = {
-    "bouncing-balls": Experiment(
-        name="bouncing-balls",
-        title="bouncing balls at 16 × 16, errors 10, 20 and 47 frames ahead (slides and poster; Yıldız et al. 2019)",
-        keys=lambda budget: keys(16, (1, 3)),
-        run=run,
-        seeds={"lecture": (0,), "full": (0, 1, 2)},
-        minutes={"lecture": 3},
-    ),
-    "bouncing-balls-32": Experiment(
-        name="bouncing-balls-32",
-        title="bouncing balls at 32 × 32, 10,000 sequences as in the paper, for a GPU (slides; Yıldız et al. 2019)",
-        keys=lambda budget: keys(32, (3,)),
-        run=run,
-        seeds={"lecture": (0,), "full": (0,)},
-        minutes={"lecture": 4},
-    ),
-}

@@ -14,22 +14,15 @@ from torch import Tensor
 from torch.distributions import AffineTransform, ComposeTransform, IndependentTransform, MultivariateNormal, Transform
 
 from odelab.datasets import Images, digits8
-from odelab.experiments.flow_training import Recipe, in_parts, nfe_of, precise, train_flow
-from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.context import Context
+from odelab.experiments.ffjord_digits.recipe import BATCH, RECIPES
+from odelab.experiments.flow_training import in_parts, nfe_of, precise, train_flow
 from odelab.experiments.results import Key
 from odelab.flows import CNF, NICE, Flow, bits_per_dim, dequantize, logit_transform
 from odelab.nets import MLPField
 from odelab.training import Epochs
 
-DIM, ALPHA, BATCH = 64, 1e-3, 128  # α of 0.05 and 1e-5 gave NICE 0.12 and 0.05 bits more on validation data
-RECIPES = {
-    "lecture": Recipe(iterations=300, batch=BATCH, lr=2e-3, every=100),
-    "full": Recipe(iterations=2000, batch=BATCH, lr=5e-3, every=200),
-}
-
-
-def keys(budget: str) -> list[Key]:
-    return [{"model": "gaussian"}, {"model": "nice"}, {"model": "ffjord"}]
+DIM, ALPHA = 64, 1e-3  # α of 0.05 and 1e-5 gave NICE 0.12 and 0.05 bits more on validation data
 
 
 def split() -> tuple[Images, Images, Images]:
@@ -133,15 +126,3 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         "nfe": nfe_of(judge) if isinstance(judge, CNF) else None,
         "validations": [seen | {"bits": digits.bits(seen["loss"], "validation")} for seen in history.validation],
     }
-
-
-EXPERIMENTS = {
-    "ffjord-digits": Experiment(
-        name="ffjord-digits",
-        title="bits per dimension on 8×8 digits: Gaussian, NICE, FFJORD (notes 24.1.7; the papers' MNIST in small)",
-        keys=keys,
-        run=run,
-        seeds={"lecture": (0,), "full": (0, 1, 2)},
-        minutes={"lecture": 6},
-    ),
-}

@@ -13,22 +13,16 @@ import torch
 from torch import Tensor
 
 from odelab.datasets import mnist
-from odelab.experiments.flow_training import Recipe, in_parts, train_flow
-from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.context import Context
+from odelab.experiments.ffjord_mnist.recipe import SIZES, SOLVERS
+from odelab.experiments.flow_training import in_parts, train_flow
+from odelab.experiments.recipe import FlowRecipe
 from odelab.experiments.results import Key
 from odelab.experiments.rnode.run import notes_weights
 from odelab.flows import MultiscaleCNF, bits_per_dim, dequantize, logit_transform
 from odelab.training import Epochs
 
 DIM, LEVELS, ALPHA, LAMBDA = 784, 256, 1e-6, 0.01
-SIZES: dict[str, dict[str, Any]] = {
-    "lecture": {"hidden": (4,), "blocks": 1, "batch": 8, "iterations": 5, "judged": 16},
-    "full": {"hidden": (64, 64, 64), "blocks": 2, "batch": 200, "iterations": 30_000, "judged": 10_000},
-}
-SOLVERS: dict[str, dict[str, Any]] = {
-    "vanilla": {"method": "dopri5", "rtol": 1e-5, "atol": 1e-5, "gradient": "adjoint"},
-    "rnode": {"method": "rk4_classic", "steps": 4, "gradient": "checkpoint"},
-}
 
 
 def run(key: Key, context: Context) -> dict[str, Any]:
@@ -52,8 +46,8 @@ def run(key: Key, context: Context) -> dict[str, Any]:
 
     torch.manual_seed(context.seed)
     flow = MultiscaleCNF((1, 28, 28), hidden=size["hidden"], blocks=size["blocks"], **SOLVERS[key["flow"]])
-    recipe = Recipe(
-        size["iterations"],
+    recipe = FlowRecipe(
+        iterations=size["iterations"],
         lr=1e-3,
         penalties=notes_weights(LAMBDA, LAMBDA) if key["flow"] == "rnode" else None,
         every=max(size["iterations"] // 30, 5),
@@ -67,15 +61,3 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         "hours": round(history.seconds / 3600, 3),
         "validations": history.validation,
     }
-
-
-EXPERIMENTS = {
-    "ffjord-mnist": Experiment(
-        name="ffjord-mnist",
-        title="FFJORD without and with regularization on MNIST, for a GPU (notes, Fig. 24.10)",
-        keys=lambda budget: [{"flow": name} for name in SOLVERS],
-        run=run,
-        seeds={"lecture": (0,), "full": (0,)},
-        minutes={"lecture": 1},
-    )
-}

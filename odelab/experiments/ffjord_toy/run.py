@@ -7,17 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.datasets import DENSITIES, density
-from odelab.experiments.flow_training import PRECISE, Recipe, in_parts, measure_flow, train_flow
-from odelab.experiments.registry import Context, Experiment
+from odelab.datasets import density
+from odelab.experiments.context import Context
+from odelab.experiments.ffjord_toy.recipe import RECIPE_OF, RECIPES
+from odelab.experiments.flow_training import PRECISE, in_parts, measure_flow, train_flow
 from odelab.experiments.results import Key
 from odelab.flows import CNF
 from odelab.nets import MLPField
 from odelab.training.batches import share
 
-RECIPES = {"lecture": Recipe(iterations=300, every=150), "full": Recipe(iterations=1200, every=300)}
-LONG = Recipe(iterations=4000, every=500)  # where 1,200 left the validation NLL more than 0.2 nats above the truth's
-RECIPE_OF = {"checkerboard": LONG, "rings": LONG, "2spirals": LONG}
 TEST_POINTS = 20_000
 
 
@@ -59,15 +57,3 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         "cpu_seconds": round(history.cpu_seconds, 1),
         "validations": history.validation,
     }
-
-
-EXPERIMENTS = {
-    "ffjord-toy": Experiment(
-        name="ffjord-toy",
-        title="FFJORD on eight densities in the plane: NLL, gap to the truth, NFE (Grathwohl et al. 2019, Fig. 2)",
-        keys=lambda budget: [{"density": name} for name in DENSITIES],
-        run=run,
-        seeds={"lecture": (0,), "full": (0, 1, 2)},
-        minutes={"lecture": 10},
-    ),
-}

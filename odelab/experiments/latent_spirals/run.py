@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from odelab.datasets import Spirals, spirals
-from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.context import Context
+from odelab.experiments.latent_spirals.recipe import RECIPES, SpiralsRecipe
 from odelab.experiments.results import Key
 from odelab.latent import (
     GaussianDecoder,
@@ -41,37 +41,11 @@ MODELS: dict[str, Callable[[], LatentODE | RecurrentForecaster]] = {
     "rnn": lambda: RecurrentForecaster(2, gaps=False, scale=SCALE),
     "ode-rnn": lambda: latent_ode(ODERNNEncoder(2, 4, scale=SCALE)),
 }
-KEPT = (30, 100, 50)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How every model is trained: Adam, the rate falling along a cosine to 2 %; batch over all processes together.
-
-    Attributes:
-        rnn_iterations: of the recurrent networks, which have one start and cheaper iterations.
-        blur, sharp_at: the decoder's σ of a latent ODE falls from ``blur`` to that of the noise, in equal factors,
-            until this share of the iterations is done; see `blurred`.
-        starts: trainings of a latent ODE, of which the best is taken, see `train_best`.
-    """
-
-    iterations: int
-    batch: int = 200
-    lr: float = 0.01
-    clip: float = 5.0
-    windows: int = 1000
-    test: int = 500
-    rnn_iterations: int | None = None
-    blur: float = 3.0
-    sharp_at: float = 0.6
-    starts: int = 1
-
-    def steps(self, model: Any) -> int:
-        """Iterations of a model."""
-        return self.iterations if isinstance(model, LatentODE) else self.rnn_iterations or self.iterations
-
-
-RECIPES = {"lecture": Recipe(150, test=200), "full": Recipe(600, rnn_iterations=3000, starts=4)}
+def iterations_of(model: Any, recipe: SpiralsRecipe) -> int:
+    """Recurrent networks, which have one start and cheaper iterations, may have more of them."""
+    return recipe.iterations if isinstance(model, LatentODE) else recipe.rnn_iterations or recipe.iterations
 
 
 def latent_ode(encoder: nn.Module) -> LatentODE:
@@ -84,7 +58,7 @@ def latent_ode(encoder: nn.Module) -> LatentODE:
     return LatentODE(encoder, LatentField(4, (48, 48), "tanh"), decoder, step=STEP)
 
 
-def blurred(model: Any, share: float, recipe: Recipe) -> None:
+def blurred(model: Any, share: float, recipe: SpiralsRecipe) -> None:
     """Set the decoder's σ for the share of training that is done.
 
     With the data's small σ from the first iteration on, a path is bent to its points before the field has learned to
@@ -103,11 +77,11 @@ def loss(model: Any, data: Spirals) -> Tensor:
 
 
 def train(
-    model: nn.Module, data: Spirals, recipe: Recipe, seed: int, *, fabric: Fabric | None = None, **how: Any
+    model: nn.Module, data: Spirals, recipe: SpiralsRecipe, seed: int, *, fabric: Fabric | None = None, **how: Any
 ) -> History:
     """Minimise `loss` in place; what `fit` returns. ``fabric`` and ``how`` go to `fit`."""
     place = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
-    batches, steps = Epochs(len(data), recipe.batch, seed, *place), recipe.steps(model)
+    batches, steps = Epochs(len(data), recipe.batch, seed, *place), iterations_of(model, recipe)
 
     def batch(step: int) -> Spirals:
         blurred(model, (step + 1) / steps, recipe)
@@ -128,7 +102,7 @@ def train(
 
 
 def train_best(
-    make: Callable[[], nn.Module], data: Spirals, recipe: Recipe, seed: int, folder: Path, **how: Any
+    make: Callable[[], nn.Module], data: Spirals, recipe: SpiralsRecipe, seed: int, folder: Path, **how: Any
 ) -> tuple[Any, list[History]]:
     """The model of least training loss at its end, of as many trainings as the recipe has for it; all their histories.
 
@@ -201,19 +175,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         **measured,
         "loss": min(final_loss(history) for history in histories),
         "losses": [round(final_loss(history), 4) for history in histories],
-        "iterations": recipe.steps(model),
+        "iterations": iterations_of(model, recipe),
         "parameters": sum(p.numel() for p in model.parameters()),
         "cpu_seconds": round(sum(history.cpu_seconds for history in histories), 1),
     }
-
-
-EXPERIMENTS = {
-    "latent-spirals": Experiment(
-        name="latent-spirals",
-        title="latent ODE against recurrent networks on spirals at irregular times (Chen et al. 2018, Table 2)",
-        keys=lambda budget: [{"model": model, "kept": kept} for model in MODELS for kept in KEPT],
-        run=run,
-        seeds={"lecture": (0,), "full": (0, 1, 2)},
-        minutes={"lecture": 2},
-    )
-}

@@ -16,22 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from odelab.datasets import Images, mnist
-from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.context import Context
+from odelab.experiments.mnist.recipe import BODIES, ROWS, SIZES
 from odelab.experiments.results import Key
-from odelab.nets import BODIES, Classifier, classifier, saved_for_backward
+from odelab.nets import Classifier, classifier, saved_for_backward
 from odelab.training import Epochs, fit, one_cycle
 
 BATCH, HELD_OUT = 128, 5000
-SIZES: dict[str, dict[str, Any]] = {
-    "lecture": {"channels": 32, "groups": 8, "images": 20_000, "epochs": 8},
-    "full": {"channels": 64, "groups": 32, "images": None, "epochs": 10},
-}
-# The rows of the table stand on features of 3×3, a quarter of the work of Chen et al.'s script, whose features are 6×6;
-# a second set of rows stands on those.
-LARGER = "-6x6"
-ROWS: dict[str, dict[str, Any]] = {body: {"body": body, "stem": "strided"} for body in BODIES} | {
-    body + LARGER: {"body": body, "stem": "conv"} for body in BODIES if body != "mlp"
-}
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 
 
@@ -183,15 +174,3 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         result = evaluate(model, test_x, test_y)
         measured |= {"test_error": result["error"], "test_nll": result["loss"]}
     return measured | {"mistakes": mistakes(model, test_x, test_y)}
-
-
-EXPERIMENTS = {
-    "mnist": Experiment(
-        name="mnist",
-        title="MLP, ResNet, RK-Net, ODE-Net and two ablations on MNIST (Chen et al. 2018, Table 1)",
-        keys=lambda budget: [{"body": name} for name in (ROWS if budget == "full" else BODIES)],
-        run=run,
-        seeds={"lecture": (0,), "full": (0, 1, 2, 3, 4)},
-        minutes={"lecture": 5},
-    )
-}

@@ -14,16 +14,13 @@ import torch
 from torch import Tensor
 
 from odelab.datasets import WalkSplit, walk_split, walks62
-from odelab.experiments.mocap.scores import BASELINES, baseline, score
-from odelab.experiments.mocap.training import Recipe, train_as_asked, walker
-from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.context import Context
+from odelab.experiments.mocap.recipe import BASELINES, MOCAP1_LIKE
+from odelab.experiments.mocap.scores import baseline, score
+from odelab.experiments.mocap.training import train_as_asked, walker
 from odelab.experiments.results import Key
 
-WALKS = ("02_01", "05_01", "06_01", "07_01", "08_01", "10_04", "16_15", "32_01", "35_01", "38_01", "39_01", "43_01",
-         "49_01", "55_04")  # fmt: skip
 COPIES = 8  # windows of the one walk in a batch
-RECIPE = Recipe(iterations=250, first=40, growth=0.5, longest=100)
-MODELS = {"ode2vae": RECIPE, "ode2vae-kl": replace(RECIPE, gamma=1.0)}
 
 
 def known_and_asked(split: WalkSplit, frames: int, part: str) -> Tensor:
@@ -39,7 +36,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     if key["walk"] not in walks:
         raise ValueError(f"mocap1-like needs the recording {key['walk']}: put cmu_walks62_raw.npz into $ODELAB_DATA")
     split = walk_split(walks[key["walk"]], source=f"CMU {key['walk']}")
-    recipe = MODELS[key["model"]]
+    recipe = MOCAP1_LIKE[key["model"]]
     if context.budget == "lecture":
         recipe = replace(recipe, iterations=100)
     torch.manual_seed(context.seed)
@@ -56,14 +53,3 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         "baselines": {name: baseline(name, train, test, recipe.frames)["mean_of_draws"] for name in BASELINES},
         "cpu_seconds": round(history.cpu_seconds, 1),
     }
-
-
-EXPERIMENTS = {
-    "mocap1-like": Experiment(
-        name="mocap1-like",
-        title="one model for each of 14 walks, the last third forecast (as Mocap-1; not the paper's file)",
-        keys=lambda budget: [{"walk": walk, "model": name} for walk in WALKS for name in MODELS],
-        run=run,
-        seeds={"lecture": (0,), "full": (0,)},
-    )
-}

@@ -15,38 +15,17 @@ import torch
 from torch import Tensor
 
 from odelab.datasets import Mocap, mocap35
+from odelab.experiments.context import Context
 from odelab.experiments.mocap.checkpoints import save_walker
-from odelab.experiments.mocap.scores import BASELINES, baseline, score, without_horizon
-from odelab.experiments.mocap.training import CHECKPOINT, Recipe, train_as_asked, walker
-from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.mocap.recipe import BASELINES, MOCAP2, REFITTED
+from odelab.experiments.mocap.scores import baseline, score, without_horizon
+from odelab.experiments.mocap.training import CHECKPOINT, train_as_asked, walker
 from odelab.experiments.results import Key
 from odelab.latent import ODE2VAE
 from odelab.saving import load_checkpoint
 from odelab.training import History
 
-FULL = Recipe()
-MODELS: dict[str, Recipe] = {
-    "ode2vae": FULL,
-    "ode2vae-kl": replace(FULL, gamma=1.0),
-    "order-1": replace(FULL, order=1, dim=6),
-    "order-1-position": replace(FULL, order=1, dim=3),
-    "deterministic": replace(FULL, variance="none"),
-    "ode2vae-kl-refitted": replace(FULL, gamma=1.0),
-    "order-1-refitted": replace(FULL, order=1, dim=6),
-}
-REFITTED = ("ode2vae-kl-refitted", "order-1-refitted")  # the settings chosen, trained on the validation walks too
 SHIPPED = {"ode2vae-kl": "mocap2_ode2vae-kl", "order-1": "mocap2_order-1"}
-
-
-def recipe_of(model: str, budget: str) -> Recipe:
-    """The lecture's is cut short, not changed."""
-    return replace(MODELS[model], iterations=250) if budget == "lecture" else MODELS[model]
-
-
-def keys(budget: str) -> list[Key]:
-    rows: list[Key] = [{"model": name, "centring": "own"} for name in MODELS]
-    rows.append({"model": "ode2vae-kl", "centring": "training"})
-    return rows + [{"model": name, "centring": "own"} for name in BASELINES]
 
 
 def run(key: Key, context: Context) -> dict[str, Any]:
@@ -88,7 +67,9 @@ def run(key: Key, context: Context) -> dict[str, Any]:
 
 def trained(name: str, train: Tensor, validation: Tensor, context: Context) -> tuple[ODE2VAE, History]:
     """A model of the table, trained on some walks, its iterate chosen on others, (n, T, channels)."""
-    recipe = recipe_of(name, context.budget)
+    recipe = MOCAP2[name]
+    if context.budget == "lecture":  # cut short, not changed
+        recipe = replace(recipe, iterations=250)
     torch.manual_seed(context.seed)
     model = walker(recipe, train.shape[-1])
     return model, train_as_asked(model, train, validation, recipe, context)
@@ -111,14 +92,3 @@ def ship(model: ODE2VAE, key: Key, data: Mocap, context: Context) -> None:
     if name is None or key["centring"] != "own" or (context.seed, context.budget) != (0, "full"):
         return
     save_walker(model, data, context.weights, name)
-
-
-EXPERIMENTS = {
-    "mocap2": Experiment(
-        name="mocap2",
-        title="walks of subject 35 from their first three frames (Yıldız et al. 2019, table: Mocap-2)",
-        keys=keys,
-        run=run,
-        seeds={"lecture": (0,), "full": (0, 1, 2, 3, 4)},
-    ),
-}

@@ -11,7 +11,6 @@ from odelab.experiments.mocap.training import clock
 from odelab.latent import ODE2VAE
 
 DRAWS = 50
-BASELINES = ("training mean", "last frame")
 
 
 def errors(draws: Tensor, centre: Tensor, x: Tensor, frames: int) -> dict[str, Any]:

@@ -8,15 +8,12 @@ from typing import Any
 import torch
 
 from odelab.datasets import mocap35
+from odelab.experiments.context import Context
+from odelab.experiments.mocap.recipe import SLIDERS
 from odelab.experiments.mocap.scores import score, without_horizon
-from odelab.experiments.mocap.training import Recipe, clock, train_as_asked, walker
-from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.mocap.training import clock, train_as_asked, walker
 from odelab.experiments.results import Key
 from odelab.latent import ODE2VAE
-
-BETAS = (0.0, 1.0, 10.0, 1000.0)  # in units of |q| / |W| (20); up to ten times it nothing changes in 200 iterations
-GAMMAS = (0.0, 0.1, 1.0, 10.0)
-RECIPE = Recipe(iterations=200, longest=120)
 
 
 def slider_name(beta: float, gamma: float) -> str:
@@ -28,9 +25,9 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     """One walker, judged on the validation walks alone."""
     data = mocap35(progress=bool(context.progress))
     torch.manual_seed(context.seed)
-    model = walker(RECIPE, data.train.x.shape[-1])
-    iterations = RECIPE.iterations if context.budget == "full" else 60
-    recipe = replace(RECIPE, beta=key["beta"] * model.beta, gamma=key["gamma"], iterations=iterations)
+    model = walker(SLIDERS, data.train.x.shape[-1])
+    iterations = SLIDERS.iterations if context.budget == "full" else 60
+    recipe = replace(SLIDERS, beta=key["beta"] * model.beta, gamma=key["gamma"], iterations=iterations)
     history = train_as_asked(model, data.train.x, data.validation.x, recipe, context)
     if context.ships:
         model.half().save(context.weights / f"{slider_name(key['beta'], key['gamma'])}.safetensors")
@@ -53,15 +50,3 @@ def terms_of(model: ODE2VAE, x: torch.Tensor, draws: int = 8) -> dict[str, Any]:
         noise = float(model.forecast(x, clock(2), draws=1).noise or 0.0)
     widths = {"weights": float(model.dynamics.net.std.detach()), "start": start, "observation": noise}
     return {"terms": {k: round(v, 3) for k, v in terms.named().items()}, "std": widths}
-
-
-EXPERIMENTS = {
-    "mocap-sliders": Experiment(
-        name="mocap-sliders",
-        title="subject 35 with β and γ of the penalised objective on a grid (slides 20, 21), for the lesson's sliders",
-        keys=lambda budget: [{"beta": beta, "gamma": gamma} for gamma in GAMMAS for beta in BETAS],
-        run=run,
-        seeds={"lecture": (0,), "full": (0,)},
-        minutes={"lecture": 2},
-    )
-}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from odelab.datasets import Mocap
-from odelab.experiments.registry import Context
+from odelab.datasets.mocap.subject35 import STEP
+from odelab.experiments.context import Context
+from odelab.experiments.mocap.recipe import WalkerRecipe
 from odelab.latent import ODE2VAE, FirstOrder, GaussianDecoder, SecondOrder, VectorEncoder
 from odelab.training import History, adam, cosine, fit
 from odelab.training.batches import share
@@ -19,46 +20,9 @@ from odelab.training.batches import share
 CHANNELS = 50
 STEPS_OF_ROOT = 3  # the first channels are steps from frame to frame: a slower walk has smaller ones
 CHECKPOINT = "run.safetensors"
-STEP = 0.1  # time between two frames
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a walker is made and trained, chosen on the validation walks.
-
-    Twice it was changed after test walks had been read; mocap_attempts.json has what was tried and what it gave.
-
-    Attributes:
-        order: 2, z = (s, v); 1, dz = f(z), all of z decoded.
-        dim: q for order 2, the size of z for order 1.
-        variance: of q(W), see `BayesianMLP`; "none" is an ordinary network.
-        beta, gamma: of (21); β is |q| / |W| (20) by default; γ = 0 leaves (16) with β.
-        iterations, lr: of Adam, the rate falling to 2 % along a cosine.
-        first, growth, longest: windows of first + growth · iteration frames, up to the longest.
-        tempo: windows are played faster or slower by e^u, u uniform in ± tempo.
-        every: iterations between validations, each by as many draws as `draws`.
-        scale: degrees that are one unit to the networks.
-    """
-
-    order: int = 2
-    dim: int = 3
-    hidden: tuple[int, ...] = (30, 30)
-    frames: int = 3
-    variance: str = "shared"
-    beta: float | None = None
-    gamma: float = 0.0
-    iterations: int = 1000
-    lr: float = 3e-3
-    first: int = 60
-    growth: float = 0.5
-    longest: int = 200
-    tempo: float = 0.0
-    every: int = 25
-    draws: int = 10
-    scale: float = 10.0
-
-
-def walker(recipe: Recipe, channels: int = CHANNELS) -> ODE2VAE:
+def walker(recipe: WalkerRecipe, channels: int = CHANNELS) -> ODE2VAE:
     """The untrained model: 30–30 tanh everywhere, one learned observation σ from 3 degrees on."""
     kind = SecondOrder if recipe.order == 2 else FirstOrder
     dynamics = kind(recipe.dim, recipe.hidden, variance=recipe.variance)
@@ -98,7 +62,7 @@ def train_walker(
     model: ODE2VAE,
     train: Tensor,
     validation: Tensor,
-    recipe: Recipe,
+    recipe: WalkerRecipe,
     *,
     seed: int = 0,
     steps: int = STEPS_OF_ROOT,
@@ -144,7 +108,7 @@ def train_walker(
         steps=recipe.iterations,
         optimizer=adam(recipe.lr),
         schedule=cosine(0.02),
-        clip=1.0,
+        clip=recipe.clip,
         validate=validate,
         every=recipe.every,
         checkpoint=folder / CHECKPOINT if folder else None,
@@ -156,7 +120,9 @@ def train_walker(
     )
 
 
-def train_as_asked(model: ODE2VAE, train: Tensor, validation: Tensor, recipe: Recipe, context: Context) -> History:
+def train_as_asked(
+    model: ODE2VAE, train: Tensor, validation: Tensor, recipe: WalkerRecipe, context: Context
+) -> History:
     """`train_walker` with the seed, device, checkpoint and progress that a run was asked for; back on the CPU."""
     history = train_walker(
         model,
@@ -195,7 +161,7 @@ def fit_walker(
     beta: float | None = None,
     gamma: float = 0.0,
     dim: int | None = None,
-    tempo: float = Recipe.tempo,
+    tempo: float = WalkerRecipe.tempo,
     progress: bool | str = False,
 ) -> tuple[ODE2VAE, History]:
     """A walker for a lesson, trained on the training walks and kept where it does best on the validation walks.
@@ -207,14 +173,14 @@ def fit_walker(
         beta, gamma: of (21).
     """
     torch.manual_seed(seed)
-    recipe = Recipe(
+    recipe = WalkerRecipe(
         order=order,
         dim=dim or (3 if order == 2 else 6),
         beta=beta,
         gamma=gamma,
         iterations=steps,
         tempo=tempo,
-        every=min(Recipe.every, steps),
+        every=min(WalkerRecipe.every, steps),
     )
     model = walker(recipe, data.train.x.shape[-1])
     return model, train_walker(model, data.train.x, data.validation.x, recipe, seed=seed, progress=progress)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
+from odelab.experiments.context import Context
 from odelab.experiments.planar.run import RECIPES, train
-from odelab.experiments.registry import Context
 from odelab.experiments.reproduce import commit, device_name
 from odelab.experiments.results import Row, add_row, load_rows, result_file, run_name
 from odelab.training.devices import make_fabric

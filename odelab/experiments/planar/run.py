@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from odelab.datasets import ENERGIES, data_file, density, energy
+from odelab.experiments.context import Context
 from odelab.experiments.planar.kernels import RMSPROP
 from odelab.experiments.planar.training import (
     ContinuousTrainer,
@@ -28,7 +29,6 @@ from odelab.experiments.planar.training import (
     marks,
     rk4_steps,
 )
-from odelab.experiments.registry import Context, Experiment
 from odelab.experiments.results import Key
 from odelab.flows import CNF
 from odelab.flows.flow import Flow
@@ -36,8 +36,6 @@ from odelab.flows.planar import PlanarCNF, PlanarDensity, PlanarFlow
 from odelab.saving import load_checkpoint, save_checkpoint, save_tensors
 from odelab.training import seed_of
 
-WIDTHS = (2, 8, 32)
-DATA = ("circles", "moons")
 TEST_POINTS = 20_000
 SAVE_SECONDS = 30.0
 CHECKPOINT = "planar.safetensors"
@@ -175,22 +173,3 @@ def trained(flow: str, width: int, target: str) -> CNF | PlanarDensity:
         model = CNF(PlanarCNF(2, width))
     model.load_state_dict(state)
     return model.eval()
-
-
-def keys(budget: str) -> list[Key]:
-    """The figure first, then the likelihoods; the long runs last."""
-    figure = [(flow, width, target) for flow in ("cnf", "nf") for width in WIDTHS for target in ENERGIES]
-    likelihood = [(flow, 64, target) for flow in ("cnf", "nf") for target in DATA]
-    return [{"flow": flow, "width": width, "target": target} for flow, width, target in figure + likelihood]
-
-
-EXPERIMENTS = {
-    "planar": Experiment(
-        name="planar",
-        title="planar NF against CNF: density matching with K = M = 2, 8, 32, likelihood with 64 (Chen et al. 2018)",
-        keys=keys,
-        run=run,
-        minutes={"lecture": 3},
-        alone=True,
-    )
-}

@@ -14,23 +14,16 @@ import torch
 from torch import Tensor
 
 from odelab.datasets import density
+from odelab.experiments.context import Context
 from odelab.experiments.ffjord_digits.run import Digits, digits_flow
-from odelab.experiments.flow_training import Recipe, measure_flow, train_flow
-from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.flow_training import measure_flow, train_flow
 from odelab.experiments.results import Key
+from odelab.experiments.rnode.recipe import LAMBDA, PENALTIES, RECIPES, TARGET
 from odelab.flows import CNF
 from odelab.nets import MLPField
 from odelab.training import History
 from odelab.training.batches import share
 
-PENALTIES = {"none": (0.0, 0.0), "kinetic": (1.0, 0.0), "jacobian": (0.0, 1.0), "both": (1.0, 1.0)}
-DATA = ("checkerboard", "8gaussians", "digits")
-LAMBDA = 0.25  # of ½·mean f² and mean (εᵀJ)², the reference's scaling; 0.05 held for 400 iterations, not for 1,000
-RECIPES = {
-    "lecture": Recipe(iterations=300, every=100, ema=None),
-    "full": Recipe(iterations=1000, every=100, ema=None),
-}
-TARGET = {"checkerboard": 3.9, "8gaussians": 3.1, "digits": 78.0}  # nats on validation points
 TEST_POINTS = 20_000
 
 
@@ -90,15 +83,3 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         "cpu_seconds": round(history.cpu_seconds, 1),
         "validations": history.validation,
     }
-
-
-EXPERIMENTS = {
-    "rnode": Experiment(
-        name="rnode",
-        title="the ablation of kinetic and Jacobian regularization (Finlay et al. 2020; notes, Fig. 24.9)",
-        keys=lambda budget: [{"data": data, "penalty": penalty} for data in DATA for penalty in PENALTIES],
-        run=run,
-        seeds={"lecture": (0,), "full": (0, 1, 2)},
-        minutes={"lecture": 8},
-    )
-}

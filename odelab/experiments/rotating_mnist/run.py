@@ -8,7 +8,6 @@ given as well; and that of the mean training frame, which a model has to beat to
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,11 +15,11 @@ from torch import Tensor, nn
 
 from odelab.datasets import RotatingDigits, rotating_digits
 from odelab.datasets.rotating_digits import digit_count
-from odelab.experiments.registry import Context, Experiment
+from odelab.experiments.context import Context
+from odelab.experiments.recipe import VideoRecipe
 from odelab.experiments.results import Key
+from odelab.experiments.rotating_mnist.recipe import recipe_of
 from odelab.experiments.video import (
-    Recipe,
-    a_sitting,
     average,
     forecast_errors,
     frame_errors,
@@ -30,22 +29,9 @@ from odelab.experiments.video import (
 )
 from odelab.training import History, seed_of
 
-FRAMES = ("uniform", "non-uniform")
-MODELS = ("ode2vae", "ode2vae-kl", "order-1", "order-1-2q")
 HELD_OUT_ANGLE, MISSING = 4, 4
 DRAWS, TESTED = 20, 100  # draws of a forecast; digits of either kind on which it is judged
-RECIPES = {
-    "lecture": Recipe(q=8, hidden=50, filters=8, frames=3, iterations=200, batch=32, lr=4e-3, every=100),
-    "full": Recipe(q=8, hidden=50, filters=8, frames=3, iterations=3000, batch=32, lr=4e-3, every=500),
-}
-PAPER = replace(RECIPES["full"], q=20, iterations=20_000, batch=40, lr=1e-3, every=500)
 DIGITS = {14: 2000, 28: None}  # to train on; None: all there are
-
-
-def recipe_of(key: Key, budget: str) -> Recipe:
-    """m = 1 where frames are missing, as in the reference: a second frame need not be there."""
-    recipe = PAPER if key["size"] == 28 and budget == "full" else RECIPES[budget]
-    return replace(recipe, frames=1, q=8) if key["frames"] == "non-uniform" else recipe
 
 
 def digits_of(key: Key, split: str, seed: int, n: int | None = None) -> RotatingDigits:
@@ -78,7 +64,7 @@ def baselines(train: RotatingDigits, digits: RotatingDigits, where: dict[str, Te
 
 
 def train_digits(
-    key: Key, recipe: Recipe, context: Context, digits: int | None = None
+    key: Key, recipe: VideoRecipe, context: Context, digits: int | None = None
 ) -> tuple[Any, History, dict[str, float], RotatingDigits]:
     """A model of the key's kind, what it cost, and the digits it was trained on; validated on digits of their own."""
     device = context.fabric().device
@@ -95,17 +81,6 @@ def train_digits(
     model = video_model(key["model"], key["size"], recipe, context.seed)
     history, cost = train_video(key["model"], model, train, validate, recipe, context)
     return model, history, cost, train
-
-
-def quick_digits(
-    frames: str = "non-uniform", model: str = "ode2vae", *, iterations: int = 250, seed: int = 0, digits: int = 1000
-) -> tuple[Any, History, RotatingDigits]:
-    """A model at 14 × 14 trained within a lesson, in half a CPU minute; its history; its training digits."""
-    key: Key = {"size": 14, "frames": frames, "model": model}
-    recipe = replace(recipe_of(key, "full"), iterations=iterations, every=iterations)
-    with a_sitting(seed) as context:
-        trained, history, _, train = train_digits(key, recipe, context, digits)
-    return trained, history, train
 
 
 def run(key: Key, context: Context) -> dict[str, Any]:
@@ -140,27 +115,3 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         "best": history.best,
         "validations": history.validation,
     }
-
-
-def keys(size: int) -> list[Key]:
-    return [{"size": size, "frames": frames, "model": model} for frames in FRAMES for model in MODELS]
-
-
-EXPERIMENTS = {
-    "rotating-mnist": Experiment(
-        name="rotating-mnist",
-        title='rotating "3"s at 14 × 14, errors on missing frames and held-out digits (slides; Yıldız et al. 2019)',
-        keys=lambda budget: keys(14),
-        run=run,
-        seeds={"lecture": (0,), "full": (0, 1, 2)},
-        minutes={"lecture": 3},
-    ),
-    "rotating-mnist-28": Experiment(
-        name="rotating-mnist-28",
-        title='rotating "3"s at 28 × 28 as in the paper, for a GPU or a night (slides; Yıldız et al. 2019)',
-        keys=lambda budget: keys(28),
-        run=run,
-        seeds={"lecture": (0,), "full": (0,)},
-        minutes={"lecture": 6},
-    ),
-}

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from odelab.datasets import data_file
-from odelab.experiments.latent_spirals.run import KEPT, MODELS
+from odelab.experiments.latent_spirals.recipe import KEPT
+from odelab.experiments.latent_spirals.run import MODELS
 from odelab.experiments.results import Row
 from odelab.lessons.kit.tables import NOT_THERE, SideBySide, over_seeds
 

@@ -11,12 +11,12 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from safetensors.torch import load_file
 from torch import Tensor
 
-from odelab.datasets import Mocap, Skeleton, channels62, data_file
+from odelab.datasets import Mocap, Skeleton, channels62
 from odelab.datasets.mocap.channels import CHANNELS, FRAMES, KEPT
 from odelab.datasets.mocap.subject35 import STEP
+from odelab.experiments.mocap.checkpoints import load_walker
 from odelab.latent import ODE2VAE, DrawnField, Forecast, flow
 from odelab.lessons.kit.explorable import Explorable
 from odelab.lessons.ode2vae import figures
@@ -102,16 +102,6 @@ STRIDE = 4  # frames between two positions of the slider
 APART = 1.4  # metres between walkers from the prior, one before the other
 
 
-def shipped(name: str = "mocap2_ode2vae-kl") -> tuple[ODE2VAE, Tensor]:
-    """The walker that the course ships, and the mean frame (50,) to which what it says is added.
-
-    Raises:
-        FileNotFoundError: when no full run has left one.
-    """
-    pose = load_file(data_file("checkpoints/mocap_pose.safetensors"))["mean"]
-    return ODE2VAE.load(data_file(f"checkpoints/{name}.safetensors")), pose
-
-
 def levels(data: Mocap, part: str = "test") -> Tensor:
     """What was taken from each walk of a part and has to be put back, (n, 50).
 
@@ -120,7 +110,7 @@ def levels(data: Mocap, part: str = "test") -> Tensor:
     if data.means is not None:
         return data.means[data.rows(part)]  # type: ignore[arg-type]
     try:
-        pose = shipped()[1]
+        pose = load_walker()[1]
     except FileNotFoundError:
         pose = torch.zeros(len(KEPT))
     return pose.expand(len(getattr(data, part)), -1)
@@ -156,7 +146,7 @@ def prior_scene(
 def opening(data: Mocap) -> Scene:
     """The best that is there: a stored walker's forecasts of a test walk, or walkers from its prior, or the data."""
     try:
-        model, pose = shipped()
+        model, pose = load_walker()
     except FileNotFoundError:
         x = data.train.x + levels(data, "train")[:, None]
         return _queue(data.skeleton(), x, 3, f"no walker is stored yet; this is {data.source}")
@@ -170,7 +160,7 @@ def opening(data: Mocap) -> Scene:
 def nobody(data: Mocap, otherwise: ODE2VAE) -> Scene:
     """Walkers from the prior of the shipped walker, in its own average pose; from `otherwise` where none is stored."""
     try:
-        model, pose = shipped()
+        model, pose = load_walker()
     except FileNotFoundError:
         model, pose = otherwise, levels(data, "train").mean(0)
     return prior_scene(model, pose, data.skeleton(), frames=240, seed=3)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import ttest_ind
 
-from odelab.experiments.mnist.run import LARGER
+from odelab.experiments.mnist.recipe import LARGER
 from odelab.lessons.kit.tables import MISSING, SideBySide, over_seeds
 
 NAMES = {

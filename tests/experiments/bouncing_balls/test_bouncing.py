@@ -8,18 +8,20 @@ import torch
 
 from odelab.datasets import bouncing_balls
 from odelab.experiments.bouncing_balls import run as bouncing
-from odelab.experiments.bouncing_balls.run import baselines, keys, over_spans, recipe_of, run, spans
-from odelab.experiments.video import Recipe
+from odelab.experiments.bouncing_balls.recipe import MODELS, RECIPES, keys, recipe_of
+from odelab.experiments.bouncing_balls.run import baselines, over_spans, run, spans
+from odelab.experiments.recipe import VideoRecipe
 from tests.experiments.run_context import context_in
 
-TINY = Recipe(q=3, hidden=8, filters=2, frames=3, iterations=4, batch=4, lr=1e-3, every=2)
+TINY = VideoRecipe(q=3, hidden=8, filters=2, frames=3, iterations=4, batch=4, lr=1e-3, every=2)
 
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr(bouncing, "RECIPES", {"lecture": TINY, "full": TINY})
+    for budget in ("lecture", "full"):
+        monkeypatch.setitem(RECIPES, budget, TINY)
     monkeypatch.setattr(bouncing, "COUNTS", {budget: {16: (8, 5)} for budget in ("lecture", "full")})
     monkeypatch.setattr(bouncing, "LONG", 30)
     monkeypatch.setattr(bouncing, "DRAWS", 2)
@@ -49,7 +51,7 @@ def test_baselines_by_hand():
     assert found["last frame"][:, 2].eq(0).all()
 
 
-@pytest.mark.parametrize("model", bouncing.MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_a_run(small, model, tmp_path):
     result = run({"size": 16, "balls": 3, "model": model}, small(budget="full"))
     assert set(result["errors"]) == {"10 frames", "20 frames", "27 frames"}
@@ -80,11 +82,4 @@ def test_keys_and_recipes():
     paper = recipe_of({"size": 32, "balls": 3}, "full")
     assert (paper.q, paper.hidden, paper.filters, paper.batch, paper.frames) == (25, 100, 16, 10, 3)
     assert bouncing.COUNTS["full"][32] == (10_000, 500)
-    assert recipe_of({"size": 16, "balls": 1}, "full") == replace(bouncing.RECIPES["full"], q=4)
-
-
-def test_a_quick_one_leaves_nothing_behind(small, tmp_path):
-    model, history, train = bouncing.quick_balls("rnn-vae", iterations=2)
-    assert not model.training and history.step == 2 and len(train) == 8
-    assert model.forecast(train.x, train.times).mean.shape == train.x.shape
-    assert list(tmp_path.iterdir()) == []
+    assert recipe_of({"size": 16, "balls": 1}, "full") == replace(RECIPES["full"], q=4)

@@ -9,12 +9,10 @@ import torch
 
 from odelab.datasets import spirals
 from odelab.experiments.latent_spirals import run as latent_spirals
+from odelab.experiments.latent_spirals.recipe import KEPT, RECIPES, SpiralsRecipe
 from odelab.experiments.latent_spirals.run import (
-    KEPT,
     MODELS,
     NOISE,
-    RECIPES,
-    Recipe,
     blurred,
     errors,
     loss,
@@ -23,16 +21,15 @@ from odelab.experiments.latent_spirals.run import (
     train,
     train_best,
 )
-from odelab.experiments.registry import EXPERIMENTS
-from odelab.experiments.reproduce import experiment
+from odelab.experiments.registry import experiment
 from odelab.latent import LatentODE, RecurrentForecaster
 from tests.experiments.run_context import context_in
 
-TINY = Recipe(6, batch=10, windows=20, test=12)
+TINY = SpiralsRecipe(iterations=6, batch=10, windows=20, test=12)
 
 
 def test_is_registered_with_every_model_at_every_density() -> None:
-    assert EXPERIMENTS["latent-spirals"] == latent_spirals.__name__
+    assert experiment("latent-spirals").module == latent_spirals.__name__
     keys = experiment("latent-spirals").keys("full")
     assert {(key["model"], key["kept"]) for key in keys} == {(model, kept) for model in MODELS for kept in KEPT}
     assert sorted(KEPT) == [30, 50, 100] and RECIPES["full"].starts > 1
@@ -56,7 +53,7 @@ def test_training_helps(model: str) -> None:
     torch.manual_seed(0)
     net = MODELS[model]()
     before = loss(net, data).item()
-    history = train(net, data, Recipe(25, batch=50), 0, progress=False)
+    history = train(net, data, SpiralsRecipe(iterations=25, batch=50), 0, progress=False)
     assert loss(net, data).item() < 0.7 * before and len(history.loss) == 25
     if isinstance(net, LatentODE):
         assert net.decoder.std.item() == pytest.approx(data.noise), "the noise is known, and training ends with it"
@@ -66,7 +63,7 @@ def test_sigma_falls_to_that_of_the_noise() -> None:
     net = MODELS["latent-ode"]()
     found = []
     for share in (0.0, 0.3, 0.6, 1.0):
-        blurred(net, share, Recipe(10, blur=3.0, sharp_at=0.6))
+        blurred(net, share, SpiralsRecipe(iterations=10, blur=3.0, sharp_at=0.6))
         found.append(net.decoder.std.item())
     assert found == pytest.approx([3.0, (3.0 * NOISE) ** 0.5, NOISE, NOISE])
 
@@ -81,7 +78,7 @@ def test_the_start_that_learns_is_taken(tmp_path: Path) -> None:
             torch.nn.init.constant_(made[-1].decoder.net[-1].bias, 30.0)
         return made[-1]
 
-    recipe = Recipe(10, batch=20, lr=1e-5, starts=3)
+    recipe = SpiralsRecipe(iterations=10, batch=20, lr=1e-5, starts=3)
     model, histories = train_best(make, data, recipe, 0, tmp_path, progress=False)
     assert model is made[1] and len(histories) == 3
     assert len(train_best(MODELS["rnn"], data, recipe, 0, tmp_path / "rnn", progress=False)[1]) == 1

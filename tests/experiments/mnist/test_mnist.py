@@ -9,6 +9,7 @@ import torch
 
 from odelab import datasets
 from odelab.experiments.mnist import run as mnist
+from odelab.experiments.mnist.recipe import EXPERIMENTS, LARGER
 from odelab.experiments.mnist.run import evaluate, nfe_of_a_batch, random_affine, sgd, under
 from odelab.experiments.reproduce import reproduce
 from odelab.experiments.results import load_rows
@@ -113,8 +114,8 @@ def without_times(result):
 @pytest.mark.filterwarnings("ignore:.*MNIST.*")
 def test_the_full_run_has_rows_on_the_features_of_the_papers_script() -> None:
     """6×6 where the others have 3×3, with the same parameters."""
-    quick, full = ([key["body"] for key in mnist.EXPERIMENTS["mnist"].keys(budget)] for budget in ("lecture", "full"))
-    assert set(full) - set(quick) == {body + mnist.LARGER for body in quick if body != "mlp"}
+    quick, full = ([key["body"] for key in EXPERIMENTS["mnist"].keys(budget)] for budget in ("lecture", "full"))
+    assert set(full) - set(quick) == {body + LARGER for body in quick if body != "mlp"}
     images, sizes, parameters = torch.zeros(1, 1, 28, 28), {}, {}
     for name in ("rk-net", "rk-net-6x6", "resnet-6x6"):
         model = classifier(**mnist.ROWS[name])

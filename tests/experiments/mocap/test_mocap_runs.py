@@ -13,13 +13,14 @@ from odelab.experiments.mocap import mocap1_like as mocap_walks
 from odelab.experiments.mocap import mocap2 as mocap
 from odelab.experiments.mocap import sliders as mocap_sliders
 from odelab.experiments.mocap import training as mocap_training
-from odelab.experiments.mocap.checkpoints import load_walker, save_walker, walks_from_prior
-from odelab.experiments.mocap.training import Recipe, clock, fit_walker, played, train_as_asked, train_walker, walker
+from odelab.experiments.mocap.checkpoints import load_walker, save_walker
+from odelab.experiments.mocap.recipe import EXPERIMENTS, WalkerRecipe, mocap2_keys
+from odelab.experiments.mocap.training import clock, fit_walker, played, train_as_asked, train_walker, walker
 from odelab.experiments.results import unstorable
 from odelab.latent import ODE2VAE
 from tests.experiments.run_context import context_in
 
-TINY = Recipe(iterations=4, every=2, draws=2, first=10, longest=12, hidden=(5, 5))
+TINY = WalkerRecipe(iterations=4, every=2, draws=2, first=10, longest=12, hidden=(5, 5))
 
 
 def waves(n, frames=40, channels=50, seed=0):
@@ -43,8 +44,7 @@ context = partial(context_in, budget="full")
 
 @pytest.fixture
 def tiny(monkeypatch, walks):
-    monkeypatch.setattr(mocap, "MODELS", {k: replace(TINY, gamma=v.gamma) for k, v in mocap.MODELS.items()})
-    monkeypatch.setattr(mocap, "recipe_of", lambda model, budget: mocap.MODELS[model])
+    monkeypatch.setattr(mocap, "MOCAP2", {k: replace(TINY, gamma=v.gamma) for k, v in mocap.MOCAP2.items()})
     monkeypatch.setattr(mocap, "mocap35", lambda **settings: walks)
 
 
@@ -62,14 +62,14 @@ def test_the_test_walks_play_no_part_in_training_and_choice(tmp_path, walks, tin
     assert second["test"]["mean_of_draws"] > 100 * first["test"]["mean_of_draws"]
 
 
-@pytest.mark.parametrize("key", mocap.keys("full"), ids=lambda key: f"{key['model']}-{key['centring']}")
+@pytest.mark.parametrize("key", mocap2_keys("full"), ids=lambda key: f"{key['model']}-{key['centring']}")
 def test_every_row_can_be_made_and_stored(key, tmp_path, tiny):
     found = mocap.run(key, context(tmp_path))
     assert not list(unstorable(found))
     test = found["test_last" if key["model"] in mocap.REFITTED else "test"]
     assert {"mean_of_draws", "per_draw", "posterior_mean", "sequences"} <= test.keys()
     assert len(test["sequences"]["per_draw"]) == 4 and len(test["horizon"]) == 37
-    if key["model"] in mocap.MODELS and key["centring"] == "own":
+    if key["model"] in mocap.MOCAP2 and key["centring"] == "own":
         assert {"test_first_frames", "test_training_mean", "test_last"} <= found.keys()
     assert len(json.dumps(found)) < 10_000
 
@@ -90,7 +90,7 @@ def test_a_refitted_model_sees_the_validation_walks_and_is_not_chosen_by_them(tm
 def test_the_stand_in_makes_no_row(tmp_path, walks, tiny, monkeypatch):
     monkeypatch.setattr(mocap, "mocap35", lambda **settings: replace(walks, complete=False))
     with pytest.raises(ValueError, match="made-up gait"):
-        mocap.run(mocap.keys("full")[0], context(tmp_path))
+        mocap.run(mocap2_keys("full")[0], context(tmp_path))
 
 
 def test_a_run_goes_on_where_it_was_cut_off(tmp_path, walks, monkeypatch):
@@ -121,19 +121,13 @@ def test_a_run_goes_on_where_it_was_cut_off(tmp_path, walks, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(whole.values(), cut.values(), strict=True))
 
 
-def test_a_shipped_walker_walks_without_data(tmp_path, walks, monkeypatch):
+def test_a_shipped_walker_comes_with_the_pose_it_is_centred_on(tmp_path, walks, monkeypatch):
     torch.manual_seed(0)
-    save_walker(walker(TINY), walks, tmp_path, "mocap2_ode2vae-kl")
-    model, mean, start = load_walker(folder=tmp_path)
-    assert (
-        isinstance(model, ODE2VAE) and torch.equal(mean, torch.full((50,), 7.5)) and torch.equal(start, torch.zeros(3))
-    )
-    monkeypatch.setattr("odelab.experiments.mocap.checkpoints.FOLDERS", [tmp_path.parent])
-    tmp_path.rename(tmp_path.parent / "checkpoints")
-    drawn = walks_from_prior(2, 5)
-    assert drawn.shape == (2, 5, 62) and drawn.isfinite().all()
-    assert torch.equal(drawn, walks_from_prior(2, 5)) and not torch.equal(drawn, walks_from_prior(2, 5, seed=1))
-    with pytest.raises(FileNotFoundError, match="no walker 'other'"):
+    save_walker(walker(TINY), walks, tmp_path / "checkpoints", "mocap2_ode2vae-kl")
+    monkeypatch.setattr("odelab.folders.FOLDERS", [tmp_path])
+    model, mean = load_walker()
+    assert isinstance(model, ODE2VAE) and torch.equal(mean, torch.full((50,), 7.5))
+    with pytest.raises(FileNotFoundError, match="other"):
         load_walker("other")
 
 
@@ -145,8 +139,8 @@ def test_a_lesson_s_walker(walks):
 
 def test_sliders_cover_the_grid(tmp_path, walks, monkeypatch):
     monkeypatch.setattr(mocap_sliders, "mocap35", lambda **settings: walks)
-    monkeypatch.setattr(mocap_sliders, "RECIPE", TINY)
-    keys = mocap_sliders.EXPERIMENTS["mocap-sliders"].keys("full")
+    monkeypatch.setattr(mocap_sliders, "SLIDERS", TINY)
+    keys = EXPERIMENTS["mocap-sliders"].keys("full")
     names = {mocap_sliders.slider_name(**key) for key in keys}
     assert len(names) == 16 and "mocap_beta1_gamma0.1" in names
     found = mocap_sliders.run({"beta": 10.0, "gamma": 10.0}, context(tmp_path))
@@ -159,7 +153,7 @@ def test_sliders_cover_the_grid(tmp_path, walks, monkeypatch):
 def test_one_walk_is_cut_in_time(tmp_path, monkeypatch):
     walk = torch.randn(61, 62, dtype=torch.float64).cumsum(0)
     monkeypatch.setattr(mocap_walks, "walks62", lambda: {"02_01": walk})
-    monkeypatch.setattr(mocap_walks, "MODELS", {"ode2vae": TINY})
+    monkeypatch.setattr(mocap_walks, "MOCAP1_LIKE", {"ode2vae": TINY})
     split = mocap_walks.walk_split(walk)
     assert torch.equal(mocap_walks.known_and_asked(split, 3, "validation")[:, 3:], split.validation.x)
     asked = mocap_walks.known_and_asked(split, 3, "test")

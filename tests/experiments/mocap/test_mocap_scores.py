@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from odelab.experiments.mocap.recipe import WalkerRecipe
 from odelab.experiments.mocap.scores import baseline, errors, score
-from odelab.experiments.mocap.training import Recipe, clock, played, walker
+from odelab.experiments.mocap.training import clock, played, walker
 
-TINY = Recipe(iterations=4, every=2, draws=2, first=10, longest=12, hidden=(5, 5))
+TINY = WalkerRecipe(iterations=4, every=2, draws=2, first=10, longest=12, hidden=(5, 5))
 
 
 def waves(n, frames=40, channels=50, seed=0):

@@ -13,9 +13,10 @@ from odelab.datasets import energy
 from odelab.experiments.planar import kernels as planar_kernels
 from odelab.experiments.planar import run as planar
 from odelab.experiments.planar.kernels import KINDS, cnf_gradient, flow_gradient, train_flow
-from odelab.experiments.planar.run import RECIPES, keys, measure, train, trained
+from odelab.experiments.planar.recipe import keys
+from odelab.experiments.planar.run import RECIPES, measure, train, trained
 from odelab.experiments.planar.training import ContinuousTrainer, DiscreteTrainer, Recipe, draw, marks
-from odelab.experiments.results import stored
+from odelab.experiments.results import stored_rows
 from tests.experiments.run_context import context_in
 
 needs_compiler = pytest.mark.skipif(
@@ -144,7 +145,7 @@ def test_a_gradient_step_follows_the_field_from_base_to_data() -> None:
 @pytest.mark.parametrize("target", ["U1", "U2", "U3"])
 def test_stored_models_are_those_of_the_stored_numbers(flow: str, target: str) -> None:
     key = {"flow": flow, "width": 8, "target": target}
-    rows = [row for row in stored("planar") if row.key == key and row.seed == 0]
+    rows = [row for row in stored_rows("planar") if row.key == key and row.seed == 0]
     if not rows:
         pytest.skip("this row of the full run has not been computed yet")
     with torch.no_grad():

@@ -7,21 +7,20 @@ import pytest
 import torch
 
 from odelab.datasets import RotatingDigits
+from odelab.experiments.recipe import VideoRecipe
 from odelab.experiments.rotating_mnist import run as rotating
+from odelab.experiments.rotating_mnist.recipe import FRAMES, MODELS, PAPER, RECIPES, keys, recipe_of
 from odelab.experiments.rotating_mnist.run import (
     HELD_OUT_ANGLE,
     baselines,
     digits_of,
     judged_frames,
-    keys,
-    recipe_of,
     run,
 )
-from odelab.experiments.video import Recipe
 from odelab.latent import ODE2VAE
 from tests.experiments.run_context import context_in
 
-TINY = Recipe(q=3, hidden=8, filters=2, frames=3, iterations=4, batch=4, lr=1e-3, every=2)
+TINY = VideoRecipe(q=3, hidden=8, filters=2, frames=3, iterations=4, batch=4, lr=1e-3, every=2)
 
 
 def made_up(n: int, frames: int = 16, gaps: bool = True) -> RotatingDigits:
@@ -41,7 +40,8 @@ def small(monkeypatch, tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.setattr(rotating, "digits_of", lambda key, *_: made_up(8, 6, key["frames"] != "uniform"))
-    monkeypatch.setattr(rotating, "RECIPES", {"lecture": TINY, "full": TINY})
+    for budget in ("lecture", "full"):
+        monkeypatch.setitem(RECIPES, budget, TINY)
     monkeypatch.setattr(rotating, "DRAWS", 2)
 
     yield partial(context_in, tmp_path)
@@ -73,8 +73,8 @@ def test_baselines_by_hand():
     assert found["missing"]["first frame"] == pytest.approx((sum(first) / len(first)).item(), abs=2e-6)
 
 
-@pytest.mark.parametrize("frames", rotating.FRAMES)
-@pytest.mark.parametrize("model", rotating.MODELS)
+@pytest.mark.parametrize("frames", FRAMES)
+@pytest.mark.parametrize("model", MODELS)
 def test_a_run(small, frames, model):
     result = run({"size": 14, "frames": frames, "model": model}, small())
     main = "forecast" if frames == "uniform" else "missing"
@@ -124,7 +124,7 @@ def test_weights_are_kept_for_the_lessons(small, tmp_path):
 def test_keys_and_recipes():
     assert len(keys(14)) == 8 and keys(28)[0]["size"] == 28
     assert recipe_of({"size": 28, "frames": "uniform"}, "full").q == 20
-    assert recipe_of({"size": 28, "frames": "non-uniform"}, "full") == replace(rotating.PAPER, q=8, frames=1)
+    assert recipe_of({"size": 28, "frames": "non-uniform"}, "full") == replace(PAPER, q=8, frames=1)
 
 
 def test_held_out_digits_are_the_same_for_every_seed():
@@ -133,10 +133,3 @@ def test_held_out_digits_are_the_same_for_every_seed():
     assert torch.equal(one.x, other.x) and torch.equal(one.mask, other.mask) and one.mask.sum(1).tolist() == [11] * 5
     first, second = (digits_of(key, "train", seed, 5) for seed in (0, 1))
     assert not torch.equal(first.angle, second.angle)
-
-
-def test_a_quick_one_leaves_nothing_behind(small, tmp_path):
-    model, history, train = rotating.quick_digits(iterations=2, digits=8)
-    assert not model.training and history.step == 2 and len(train) == 8
-    assert model.forecast(train.x, train.times).mean.shape == train.x.shape
-    assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,8 @@ import torch
 from odelab.datasets import channels62, standard_skeleton
 from odelab.datasets.mocap.gait import synthetic_walks
 from odelab.datasets.mocap.subject35 import Mocap, _made_up
-from odelab.experiments.mocap.training import Recipe, clock, walker
+from odelab.experiments.mocap.recipe import WalkerRecipe
+from odelab.experiments.mocap.training import clock, walker
 from odelab.experiments.results import Row
 from odelab.latent import ODE2VAE, FirstOrder, SecondOrder, flow
 from odelab.lessons.ode2vae import explorables
@@ -28,7 +29,7 @@ def data() -> Mocap:
 @pytest.fixture(scope="module")
 def models() -> dict[tuple[float, float], ODE2VAE]:
     torch.manual_seed(0)
-    return {(beta, gamma): walker(Recipe()).eval() for beta in (0.0, 1.0) for gamma in (0.0, 0.1)}
+    return {(beta, gamma): walker(WalkerRecipe()).eval() for beta in (0.0, 1.0) for gamma in (0.0, 0.1)}
 
 
 def harmonic(t: float, z: torch.Tensor) -> torch.Tensor:

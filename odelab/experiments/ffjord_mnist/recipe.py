@@ -1,0 +1,28 @@
+"""The sizes of the flows on MNIST and their solvers; nothing here needs torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from odelab.experiments.registry import Experiment
+
+SIZES: dict[str, dict[str, Any]] = {
+    "lecture": {"hidden": (4,), "blocks": 1, "batch": 8, "iterations": 5, "judged": 16},
+    "full": {"hidden": (64, 64, 64), "blocks": 2, "batch": 200, "iterations": 30_000, "judged": 10_000},
+}
+SOLVERS: dict[str, dict[str, Any]] = {
+    "vanilla": {"method": "dopri5", "rtol": 1e-5, "atol": 1e-5, "gradient": "adjoint"},
+    "rnode": {"method": "rk4_classic", "steps": 4, "gradient": "checkpoint"},
+}
+
+
+EXPERIMENTS = {
+    "ffjord-mnist": Experiment(
+        name="ffjord-mnist",
+        title="FFJORD without and with regularization on MNIST, for a GPU (notes, Fig. 24.10)",
+        keys=lambda budget: [{"flow": name} for name in SOLVERS],
+        module="odelab.experiments.ffjord_mnist.run",
+        seeds={"lecture": (0,), "full": (0,)},
+        minutes={"lecture": 1},
+    )
+}
