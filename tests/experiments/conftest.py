@@ -11,8 +11,8 @@ from odelab.experiments.registry import EXPERIMENTS
 @pytest.fixture
 def fake(monkeypatch, tmp_path):
     """The module, anew for each test, and the file of its rows."""
-    monkeypatch.setitem(EXPERIMENTS, "fake", "fake_experiment")
-    module = importlib.reload(importlib.import_module("fake_experiment"))
+    monkeypatch.setitem(EXPERIMENTS, "fake", "tests.experiments.fake_experiment")
+    module = importlib.reload(importlib.import_module("tests.experiments.fake_experiment"))
     module.path = tmp_path / "results" / "fake.json"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
