@@ -273,10 +273,12 @@ def _format_float(value: float) -> str:
 
 
 def format_margin(margin: float | None) -> str:
-    """Two digits; "exact" where nothing is off, nothing where no number was compared."""
+    """Two digits; "exact" where nothing is off, no text where no number was compared."""
     if margin is None:
         return ""
-    return "exact" if math.isinf(margin) else f"{margin:.2g}" if margin < 1000 else "over 1000"
+    if math.isinf(margin):
+        return "exact"
+    return f"{margin:.2g}" if margin < 10 else f"{margin:.0f}" if margin < 1000 else "over 1000"
 
 
 class Verified:

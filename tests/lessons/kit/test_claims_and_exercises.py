@@ -121,11 +121,12 @@ def test_a_claim_needs_something_to_hold_against() -> None:
 
 
 def test_margins_are_short() -> None:
-    assert [format_margin(m) for m in (None, float("inf"), 3.14159, 42.0, 5e6)] == [
+    assert [format_margin(m) for m in (None, float("inf"), 3.14159, 42.0, 314.1, 5e6)] == [
         "",
         "exact",
         "3.1",
         "42",
+        "314",
         "over 1000",
     ]
 
