@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import re
 from html.parser import HTMLParser
 from statistics import median
@@ -85,6 +86,31 @@ def test_asks_what_is_wrong_here(lesson: Lesson) -> None:
 def test_closes_with_what_was_verified(lesson: Lesson) -> None:
     tables = [cell for cell in lesson.code if re.search(r"^verified\(\)$", cell.source, re.MULTILINE)]
     assert tables and "<table>" in tables[-1].text, "a cell `verified()` with its table"
+
+
+MARGIN = 3
+# Claims that only a truth value decides, because nothing in them is a number that could come close to a bound.
+DECIDED: dict[str, set[str]] = {}
+
+
+@lessons_with("equations")
+def test_every_claim_holds_with_margin(lesson: Lesson) -> None:
+    tables = [cell for cell in lesson.code if re.search(r"^verified\(\)$", cell.source, re.MULTILINE)]
+    header, *rows = table_rows(tables[-1].text)
+    if "margin" not in header:
+        pytest.skip("its claims know no margin yet")
+    margins = {row[header.index("claim")]: row[header.index("margin")] for row in rows}
+    undecided = {claim for claim, margin in margins.items() if not margin} ^ DECIDED.get(lesson.name, set())
+    assert not undecided, f"no margin, or in DECIDED although there is one: {undecided}"
+    numbers = {claim: float(margin.removeprefix("over ")) for claim, margin in margins.items() if margin[-1:].isdigit()}
+    narrow = {claim: margin for claim, margin in numbers.items() if margin < MARGIN}
+    assert not narrow, f"another processor or seed may break: {narrow}"
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """Texts of the cells of an HTML table, row by row."""
+    rows = re.findall(r"<tr>(.*?)</tr>", text)
+    return [[html.unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
 
 
 # Figures and widgets
