@@ -181,12 +181,14 @@ def measure(effort: Effort) -> dict[str, Any]:
 def tables(results: dict[str, Any]) -> str:
     rows = [[row["title"], *(spread(row["columns"][how]) for how in GRADIENTS)] for row in results["iterations"]]
     names = list(results["traces"][0]["columns"])
-    return "\n\n".join([
-        table(["training iteration: usual ÷ odelab", *GRADIENTS], rows),
-        table(["d backward passes ÷", *names], [_trace_cells(row, names) for row in results["traces"]]),
-        f"{results['sampling']['title']}: {spread(results['sampling']['columns']['odelab'])} of torchdiffeq, "
-        f"{results['sampling']['samples per CPU second']:,.0f} a CPU second",
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            table(["training iteration: usual ÷ odelab", *GRADIENTS], rows),
+            table(["d backward passes ÷", *names], [_trace_cells(row, names) for row in results["traces"]]),
+            f"{results['sampling']['title']}: {spread(results['sampling']['columns']['odelab'])} of torchdiffeq, "
+            f"{results['sampling']['samples per CPU second']:,.0f} a CPU second",
+        ]
+    )
 
 
 def _trace_cells(row: dict[str, Any], names: list[str]) -> list[str]:
@@ -199,12 +201,14 @@ def readme(results: dict[str, Any]) -> str:
         [row["title"], *(f"{row['columns'][how]['ratio']:.1f}" for how in GRADIENTS)] for row in results["iterations"]
     ]
     names = list(results["traces"][0]["columns"])
-    return "\n\n".join([
-        markdown(["CPU time of a training iteration as usually written ÷ odelab's", *GRADIENTS], rows),
-        "As usually written: `odeint_adjoint` of torchdiffeq and, for FFJORD, d backward passes for the trace; the "
-        "same weights, tolerances and accepted steps.",
-        markdown(["d backward passes ÷", *names], [_trace_cells(row, names) for row in results["traces"]]),
-        "The trace of one evaluation with its gradient, a 64–64–64 net, batch 128. Sampling: "
-        f"{results['sampling']['samples per CPU second']:,.0f} points a CPU second, "
-        f"{results['sampling']['columns']['odelab']['ratio']:.1f} times as many as torchdiffeq.",
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            markdown(["CPU time of a training iteration as usually written ÷ odelab's", *GRADIENTS], rows),
+            "As usually written: `odeint_adjoint` of torchdiffeq and, for FFJORD, d backward passes for the trace; the "
+            "same weights, tolerances and accepted steps.",
+            markdown(["d backward passes ÷", *names], [_trace_cells(row, names) for row in results["traces"]]),
+            "The trace of one evaluation with its gradient, a 64–64–64 net, batch 128. Sampling: "
+            f"{results['sampling']['samples per CPU second']:,.0f} points a CPU second, "
+            f"{results['sampling']['columns']['odelab']['ratio']:.1f} times as many as torchdiffeq.",
+        ]
+    )

@@ -124,11 +124,13 @@ def tables(results: dict[str, Any]) -> str:
         for row in results["iterations"]
     ]
     forecast = results["forecasting"]
-    return "\n\n".join([
-        table(["training iteration: usual ÷ odelab", *HEADS, "ms"], rows),
-        f"{forecast['title']}: {spread(forecast['columns']['odelab'])} of torchdiffeq, "
-        f"{forecast['sequences per CPU second']:,.1f} sequences a CPU second",
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            table(["training iteration: usual ÷ odelab", *HEADS, "ms"], rows),
+            f"{forecast['title']}: {spread(forecast['columns']['odelab'])} of torchdiffeq, "
+            f"{forecast['sequences per CPU second']:,.1f} sequences a CPU second",
+        ]
+    )
 
 
 def readme(results: dict[str, Any]) -> str:
@@ -143,11 +145,14 @@ def readme(results: dict[str, Any]) -> str:
     ]
     forecast = results["forecasting"]
     heads = ["CPU time of an ODE²VAE iteration as usually written ÷ odelab's", *HEADS, "odelab's, ms"]
-    return "\n\n".join([
-        markdown(heads, rows),
-        "As usually written: rk4 of torchdiffeq over (z, log q) and q backward passes for the trace in each stage; the "
-        "same encoders, decoders, objective and steps. Rollout is the loop with its own derivative, the default; "
-        "backprop the same steps recorded by autograd; both take the trace in closed form, of all stages at once.",
-        f"A {forecast['title']}: {forecast['sequences per CPU second']:,.1f} sequences a CPU second, "
-        f"{forecast['columns']['odelab']['ratio']:.0f} times as many as by one solve of torchdiffeq after another.",
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            markdown(heads, rows),
+            "As usually written: rk4 of torchdiffeq over (z, log q) and q backward passes for the trace in each stage; "
+            "the same encoders, decoders, objective and steps. Rollout is the loop with its own derivative, the "
+            "default; backprop the same steps recorded by autograd; both take the trace in closed form, of all stages "
+            "at once.",
+            f"A {forecast['title']}: {forecast['sequences per CPU second']:,.1f} sequences a CPU second, "
+            f"{forecast['columns']['odelab']['ratio']:.0f} times as many as by one solve of torchdiffeq after another.",
+        ]
+    )

@@ -79,9 +79,16 @@ def diffrax(problem: Problem) -> Run:
         term, controller = dfx.ODETerm(field), dfx.PIDController(**problem.tolerances)
         save = dfx.SaveAt(ts=times)
         return dfx.diffeqsolve(
-            term, dfx.Dopri5(), times[0], times[-1], None, y0, saveat=save, stepsize_controller=controller,
+            term,
+            dfx.Dopri5(),
+            times[0],
+            times[-1],
+            None,
+            y0,
+            saveat=save,
+            stepsize_controller=controller,
             max_steps=100_000,
-        ).ys  # fmt: skip
+        ).ys
 
     return lambda: torch.from_numpy(np.array(solve(y0).block_until_ready()))
 

@@ -112,10 +112,16 @@ def decay() -> Problem:
     func = Decay()
     rate = func.rate.detach().double().numpy()
     return Problem(
-        "decay", "linear decay, dim 2", func, torch.tensor([1.0, 2.0]), torch.linspace(0, 5, 10), 1e-7, 1e-9,
+        "decay",
+        "linear decay, dim 2",
+        func,
+        torch.tensor([1.0, 2.0]),
+        torch.linspace(0, 5, 10),
+        1e-7,
+        1e-9,
         targets={"forward": 3.0, "backprop": 2.0, "checkpoint": 5.0, "adjoint": 3.0, "compiled": 6.0},
         numpy_field=lambda t, y: rate * y,
-    )  # fmt: skip
+    )
 
 
 def spiral(batch: int, targets: dict[str, float]) -> Problem:
@@ -127,17 +133,31 @@ def spiral(batch: int, targets: dict[str, float]) -> Problem:
         return (np.tanh(y.reshape(-1, 2) ** 3 @ w1.T + b1) @ w2.T + b2).reshape(-1)
 
     return Problem(
-        f"spiral{batch}", f"spiral MLP, batch {batch}", func, y0, torch.linspace(0, 25, 10), 1e-5, 1e-6,
-        targets=targets, numpy_field=numpy_field,
-    )  # fmt: skip
+        f"spiral{batch}",
+        f"spiral MLP, batch {batch}",
+        func,
+        y0,
+        torch.linspace(0, 25, 10),
+        1e-5,
+        1e-6,
+        targets=targets,
+        numpy_field=numpy_field,
+    )
 
 
 def convolution(batch: int = 128, channels: int = 64) -> Problem:
     y0 = torch.randn(batch, channels, 7, 7, generator=torch.Generator().manual_seed(1))
     return Problem(
-        "conv", f"ConvODE {batch}×{channels}×7×7", ConvField(channels), y0, torch.tensor([0.0, 1.0]), 1e-3, 1e-3,
-        targets=dict.fromkeys(("forward", "backprop", "checkpoint", "adjoint"), 1.0), reference_by=("RK45", 1e-5),
-    )  # fmt: skip
+        "conv",
+        f"ConvODE {batch}×{channels}×7×7",
+        ConvField(channels),
+        y0,
+        torch.tensor([0.0, 1.0]),
+        1e-3,
+        1e-3,
+        targets=dict.fromkeys(("forward", "backprop", "checkpoint", "adjoint"), 1.0),
+        reference_by=("RK45", 1e-5),
+    )
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {

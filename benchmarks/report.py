@@ -46,21 +46,35 @@ def problem_tables(problems: Results) -> str:
         ratios.append([row["title"], *(spread(columns[name]) for name in COLUMNS), str(columns["forward"]["rounds"])])
         for library, cost in row["cost"].items():
             suffix = "" if library == "odelab" else " of torchdiffeq"
-            costs.append([
-                f"{row['title']}: {library}", f"{row['rtol']:g}", f"{row['atol']:g}",
-                *(str(cost[name]) for name in ("nfe", "accepted", "rejected")), f"{cost['error']:.1e}",
-                *(f"{row['cpu_seconds'][name + suffix] * 1e3:.1f}" for name in ("forward", "backprop")),
-            ])  # fmt: skip
-        errors.append([
-            row["title"], *(f"{row['gradient_error'][name]:.1e}" for name in GRADIENTS),
-            *(f"{row['cpu_seconds'][name] * 1e3:.1f}" for name in GRADIENTS),
-        ])  # fmt: skip
-    return "\n\n".join([
-        "CPU time of torchdiffeq ÷ that of odelab; both gradients ÷ odeint_adjoint; [quartiles]\n\n"
-        + table(["dopri5", *COLUMNS.values(), "rounds"], ratios),
-        table(["dopri5", "rtol", "atol", "NFE", "accepted", "rejected", "error", "forward ms", "backprop ms"], costs),
-        table(["gradient: distance to own backprop; ms", *GRADIENTS, *(f"{name} ms" for name in GRADIENTS)], errors),
-    ])  # fmt: skip
+            costs.append(
+                [
+                    f"{row['title']}: {library}",
+                    f"{row['rtol']:g}",
+                    f"{row['atol']:g}",
+                    *(str(cost[name]) for name in ("nfe", "accepted", "rejected")),
+                    f"{cost['error']:.1e}",
+                    *(f"{row['cpu_seconds'][name + suffix] * 1e3:.1f}" for name in ("forward", "backprop")),
+                ]
+            )
+        errors.append(
+            [
+                row["title"],
+                *(f"{row['gradient_error'][name]:.1e}" for name in GRADIENTS),
+                *(f"{row['cpu_seconds'][name] * 1e3:.1f}" for name in GRADIENTS),
+            ]
+        )
+    return "\n\n".join(
+        [
+            "CPU time of torchdiffeq ÷ that of odelab; both gradients ÷ odeint_adjoint; [quartiles]\n\n"
+            + table(["dopri5", *COLUMNS.values(), "rounds"], ratios),
+            table(
+                ["dopri5", "rtol", "atol", "NFE", "accepted", "rejected", "error", "forward ms", "backprop ms"], costs
+            ),
+            table(
+                ["gradient: distance to own backprop; ms", *GRADIENTS, *(f"{name} ms" for name in GRADIENTS)], errors
+            ),
+        ]
+    )
 
 
 def compiled_table(rows: list[Results]) -> str:
@@ -120,8 +134,17 @@ def readme(results: Results) -> str:
         cells.insert(1, _short(compiled.get(row["title"], {}).get("forward", {})))
         errors = [_power(row["gradient_error"][name]) for name in ("checkpoint", "odeint_adjoint")]
         rows.append([row["title"], f"{_power(row['rtol'])}, {_power(row['atol'])}", *cells, *errors])
-    heads = ["torchdiffeq's CPU time ÷ odelab's", "rtol, atol", "forward", "compiled", "backprop", "checkpoint",
-             "adjoint", "gradient error of checkpoint", "of odeint_adjoint"]  # fmt: skip
+    heads = [
+        "torchdiffeq's CPU time ÷ odelab's",
+        "rtol, atol",
+        "forward",
+        "compiled",
+        "backprop",
+        "checkpoint",
+        "adjoint",
+        "gradient error of checkpoint",
+        "of odeint_adjoint",
+    ]
     names = dict.fromkeys(name for row in results["others"] for name in row["rows"] if name != "odelab")
     others = [[name, *(_short(row["rows"].get(name, {})) for row in results["others"])] for name in names]
     seconds = [f"{row['first_call_seconds']:.0f}" for row in compiled.values() if "first_call_seconds" in row]

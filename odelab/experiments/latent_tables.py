@@ -59,8 +59,16 @@ def spirals_table(rows: list[Row]) -> str:
 
 def mocap2_table(rows: list[Row]) -> str:
     """Two iterates of every run; the baselines know no seeds."""
-    header = ("walks of subject 35: test error", "last iterate", "its posterior mean", "its mean over draws",
-              "centred by the training mean", "iterate of least validation error", "seeds", "paper")  # fmt: skip
+    header = (
+        "walks of subject 35: test error",
+        "last iterate",
+        "its posterior mean",
+        "its mean over draws",
+        "centred by the training mean",
+        "iterate of least validation error",
+        "seeds",
+        "paper",
+    )
     lines = []
     for (centring, model), runs in in_order(rows, "centring", "model"):
         if "test_last" in runs[0].result:
@@ -94,8 +102,14 @@ def walks_of(runs: Iterable[Row]) -> str:
 
 
 def rotating_table(rows: list[Row]) -> str:
-    header = ("turning 3s, 14 × 14: mean squared error", "digits never seen", "digits trained on",
-              "mean frame, digits never seen", "seeds", "paper, 28 × 28")  # fmt: skip
+    header = (
+        "turning 3s, 14 × 14: mean squared error",
+        "digits never seen",
+        "digits trained on",
+        "mean frame, digits never seen",
+        "seeds",
+        "paper, 28 × 28",
+    )
     lines = []
     for (frames, model), runs in in_order(rows, "frames", "model"):
         where = "missing" if frames == "non-uniform" else "forecast"

@@ -58,13 +58,32 @@ def family_table(title: str, rows: list[Row], bodies: list[str]) -> str:
         runs = groups.get(body, [])
         error, parameters, memory = PAPER_MNIST.get(body, ("", "", ""))
         first = runs[0].result if runs else {}
-        lines.append([
-            NAMES[body], over_seeds(runs, "test_error"), str(len(runs)), error,
-            f"{first['parameters']:,}" if runs else "", parameters,
-            f"{first['saved_bytes'] / 1e6:.2g} MB" if runs else "", memory, cpu_per_epoch(runs), nfe_of_training(runs),
-        ])  # fmt: skip
-    header = (title, "test error, %", "seeds", "paper", "parameters", "paper", "kept for backward", "paper",
-              "CPU s / epoch", "NFE, forward and backward")  # fmt: skip
+        lines.append(
+            [
+                NAMES[body],
+                over_seeds(runs, "test_error"),
+                str(len(runs)),
+                error,
+                f"{first['parameters']:,}" if runs else "",
+                parameters,
+                f"{first['saved_bytes'] / 1e6:.2g} MB" if runs else "",
+                memory,
+                cpu_per_epoch(runs),
+                nfe_of_training(runs),
+            ]
+        )
+    header = (
+        title,
+        "test error, %",
+        "seeds",
+        "paper",
+        "parameters",
+        "paper",
+        "kept for backward",
+        "paper",
+        "CPU s / epoch",
+        "NFE, forward and backward",
+    )
     return table(header, lines)
 
 
@@ -113,11 +132,17 @@ def nfe_of_training(runs: list[Row]) -> str:
 
 def toy_table(rows: list[Row]) -> str:
     lines = [
-        [name, over_seeds(runs, "nll", spec=".3f"), f"{runs[0].result['truth']:.3f}",
-         over_seeds(runs, "gap", spec=".3f"), over_seeds(runs, "nfe", spec=".0f"),
-         " or ".join(sorted({f"{row.result.get('iterations', 1200):,}" for row in runs})), str(len(runs))]
+        [
+            name,
+            over_seeds(runs, "nll", spec=".3f"),
+            f"{runs[0].result['truth']:.3f}",
+            over_seeds(runs, "gap", spec=".3f"),
+            over_seeds(runs, "nfe", spec=".0f"),
+            " or ".join(sorted({f"{row.result.get('iterations', 1200):,}" for row in runs})),
+            str(len(runs)),
+        ]
         for name, runs in by_key(rows, "density").items()
-    ]  # fmt: skip
+    ]
     return table(("FFJORD in the plane", "NLL, nats", "of the truth", "gap", "NFE", "iterations", "seeds"), lines)
 
 
@@ -139,15 +164,36 @@ def digits_table(rows: list[Row]) -> str:
 
 def rnode_table(rows: list[Row]) -> str:
     lines = [
-        [data, penalty, over_seeds(runs, "nll", spec=".2f"), over_seeds(runs, "last_nll", spec=".2f"),
-         over_seeds(runs, "last_nll_own_solver", spec=".2f"), over_seeds(runs, "nfe", spec=".0f"),
-         over_seeds(runs, "last_nfe", spec=".0f"), over_seeds(runs, "kinetic", spec=".2f"),
-         over_seeds(runs, "jacobian", spec=".1f"), over_seeds(runs, "straightness", spec=".3f"), to_target(runs),
-         str(len(runs))]
+        [
+            data,
+            penalty,
+            over_seeds(runs, "nll", spec=".2f"),
+            over_seeds(runs, "last_nll", spec=".2f"),
+            over_seeds(runs, "last_nll_own_solver", spec=".2f"),
+            over_seeds(runs, "nfe", spec=".0f"),
+            over_seeds(runs, "last_nfe", spec=".0f"),
+            over_seeds(runs, "kinetic", spec=".2f"),
+            over_seeds(runs, "jacobian", spec=".1f"),
+            over_seeds(runs, "straightness", spec=".3f"),
+            to_target(runs),
+            str(len(runs)),
+        ]
         for (data, penalty), runs in by_key(rows, "data", "penalty").items()
-    ]  # fmt: skip
-    header = ("data", "penalty", "NLL, best", "NLL, last", "by its own two steps", "NFE, best", "NFE, last",
-              "∫‖f‖²", "∫‖∇f‖²", "length ÷ distance", "CPU s to the target", "seeds")  # fmt: skip
+    ]
+    header = (
+        "data",
+        "penalty",
+        "NLL, best",
+        "NLL, last",
+        "by its own two steps",
+        "NFE, best",
+        "NFE, last",
+        "∫‖f‖²",
+        "∫‖∇f‖²",
+        "length ÷ distance",
+        "CPU s to the target",
+        "seeds",
+    )
     return table(header, lines)
 
 

@@ -233,9 +233,16 @@ class CNF(Flow):
             size = abs(as_float(t[-1]) - as_float(t[0])) / self.steps
             options = {"interp": "cubic", **options, "step_size": size}  # output times lie between the steps
         solution = solve(
-            func, start, t, method=self.method, rtol=self.rtol, atol=self.atol, gradient=self.gradient,
-            options=options, params=tuple(self.field.parameters()),
-        )  # fmt: skip
+            func,
+            start,
+            t,
+            method=self.method,
+            rtol=self.rtol,
+            atol=self.atol,
+            gradient=self.gradient,
+            options=options,
+            params=tuple(self.field.parameters()),
+        )
         self.stats = solution.stats
         return solution.y
 
@@ -246,5 +253,17 @@ class CNF(Flow):
         )
 
 
-_SETTINGS = ("t1", "steer", "divergence", "noise", "n_probes", "gradient", "method", "rtol", "atol", "steps",
-             "options", "regularizers")  # fmt: skip
+_SETTINGS = (
+    "t1",
+    "steer",
+    "divergence",
+    "noise",
+    "n_probes",
+    "gradient",
+    "method",
+    "rtol",
+    "atol",
+    "steps",
+    "options",
+    "regularizers",
+)

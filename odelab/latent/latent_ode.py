@@ -141,9 +141,14 @@ class LatentODE(Savable):
         return solve(self.field, z0, knots.to(z0.dtype), method="rk4_classic").y  # type: ignore[return-value]
 
     def terms(
-        self, x: Tensor, times: Tensor, mask: Tensor | None = None, *, draws: int = 1,
+        self,
+        x: Tensor,
+        times: Tensor,
+        mask: Tensor | None = None,
+        *,
+        draws: int = 1,
         generator: torch.Generator | None = None,
-    ) -> LatentTerms:  # fmt: skip
+    ) -> LatentTerms:
         """Both terms of the ELBO with `draws` draws of z₀; only what the mask marks counts.
 
         Raises:
@@ -167,9 +172,16 @@ class LatentODE(Savable):
         return self.decoder.mean(self.trajectory(z0, at - times[..., :1]))
 
     def forecast(
-        self, x: Tensor, times: Tensor, at: Tensor | None = None, mask: Tensor | None = None, *, draws: int = 50,
-        generator: torch.Generator | None = None, mean: bool = False,
-    ) -> Forecast:  # fmt: skip
+        self,
+        x: Tensor,
+        times: Tensor,
+        at: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        draws: int = 50,
+        generator: torch.Generator | None = None,
+        mean: bool = False,
+    ) -> Forecast:
         """Paths from draws of z₀ ~ q(z₀ | x), in eval mode and without gradients.
 
         Args:

@@ -108,9 +108,14 @@ def check_times(times: Tensor, n: int, count: int | None, frames: Tensor | None 
 
 
 def observe(
-    model: nn.Module, x: Tensor, times: Tensor, mask: Tensor | None, shape: tuple[int, ...], encoder_frames: int = 1,
+    model: nn.Module,
+    x: Tensor,
+    times: Tensor,
+    mask: Tensor | None,
+    shape: tuple[int, ...],
+    encoder_frames: int = 1,
     missing: str = "zeros",
-) -> Observations:  # fmt: skip
+) -> Observations:
     """Check a batch, and put zeros where nothing was observed.
 
     Args:

@@ -135,9 +135,16 @@ class ODERNNEncoder(Encoder):
     """
 
     def __init__(
-        self, channels: int, latent: int, hidden: int = 25, *, field_hidden: int = 25, method: str = "euler",
-        substeps: int = 1, scale: float = 1.0,
-    ) -> None:  # fmt: skip
+        self,
+        channels: int,
+        latent: int,
+        hidden: int = 25,
+        *,
+        field_hidden: int = 25,
+        method: str = "euler",
+        substeps: int = 1,
+        scale: float = 1.0,
+    ) -> None:
         super().__init__(channels, latent, hidden, scale=scale)
         self.cell = nn.GRUCell(channels, hidden)
         self.field = nn.Sequential(nn.Linear(hidden, field_hidden), nn.Tanh(), nn.Linear(field_hidden, hidden))

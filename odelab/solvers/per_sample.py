@@ -70,9 +70,12 @@ def solve_rows(plan: Plan, f: VectorField, y0: Tensor, times: list[float]) -> tu
     else:
         row = int((pending < len(times)).nonzero()[0])
         raise MaxStepsExceeded(
-            f"max_num_steps were not enough for row {row}", t=float(t.view(-1)[row]), dt=float(dt.view(-1)[row]),
-            nfe=f.stats.nfe, hint="loosen the tolerance, or raise options=dict(max_num_steps=…)",
-        )  # fmt: skip
+            f"max_num_steps were not enough for row {row}",
+            t=float(t.view(-1)[row]),
+            dt=float(dt.view(-1)[row]),
+            nfe=f.stats.nfe,
+            hint="loosen the tolerance, or raise options=dict(max_num_steps=…)",
+        )
     f.stats.accepted, f.stats.rejected = int(stats.accepted.sum()), int(stats.rejected.sum())
     return torch.stack([y0, *[torch.stack(pieces).sum(0) for pieces in outputs[1:]]]), stats
 
@@ -148,9 +151,17 @@ def _log(
 
 
 def _sample(
-    plan: Plan, f: VectorField, step: Step, t: Tensor, t1: Tensor, accepted: Tensor, grid: Tensor, pending: Tensor,
-    outputs: list[list[Tensor]], direction: float,
-) -> None:  # fmt: skip
+    plan: Plan,
+    f: VectorField,
+    step: Step,
+    t: Tensor,
+    t1: Tensor,
+    accepted: Tensor,
+    grid: Tensor,
+    pending: Tensor,
+    outputs: list[list[Tensor]],
+    direction: float,
+) -> None:
     """Write the outputs that lie in this step, row by row in time but all rows at once; moves `pending` on."""
     solution, end = None, len(grid)
     while True:

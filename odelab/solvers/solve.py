@@ -79,9 +79,21 @@ def solve(
 
 
 def run_solve(
-    func: Callable[..., Any], y0: Any, t: Any, method: str | None, rtol: Any, atol: Any, gradient: str,
-    options: dict | None, event_fn: Any, dense: bool, params: Any, adjoint: dict, *, strict: bool,
-) -> Solution:  # fmt: skip
+    func: Callable[..., Any],
+    y0: Any,
+    t: Any,
+    method: str | None,
+    rtol: Any,
+    atol: Any,
+    gradient: str,
+    options: dict | None,
+    event_fn: Any,
+    dense: bool,
+    params: Any,
+    adjoint: dict,
+    *,
+    strict: bool,
+) -> Solution:
     if gradient not in GRADIENTS:
         raise ValueError(f"gradient must be one of {', '.join(GRADIENTS)}, got {gradient!r}")
     y0, layout = pack_state(y0)
@@ -137,9 +149,16 @@ def run_solve(
 
 
 def _differentiate(
-    forward: Forward, func: Any, layout: Layout, y0: Tensor, gradient: str, params: Any, adjoint: dict,
-    record: DenseSolution | None, strict: bool,
-) -> Tensor:  # fmt: skip
+    forward: Forward,
+    func: Any,
+    layout: Layout,
+    y0: Tensor,
+    gradient: str,
+    params: Any,
+    adjoint: dict,
+    record: DenseSolution | None,
+    strict: bool,
+) -> Tensor:
     """Run the solve with the gradient asked for."""
     if gradient == "backprop":
 

@@ -21,8 +21,11 @@ def lines_of(table: str) -> dict[str, list[str]]:
 
 
 def test_spirals_in_the_order_of_points_kept() -> None:
-    rows = [row({"model": model, "kept": kept}, inside=0.2, beyond=0.5, before=None if model == "rnn" else 0.6)
-            for model in ("latent-ode", "rnn") for kept in (100, 30)]  # fmt: skip
+    rows = [
+        row({"model": model, "kept": kept}, inside=0.2, beyond=0.5, before=None if model == "rnn" else 0.6)
+        for model in ("latent-ode", "rnn")
+        for kept in (100, 30)
+    ]
     lines = lines_of(latent_tables.spirals_table(rows))
     assert [*lines] == [f"{name}, {kept} of 100" for kept in (30, 100) for name in ("RNN", "latent ODE")]
     assert lines["RNN, 30 of 100"] == ["0.200", "0.500", "", "1"]
@@ -30,9 +33,16 @@ def test_spirals_in_the_order_of_points_kept() -> None:
 
 def test_mocap2_has_both_iterates_and_the_papers_number_only_for_its_own_centring() -> None:
     scores = {"mean_of_draws": 6.0, "per_draw": 7.0, "posterior_mean": 6.5}
-    rows = [row({"model": "ode2vae-kl", "centring": c}, s, test={"mean_of_draws": 5.0}, test_last=scores,
-                test_training_mean={"mean_of_draws": 8.0})
-            for c, s in (("own", 0), ("own", 1), ("training", 0))]  # fmt: skip
+    rows = [
+        row(
+            {"model": "ode2vae-kl", "centring": c},
+            s,
+            test={"mean_of_draws": 5.0},
+            test_last=scores,
+            test_training_mean={"mean_of_draws": 8.0},
+        )
+        for c, s in (("own", 0), ("own", 1), ("training", 0))
+    ]
     rows.append(row({"model": "training mean", "centring": "own"}, test={"mean_of_draws": 33.0}))
     lines = lines_of(latent_tables.mocap2_table(rows))
     several = [f"{value:.2f} ± 0.00" for value in (6.0, 6.5, 7.0, 8.0, 5.0)]
@@ -43,8 +53,11 @@ def test_mocap2_has_both_iterates_and_the_papers_number_only_for_its_own_centrin
 
 
 def test_walks_are_averaged_and_each_baseline_counts_a_walk_once() -> None:
-    rows = [row({"walk": walk, "model": model}, test={"mean_of_draws": error}, baselines={"last frame": 50.0})
-            for model in ("ode2vae", "ode2vae-kl") for walk, error in (("02_01", 10.0), ("05_01", 14.0))]  # fmt: skip
+    rows = [
+        row({"walk": walk, "model": model}, test={"mean_of_draws": error}, baselines={"last frame": 50.0})
+        for model in ("ode2vae", "ode2vae-kl")
+        for walk, error in (("02_01", 10.0), ("05_01", 14.0))
+    ]
     lines = lines_of(latent_tables.mocap1_table(rows))
     assert lines["ODE²VAE"] == ["12.0 ± 2.8", "2", "93.07 ± 0.72"] and lines["last frame"] == ["50.0 ± 0.0", "2", ""]
 

@@ -141,9 +141,12 @@ def test_events_and_their_gradients():
     for library in BOTH:
         height, g = tensor(10.0).requires_grad_(), tensor(9.81).requires_grad_()
         t, (_, v) = library.odeint_event(
-            lambda t, s, g=g: (s[1], -g), (height, tensor(1.0)), torch.tensor(0.0).double(), event_fn=lambda t, s: s[0],
+            lambda t, s, g=g: (s[1], -g),
+            (height, tensor(1.0)),
+            torch.tensor(0.0).double(),
+            event_fn=lambda t, s: s[0],
             method="dopri5",
-        )  # fmt: skip
+        )
         found.append(torch.cat([t.reshape(1), v[-1], *gradients(t + v[-1].sum(), height, g)]).detach())
     torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-6)
 

@@ -90,8 +90,13 @@ def test_a_stiff_problem_is_recognised():
 
 
 def test_max_num_steps_is_finite_by_default_and_counts_per_interval():
-    error = fails(MaxStepsExceeded, lambda t, y: torch.cos(1e3 * t) + 0 * y, tensor(1.0), times(10.0),
-                  options={"max_num_steps": 50})  # fmt: skip
+    error = fails(
+        MaxStepsExceeded,
+        lambda t, y: torch.cos(1e3 * t) + 0 * y,
+        tensor(1.0),
+        times(10.0),
+        options={"max_num_steps": 50},
+    )
     assert "max_num_steps = 50" in str(error)
     assert solve(decay, Y0, times(5.0, 40), options={"max_num_steps": 3}).stats.accepted > 3
 
@@ -100,8 +105,9 @@ def test_max_num_steps_is_finite_by_default_and_counts_per_interval():
 def test_an_event_that_never_happens_ends(how):
     options = {"max_num_steps": 200, **how}
     method = options.pop("method", "dopri5")
-    error = fails(MaxStepsExceeded, decay, Y0, times(1.0), event_fn=lambda t, y: y[0] + 1, method=method,
-                  options=options)  # fmt: skip
+    error = fails(
+        MaxStepsExceeded, decay, Y0, times(1.0), event_fn=lambda t, y: y[0] + 1, method=method, options=options
+    )
     assert "no event happened in 200 steps" in str(error) and "event_fn" in error.hint and error.t > 1
 
 

@@ -74,11 +74,11 @@ def test_explicit_adams_stays_stable_where_order_twelve_is_not():
     """The reason for its default order: a hundred steps round a circle, unharmed."""
     t = times(6.0, 101)
     run = {
-        order: solve(
-            oscillator, (tensor(1.0), tensor(0.0)), t, method="explicit_adams", options=options
-        ).y[0][-1].item()
+        order: solve(oscillator, (tensor(1.0), tensor(0.0)), t, method="explicit_adams", options=options)
+        .y[0][-1]
+        .item()
         for order, options in ((4, {}), (12, {"max_order": 12}))
-    }  # fmt: skip
+    }
     assert run[4] == pytest.approx(math.cos(6.0), abs=1e-3)
     assert abs(run[12]) > 1e3
 

@@ -66,8 +66,12 @@ def test_other_shapes_and_precision():
 
 def test_the_row_that_fails_is_named():
     with pytest.raises(MaxStepsExceeded, match="for row"):
-        solve(lambda t, y: tensor(1.0, 1e6)[:, None] * torch.cos(1e3 * t) + 0 * y, Y0[:2], times(9.0),
-              options={"per_sample": True, "max_num_steps": 100})  # fmt: skip
+        solve(
+            lambda t, y: tensor(1.0, 1e6)[:, None] * torch.cos(1e3 * t) + 0 * y,
+            Y0[:2],
+            times(9.0),
+            options={"per_sample": True, "max_num_steps": 100},
+        )
     with pytest.raises(NonFiniteState):
         solve(lambda t, y: y / 0, Y0, times(1.0), options={"per_sample": True})
 

@@ -129,9 +129,13 @@ def checkpointed_gradient(answer: Callable[..., Any]) -> None:
 
 
 def _replay(
-    step: Callable[[int, Tensor], Tensor], theta: Tensor, states: list[Tensor], order: list[int], adjoint: Tensor,
+    step: Callable[[int, Tensor], Tensor],
+    theta: Tensor,
+    states: list[Tensor],
+    order: list[int],
+    adjoint: Tensor,
     shift: int = 0,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     """The adjoint pulled through the steps in this order, from states shifted by `shift`, and theta's total."""
     total = torch.zeros_like(theta)
     for k in order:

@@ -12,10 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure
+from odelab.lessons.kit.style import COLORS, GUIDE, describe, line_style, new_figure
 
 GRADIENTS = ("backprop", "adjoint", "checkpoint")  # one colour, dash and marker each, in every figure of the lesson
-GUIDE: dict[str, Any] = {"color": COLORS["grey"], "linestyle": (0, (6, 3)), "linewidth": 1.3}
 TINY = 1e-17  # stands for zero on a logarithmic axis
 Measured = Mapping[int, Mapping[str, tuple[float, float]]]  # steps -> gradient -> (bytes kept, seconds)
 

@@ -16,27 +16,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike
 
-from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure
+from odelab.lessons.kit.style import COLORS, GUIDE, describe, line_style, new_figure, polylines
 
-GUIDE: dict[str, Any] = {"color": COLORS["grey"], "linestyle": (0, (6, 3)), "linewidth": 1.3}
 FOLD: dict[str, Any] = {"color": COLORS["vermillion"], "linestyle": "-", "linewidth": 1.7}
 GRID: dict[str, Any] = {"color": COLORS["blue"], "linestyle": "-", "linewidth": 0.8}
 ROUTES = ("determinant", "trace, d passes", "trace, one batched pass", "Hutchinson, one probe")
 Costs = Mapping[int, Mapping[str, tuple[float, float]]]  # dimension -> route -> (multiplications, seconds)
 
 
-def broken(lines: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Polylines (lines, points, 2) as one x and one y with a gap between two lines: a single artist draws them all."""
-    points = np.asarray(lines, float)
-    gaps = np.full((len(points), 1, 2), np.nan)
-    x, y = np.concatenate([points, gaps], axis=1).reshape(-1, 2).T
-    return x, y
-
-
 def mass_strips(
-    z: ArrayLike, base: ArrayLike, x: ArrayLike, density: ArrayLike, samples: ArrayLike, edges: ArrayLike,
+    z: ArrayLike,
+    base: ArrayLike,
+    x: ArrayLike,
+    density: ArrayLike,
+    samples: ArrayLike,
+    edges: ArrayLike,
     fig: Figure | None = None,
-) -> Figure:  # fmt: skip
+) -> Figure:
     """A map x = g(z): the base density below it, the density it makes to its left, equal masses as strips.
 
     Args:
@@ -80,7 +76,7 @@ def update_mass_strips(
     left.lines[1].set_data(np.repeat(height, 2), np.repeat(bins, 2)[1:-1])
     low, at = np.full(len(np.asarray(edges)), -3.2), np.asarray(edges, float)
     bent = [np.stack([at[:, 0], low], 1), at, np.stack([low, at[:, 1]], 1)]
-    middle.lines[1].set_data(*broken(np.stack(bent, 1)))
+    middle.lines[1].set_data(*polylines(np.stack(bent, 1)))
 
 
 def squares(before: ArrayLike, after: ArrayLike, log_det: ArrayLike, fig: Figure | None = None) -> Figure:
@@ -117,7 +113,7 @@ def planar_layer(lines: ArrayLike, fig: Figure | None = None) -> Figure:
     """
     fig = new_figure(fig, (10.5, 4.0))
     before, after, along = fig.subplots(1, 3)
-    before.plot(*broken(lines), **GRID)
+    before.plot(*polylines(lines), **GRID)
     before.plot([], [], **FOLD, label="det < 0")
     before.plot([], [], color=COLORS["black"], linestyle="-", linewidth=2.4, marker="o", markevery=[0], label="w")
     before.plot([], [], color=COLORS["green"], linestyle="--", linewidth=2.4, marker="s", markevery=[0], label="u")
@@ -140,9 +136,14 @@ def planar_layer(lines: ArrayLike, fig: Figure | None = None) -> Figure:
 
 
 def update_planar_layer(
-    fig: Figure, lines: ArrayLike, after: ArrayLike, det: ArrayLike, w: ArrayLike, u: ArrayLike,
+    fig: Figure,
+    lines: ArrayLike,
+    after: ArrayLike,
+    det: ArrayLike,
+    w: ArrayLike,
+    u: ArrayLike,
     along: tuple[ArrayLike, ArrayLike, ArrayLike],
-) -> None:  # fmt: skip
+) -> None:
     """Put another layer into a figure drawn by :func:`planar_layer`.
 
     Args:
@@ -151,11 +152,11 @@ def update_planar_layer(
     """
     left, middle, right = fig.axes
     folded, (s, mapped, slope) = np.asarray(det)[..., None] < 0, (np.asarray(part, float) for part in along)
-    left.lines[1].set_data(*broken(np.where(folded, lines, np.nan)))
+    left.lines[1].set_data(*polylines(np.where(folded, lines, np.nan)))
     for line, vector in zip(left.lines[2:], (w, u), strict=True):
         line.set_data(*np.stack([np.asarray(vector, float), np.zeros(2)], 1))
-    middle.lines[0].set_data(*broken(after))
-    middle.lines[1].set_data(*broken(np.where(folded, after, np.nan)))
+    middle.lines[0].set_data(*polylines(after))
+    middle.lines[1].set_data(*polylines(np.where(folded, after, np.nan)))
     right.lines[0].set_data(s, mapped)
     right.lines[1].set_data(s, np.where(slope < 0, mapped, np.nan))
 
@@ -165,7 +166,7 @@ def step_and_flow(stepped: ArrayLike, flowed: ArrayLike, fig: Figure | None = No
     fig = new_figure(fig, (8.4, 4.7))  # so high that the titles have room above square panels
     names = ("one layer: z + h f(z)", "the flow of f for time h")
     for ax, lines, name in zip(fig.subplots(1, 2), (stepped, flowed), names, strict=True):
-        ax.plot(*broken(lines), **GRID)
+        ax.plot(*polylines(lines), **GRID)
         ax.plot([], [], **FOLD)
         ax.set(title=name, xlim=(-3.4, 3.4), ylim=(-3.4, 3.4), aspect="equal")
         ax.grid(visible=False)
@@ -179,9 +180,9 @@ def step_and_flow(stepped: ArrayLike, flowed: ArrayLike, fig: Figure | None = No
 def update_step_and_flow(fig: Figure, h: float, stepped: ArrayLike, flowed: ArrayLike, det: ArrayLike) -> None:
     """Put another time into a figure drawn by :func:`step_and_flow`; det: of the step, (lines, points)."""
     left, right = fig.axes
-    left.lines[0].set_data(*broken(stepped))
-    left.lines[1].set_data(*broken(np.where(np.asarray(det)[..., None] < 0, stepped, np.nan)))
-    right.lines[0].set_data(*broken(flowed))
+    left.lines[0].set_data(*polylines(stepped))
+    left.lines[1].set_data(*polylines(np.where(np.asarray(det)[..., None] < 0, stepped, np.nan)))
+    right.lines[0].set_data(*polylines(flowed))
     left.set_title(f"one layer: z + h f(z), h = {h:.1f}")
 
 
@@ -321,15 +322,19 @@ def update_layer(fig: Figure, k: int, density: ArrayLike, lines: ArrayLike, crea
     left, middle, right = fig.axes
     left.images[0].set_data(np.asarray(density))
     left.set_title(f"density after {k} layers")
-    middle.lines[0].set_data(*broken(lines))
+    middle.lines[0].set_data(*polylines(lines))
     middle.lines[1].set_data(*np.asarray(crease, float).T)
     cast(Any, right.lines[2]).set_xdata([k, k])
 
 
 def movie(
-    times: ArrayLike, densities: ArrayLike, masses: ArrayLike, log_density: ArrayLike, half_width: float,
+    times: ArrayLike,
+    densities: ArrayLike,
+    masses: ArrayLike,
+    log_density: ArrayLike,
+    half_width: float,
     fig: Figure | None = None,
-) -> Figure:  # fmt: skip
+) -> Figure:
     """A continuous flow: density with particles, log-density along a few paths, and the mass on the grid.
 
     Args:

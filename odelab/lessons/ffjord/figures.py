@@ -94,9 +94,13 @@ def training(loss: ArrayLike, nfe: ArrayLike, entropy: float, fig: Figure | None
 
 
 def fresh_noise(
-    tolerance: ArrayLike, held: Sequence[int], fresh: Sequence[int], stopped: Sequence[bool], limit: int,
+    tolerance: ArrayLike,
+    held: Sequence[int],
+    fresh: Sequence[int],
+    stopped: Sequence[bool],
+    limit: int,
     fig: Figure | None = None,
-) -> Figure:  # fmt: skip
+) -> Figure:
     """Evaluations against tolerance with ε held for the solve and with ε drawn at each evaluation.
 
     Args:
@@ -124,9 +128,12 @@ def fresh_noise(
 
 
 def beliefs(
-    densities: Mapping[str, ArrayLike], nll: Mapping[str, float], mass: Mapping[str, float], half_width: float,
+    densities: Mapping[str, ArrayLike],
+    nll: Mapping[str, float],
+    mass: Mapping[str, float],
+    half_width: float,
     fig: Figure | None = None,
-) -> Figure:  # fmt: skip
+) -> Figure:
     """The same weights as read by several solvers: density on a grid, NLL on the same points, mass in the window."""
     fig = new_figure(fig, (3.2 * len(densities), 3.7))
     for ax, (name, density) in zip(fig.subplots(1, len(densities), squeeze=False)[0], densities.items(), strict=True):

@@ -95,10 +95,6 @@ class Explorable(widgets.VBox):
             self._render()
         return self._figure
 
-    def value_of(self, name: str) -> Any:
-        """Current value of one control."""
-        return self.controls[name].value
-
     def drive(self, **values: Any) -> str:
         """Set controls by name, as a reader would by hand, and return the readout.
 

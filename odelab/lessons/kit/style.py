@@ -12,8 +12,10 @@ import io
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from PIL import Image
 
 COLORS = {
@@ -27,6 +29,11 @@ COLORS = {
     "yellow": "#F0E442",
     "grey": "#8C8C8C",
 }
+GUIDE: dict[str, Any] = {
+    "color": COLORS["grey"],
+    "linestyle": (0, (6, 3)),
+    "linewidth": 1.3,
+}  # what curves are held against
 CYCLE = ("blue", "vermillion", "green", "purple", "orange", "sky", "black")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (7, 2)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -70,6 +77,14 @@ def line_style(index: int) -> dict[str, Any]:
     """Keywords for the ``index``-th curve: a colour, and the dash and marker that repeat it."""
     k = index % len(CYCLE)
     return {"color": COLORS[CYCLE[k]], "linestyle": DASHES[k], "marker": MARKERS[k]}
+
+
+def polylines(paths: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Paths (n, points, 2) as one x and one y with NaN after each path: one artist draws faster than n."""
+    paths = np.asarray(paths, float)
+    gap = np.full((len(paths), 1, 2), np.nan)
+    x, y = np.concatenate([paths, gap], axis=1).reshape(-1, 2).T
+    return x, y
 
 
 def new_figure(fig: Figure | None = None, size: tuple[float, float] = (8.0, 3.6)) -> Figure:

@@ -150,8 +150,18 @@ def draw_portrait(ax: Axes, paths: np.ndarray, clockwise: np.ndarray) -> None:
     for flag, (color, marker, name) in enumerate((("orange", "o", "counter-clockwise"), ("purple", "s", "clockwise"))):
         for path in paths[clockwise == bool(flag)]:
             ax.plot(*path.T, color=COLORS[color], linewidth=0.7, alpha=0.45, linestyle="-")
-        ax.plot([], [], marker, color=COLORS[color], markersize=5, linestyle="", label=name, gid="mover",
-                markeredgecolor=COLORS["black"], markeredgewidth=0.5)  # fmt: skip
+        ax.plot(
+            [],
+            [],
+            marker,
+            color=COLORS[color],
+            markersize=5,
+            linestyle="",
+            label=name,
+            gid="mover",
+            markeredgecolor=COLORS["black"],
+            markeredgewidth=0.5,
+        )
     span = np.abs(paths - paths.mean((0, 1))).max() * 1.05
     (x, y) = paths.mean((0, 1))
     ax.set(xlim=(x - span, x + span), ylim=(y - span, y + span), aspect="equal")
@@ -234,8 +244,14 @@ def code_map(
     for digit in range(10):
         style = line_style(digit)
         left.plot(*z[y == digit].T, linestyle="", marker=f"${digit}$", markersize=8, color=style["color"], alpha=0.8)
-    left.set(xlim=(-1.5 * reach, 1.5 * reach), ylim=(-1.5 * reach, 1.5 * reach), aspect="equal",
-             xlabel="first latent number", ylabel="second", title="images by their code")  # fmt: skip
+    left.set(
+        xlim=(-1.5 * reach, 1.5 * reach),
+        ylim=(-1.5 * reach, 1.5 * reach),
+        aspect="equal",
+        xlabel="first latent number",
+        ylabel="second",
+        title="images by their code",
+    )
     tiles = np.asarray(decoded)[::-1]  # the image's first row is its top
     picture = np.concatenate([np.concatenate(list(row), axis=1) for row in tiles], axis=0)
     right.imshow(picture, cmap="gray", extent=(-reach, reach, -reach, reach), vmin=0, vmax=1)

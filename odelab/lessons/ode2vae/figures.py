@@ -167,13 +167,23 @@ def _staircase(ax: Axes, terms: Mapping[str, float]) -> None:
     for k, (begin, end) in enumerate(itertools.pairwise(ends)):
         loses = end < begin
         ax.annotate(
-            f"{end - begin:+.1f}", (min(begin, end), k), (-9, 0), textcoords="offset points", ha="right", va="center",
+            f"{end - begin:+.1f}",
+            (min(begin, end), k),
+            (-9, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-        )  # fmt: skip
+        )
         ax.barh(
-            k, end - begin, left=begin, height=0.62, color=COLORS["orange" if loses else "sky"],
-            hatch="//" if loses else None, edgecolor="white",
-        )  # fmt: skip
+            k,
+            end - begin,
+            left=begin,
+            height=0.62,
+            color=COLORS["orange" if loses else "sky"],
+            hatch="//" if loses else None,
+            edgecolor="white",
+        )
     ax.plot(np.repeat(ends[1:], 2)[:-1], np.repeat(np.arange(len(terms)), 2)[1:], linestyle=DASHES[3], color="#8C8C8C")
     ax.plot(ends[-1], len(terms) - 1, "D", color=COLORS["blue"], markersize=8, label="their sum")
     ax.set_yticks(range(len(terms)), list(terms))

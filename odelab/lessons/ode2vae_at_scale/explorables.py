@@ -152,8 +152,10 @@ def step_cost(seconds: Prices, memory: Prices, sequences: int = 360, epochs: int
         )
 
     corners = [Setting(int(FRAMES[0]), 1, 1, 1), Setting(int(FRAMES[-1]), 8, 256, 16)]
-    limits = [tuple(np.array([0.5, 5.0]) * [price(end) / unit for end in corners]) for price, unit in
-              ((seconds, 1.0), (memory, figures.GIGABYTE))]  # fmt: skip
+    limits = [
+        tuple(np.array([0.5, 5.0]) * [price(end) / unit for end in corners])
+        for price, unit in ((seconds, 1.0), (memory, figures.GIGABYTE))
+    ]
 
     def draw(fig: Figure, **setting: int) -> None:
         figures.cost(data(**setting), limits, fig)

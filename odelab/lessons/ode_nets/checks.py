@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from odelab.lessons.kit.exercises import Hint, exercise
+from odelab.lessons.kit.hints import compare
 
 
 @exercise
@@ -37,14 +38,10 @@ def time_channel(answer: Callable[..., Any]) -> None:
         + t * bias[:, None, None],
         "the bias is there twice: it belongs to one of the two convolutions": exact + bias[:, None, None],
     }
-    value = torch.as_tensor(answer(weight, bias, t, x)).detach()
-    for advice, candidate in wrong.items():
-        if value.shape == candidate.shape and torch.allclose(value, candidate, atol=1e-4):
-            raise Hint(advice)
+    value = torch.as_tensor(answer(weight, bias, t, x))
     if value.shape != exact.shape:
         raise Hint(f"the result should be {tuple(exact.shape)}, yours is {tuple(value.shape)}: padding=1 keeps 6×7")
-    if not torch.allclose(value, exact, atol=1e-4):
-        raise Hint(f"off by {float((value - exact).abs().max()):.2g}, and by none of the usual slips")
+    compare("the result", value, exact, wrong, atol=1e-4)
 
 
 @exercise
@@ -54,53 +51,50 @@ def solver_bill(answer: Callable[..., Any]) -> None:
         returned = answer(accepted, rejected, evaluation, state)
         if not isinstance(returned, (tuple, list)) or len(returned) != 4:
             raise Hint("four numbers are asked for: nfe, and the bytes of backprop, checkpoint and adjoint")
-        nfe, backprop, checkpoint, adjoint = (_number("each of the four", value) for value in returned)
-        tried = accepted + rejected
-        slips: dict[float, str] = {
-            7 * tried: "seven stages, but the last of a step is the first of the next (FSAL)",
-            7 * tried + 2: "seven stages, but the last of a step is the first of the next (FSAL)",
-            6 * tried: "before the first step there are two evaluations: the slope at the start, and one to guess dt",
-            6 * tried + 1: "before the first step there are two evaluations, one of them to guess the first dt",
-            6 * accepted + 2: "a rejected step has been paid for, too",
+        tried, stages = accepted + rejected, 6 * accepted
+        bill = {
+            "NFE": 6 * tried + 2,
+            "bytes of backprop": stages * evaluation,
+            "bytes of checkpoint": accepted * state,
+            "bytes of adjoint": 2 * state,
         }
-        _expect("NFE", nfe, 6 * tried + 2, slips)
-        kept = 6 * accepted
-        _expect(
-            "bytes of backprop",
-            backprop,
-            kept * evaluation,
-            {
-                (6 * tried + 2) * evaluation: "a rejected step leads nowhere, and neither does the trial that guesses "
-                "dt: their graphs are dropped",
-                6 * tried * evaluation: "a rejected step leads nowhere: its graph is dropped",
-                (6 * accepted + 1) * evaluation: "the last slope of the last step is the first of a step that is never "
-                "made: nothing depends on it",
-                accepted * evaluation: "a step has six new stages, each with its own activations",
-                kept * state: "backprop keeps the activations inside f, not only states",
+        slips: dict[str, dict[str, float]] = {
+            "NFE": {
+                "seven stages, but the last of a step is the first of the next (FSAL)": 7 * tried,
+                "each step has six new stages; the seventh is the first of the next (FSAL)": 7 * tried + 2,
+                "before the first step there are two evaluations: the slope at the start, and one to guess dt": 6
+                * tried,
+                "before the first step there are two evaluations, one of them to guess the first dt": 6 * tried + 1,
+                "a rejected step has been paid for, too": 6 * accepted + 2,
             },
-        )
-        _expect(
-            "bytes of checkpoint",
-            checkpoint,
-            accepted * state,
-            {
-                tried * state: "only accepted steps are replayed",
-                accepted * evaluation: "one state per step is kept; what happens inside f is computed again",
-                2 * state: "that is the adjoint; a checkpoint is kept per accepted step",
-                kept * state: "one state per step, not per stage",
+            "bytes of backprop": {
+                "a rejected step leads nowhere, and neither does the trial that guesses dt: their graphs are dropped": (
+                    6 * tried + 2
+                )
+                * evaluation,
+                "a rejected step leads nowhere: its graph is dropped": 6 * tried * evaluation,
+                "the last slope of the last step is the first of a step that is never made: nothing depends on it": (
+                    6 * accepted + 1
+                )
+                * evaluation,
+                "a step has six new stages, each with its own activations": accepted * evaluation,
+                "backprop keeps the activations inside f, not only states": stages * state,
             },
-        )
-        _expect(
-            "bytes of adjoint",
-            adjoint,
-            2 * state,
-            {
-                0: "the way back has to start somewhere: at z(1)",
-                state: "one state is enough in principle; what is asked for is both that the solver returned",
-                accepted * state: "the path is solved anew on the way back; only what the solver returned is needed",
-                evaluation: "states are kept, not the activations of an evaluation",
+            "bytes of checkpoint": {
+                "only accepted steps are replayed": tried * state,
+                "one state per step is kept; what happens inside f is computed again": accepted * evaluation,
+                "that is the adjoint; a checkpoint is kept per accepted step": 2 * state,
+                "one state per step, not per stage": stages * state,
             },
-        )
+            "bytes of adjoint": {
+                "the way back has to start somewhere: at z(1)": 0,
+                "one state is enough in principle; what is asked for is both that the solver returned": state,
+                "the path is solved anew on the way back; only what the solver returned is needed": accepted * state,
+                "states are kept, not the activations of an evaluation": evaluation,
+            },
+        }
+        for (name, exact), value in zip(bill.items(), returned, strict=True):
+            compare(name, value, exact, slips[name])
 
 
 @exercise
@@ -123,28 +117,5 @@ def paired_error(answer: Callable[..., Any]) -> None:
         "that is the number of images they disagree on, or its root; a rate is divided by n": exact * n,
         "that is in points; give it as a fraction": exact * 100,
     }
-    given = _number("the standard error", answer(a, b))
-    if _near(given, exact):
-        return
-    for advice, candidate in wrong.items():
-        if _near(given, candidate):
-            raise Hint(advice)
-    raise Hint(f"{given:.3g} is {given / exact:.2f} times the standard error, and by none of the usual slips")
-
-
-def _near(value: float, exact: float) -> bool:
-    """Within 2 %: McNemar's form and the sample standard deviation are both right."""
-    return abs(value - exact) <= 0.02 * abs(exact)
-
-
-def _number(what: str, value: Any) -> float:
-    value = torch.as_tensor(value)
-    if value.numel() != 1:
-        raise Hint(f"{what} should be one number, yours has shape {tuple(value.shape)}")
-    return float(value)
-
-
-def _expect(name: str, value: float, exact: float, slips: dict[float, str]) -> None:
-    if abs(value - exact) <= 1e-6 * max(1.0, exact):
-        return
-    raise Hint(f"{name}: {slips.get(value, f'not {value:g}')}")
+    # Within 2 %: McNemar's form and the sample standard deviation are both right.
+    compare("the standard error", answer(a, b), exact, wrong, rtol=0.02, atol=0)

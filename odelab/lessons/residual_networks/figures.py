@@ -16,17 +16,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.quiver import Quiver
 
 from odelab.lessons.kit.panels import Panel, panels
-from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure
+from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure, polylines
 
 Curve = tuple[np.ndarray, np.ndarray]  # x and y, one shape
 CLASSES = ({"color": COLORS["blue"], "marker": "o"}, {"color": COLORS["vermillion"], "marker": "^"})
-
-
-def broken(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Paths in the plane, (times, n, 2), as one line with gaps: x and y, each of shape (n (times + 1),)."""
-    gap = np.full((1, *paths.shape[1:]), np.nan)
-    x, y = np.moveaxis(np.concatenate([paths, gap]), 2, 0)
-    return x.T.ravel(), y.T.ravel()
 
 
 def slope_field(
@@ -74,7 +67,9 @@ def plane_paths(
         ax.quiver(*arrows[0].T, *arrows[1].T, color="#C9C9C9", pivot="mid", width=0.004, scale=130)
         layered = len(states) <= 40
         style = {"color": COLORS["vermillion"], "linestyle": "--", "marker": "s", "markersize": 3.5}
-        ax.plot(*broken(states), linewidth=1.4, **(style if layered else {"color": COLORS["blue"]}))
+        ax.plot(
+            *polylines(np.swapaxes(states, 0, 1)), linewidth=1.4, **(style if layered else {"color": COLORS["blue"]})
+        )
         ax.plot(*states[0].T, "o", color=COLORS["black"], markersize=4.5)
         ax.set(title=title, aspect="equal", xlim=(-2.1, 2.1), ylim=(-2.1, 2.1), xlabel="first entry of z")
         ax.grid(visible=False)
@@ -225,10 +220,10 @@ def update_depth_flow(fig: Figure, flow: Flow) -> None:
     left, right = fig.axes
     cast(Quiver, left.collections[0]).set_UVC(*flow.velocity.T)
     left.set_title(flow.title)
-    right.lines[0].set_data(*broken(flow.grid))
+    right.lines[0].set_data(*polylines(np.swapaxes(flow.grid, 0, 1)))
     for k in range(2):
         paths = flow.paths[:, flow.labels == k]
-        left.lines[k].set_data(*broken(paths))
+        left.lines[k].set_data(*polylines(np.swapaxes(paths, 0, 1)))
         left.lines[2 + k].set_data(*paths[-1].T)
         right.lines[1 + k].set_data(*paths[-1].T)
 

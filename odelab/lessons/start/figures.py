@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from odelab.lessons.kit.style import COLORS, describe, new_figure
+from odelab.lessons.kit.style import COLORS, describe, new_figure, polylines
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,12 @@ def residual_to_ode(scene: DepthScene, depth: int, fig: Figure | None = None) ->
     left, right = fig.subplots(1, 2, width_ratios=(1.75, 1))
     low, high = scene.arrow_z.min(), scene.arrow_z.max()
     left.plot(*_dashes(scene, 6.0), color="#C4C4C4", linestyle="-", linewidth=1)
-    left.plot(*_broken(scene.t, scene.ode), color=COLORS["blue"], linewidth=1.8, label="ODE: infinitely many layers")
+    left.plot(
+        *polylines(over_time(scene.t, scene.ode)),
+        color=COLORS["blue"],
+        linewidth=1.8,
+        label="ODE: infinitely many layers",
+    )
     left.plot([], [], "--s", color=COLORS["vermillion"], linewidth=1.4, label="residual network")
     left.set(xlim=(-0.02, 1.02), ylim=(low, high), xlabel="depth t  (input 0, output 1)", ylabel="state z", title=" ")
     left.grid(visible=False)
@@ -68,16 +73,15 @@ def update_residual_to_ode(fig: Figure, scene: DepthScene, depth: int) -> None:
     """Show another depth in a figure drawn by :func:`residual_to_ode`."""
     left, right = fig.axes
     network = left.lines[2]
-    network.set_data(*_broken(np.linspace(0, 1, depth + 1), scene.networks[depth]))
+    network.set_data(*polylines(over_time(np.linspace(0, 1, depth + 1), scene.networks[depth])))
     network.set_markersize(float(np.clip(20 / depth, 1.5, 6)))
     left.set_title(f"a residual network with {depth} layer{'s' if depth > 1 else ''}")
     right.lines[2].set_data([depth], [scene.gap(depth)])
 
 
-def _broken(t: np.ndarray, paths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Several paths (times, n) as one line with gaps: one artist draws faster than n."""
-    gap = np.full((1, paths.shape[1]), np.nan)
-    return np.tile(np.append(t, np.nan), paths.shape[1]), np.vstack([paths, gap]).T.ravel()
+def over_time(t: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values (times, n) as paths of points (t, value), (n, times, 2)."""
+    return np.stack(np.broadcast_arrays(t, values.T), axis=-1)
 
 
 def _dashes(scene: DepthScene, aspect: float) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from odelab.lessons.kit.exercises import Hint, exercise
+from odelab.lessons.kit.hints import compare
 from odelab.lessons.kit.tables import MISSING, NOT_THERE, SideBySide, over_seeds
 from odelab.lessons.straight_paths.figures import Trained
 
@@ -40,13 +41,13 @@ def kinetic_energy(answer: Callable[..., Any]) -> None:
         "a mean over the points is asked for, this is their sum": 3 * (way / step).sum(0),
     }
     slips = {advice: value.mean() for advice, value in wrong.items()}
-    _compare("the energy", answer(t, z), exact, slips, rtol=2e-3)
+    compare("the energy", answer(t, z), exact, slips, rtol=2e-3)
 
 
 @exercise
 def optimal_map(answer: Callable[..., Any]) -> None:
     """The symmetric positive definite A (d, d) with A source Aᵀ = target, for answer(source, target)."""
-    matrix = _tensor(answer(SOURCE.clone(), TARGET.clone()))
+    matrix = torch.as_tensor(answer(SOURCE.clone(), TARGET.clone()), dtype=torch.float64).detach()
     a, b = _root(SOURCE), _root(TARGET)
     back = torch.linalg.inv(a)
     exact = back @ _root(a @ TARGET @ a) @ back
@@ -67,7 +68,7 @@ def optimal_map(answer: Callable[..., Any]) -> None:
         if torch.allclose(matrix @ SOURCE @ matrix.T, TARGET, atol=1e-6):
             raise Hint("A Σ₁ Aᵀ is Σ₂, so the mass arrives; but A is not symmetric and positive definite: not cheapest")
         raise Hint("A Σ₁ Aᵀ is not Σ₂: the mass does not arrive where it should")
-    _compare("A", matrix, exact, {}, rtol=1e-6)
+    compare("A", matrix, exact, {}, rtol=1e-6)
 
 
 @exercise
@@ -98,9 +99,9 @@ def frobenius_estimate(answer: Callable[..., Any]) -> None:
         .diagonal(dim1=1, dim2=2)
         .sum(-1),
     }
-    _compare("the estimate with all sign vectors", answer(f, z, probes), exact, wrong, rtol=1e-6)
+    compare("the estimate with all sign vectors", answer(f, z, probes), exact, wrong, rtol=1e-6)
     few = torch.randn(2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    value = _tensor(answer(f, z, few))
+    value = torch.as_tensor(answer(f, z, few), dtype=torch.float64).detach()
     rows = torch.einsum("kni,nij->knj", few, jacobian).square().sum(-1).mean(0)
     columns = torch.einsum("nij,knj->kni", jacobian, few).square().sum(-1).mean(0)
     if not any(value.shape == right.shape and torch.allclose(value, right, rtol=1e-6) for right in (rows, columns)):
@@ -128,8 +129,8 @@ def reference_weights(answer: Callable[..., Any]) -> None:
                 "d is missing: a mean over d entries is a d-th of their sum": 2 * lam,
                 "d on the wrong side: a smaller term needs a larger weight": 2 * lam / d,
             }
-            slips = {advice: torch.tensor(slip) for advice, slip in wrong.items() if not math.isclose(slip, exact)}
-            _compare(f"{name} for d = {d}", value, torch.tensor(exact), slips, rtol=1e-5)
+            slips = {advice: slip for advice, slip in wrong.items() if not math.isclose(slip, exact)}
+            compare(f"{name} for d = {d}", value, exact, slips, rtol=1e-5)
 
 
 PAPER = {"none": "0.97 bits/dim, 68.5 h", "both": "0.97 bits/dim, 24.4 h"}  # notes, Fig. 24.10, MNIST
@@ -172,20 +173,3 @@ def _over_seeds(runs: list[dict[str, float]], nll: str, own: str, nfe: str) -> s
 def _root(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
     return vectors @ torch.diag(values.sqrt()) @ vectors.T
-
-
-def _tensor(measured: Any) -> Tensor:
-    return torch.as_tensor(measured, dtype=torch.float64).detach()
-
-
-def _compare(name: str, measured: Any, exact: Tensor, wrong: dict[str, Tensor], *, rtol: float) -> None:
-    """Raise the hint that belongs to a known wrong value, or say how far off an unknown one is."""
-    value, exact = _tensor(measured), exact.double()
-    if value.shape != exact.shape:
-        raise Hint(f"{name} should have shape {tuple(exact.shape)}, yours has {tuple(value.shape)}")
-    if torch.allclose(value, exact, rtol=rtol, atol=1e-9):
-        return
-    for advice, candidate in wrong.items():
-        if torch.allclose(value, candidate.double(), rtol=rtol, atol=1e-9):
-            raise Hint(f"{name}: {advice}")
-    raise Hint(f"{name} is off by {float((value - exact).abs().max()):.2g}, and by none of the usual slips")

@@ -92,9 +92,16 @@ def displacement(angle: int = 0, percent: int = 50, points: int = 80) -> Explora
         matrix, t = maps[angle], percent / 100
         circles = [((1 - s) * ring + s * ring @ matrix.T).numpy() for s in (0.0, t, 1.0)]
         return figures.Transport(
-            start.numpy(), (start @ matrix.T).numpy(), np.stack(circles), angle, costs[angles.index(angle)],
-            angles, costs, least, t,
-        )  # fmt: skip
+            start.numpy(),
+            (start @ matrix.T).numpy(),
+            np.stack(circles),
+            angle,
+            costs[angles.index(angle)],
+            angles,
+            costs,
+            least,
+            t,
+        )
 
     def draw(fig: Figure, angle: int, percent: int) -> None:
         figures.displacement(scene(angle, percent), fig=fig)
@@ -115,9 +122,7 @@ def displacement(angle: int = 0, percent: int = 50, points: int = 80) -> Explora
         "percent": widgets.IntSlider(percent, min=0, max=100, step=5, description="time (%)"),
     }
     alt = "Points on straight lines from one Gaussian to another, and the cost of the map against its turn."
-    return Explorable(
-        draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 4.2), play="percent"
-    )  # fmt: skip
+    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 4.2), play="percent")
 
 
 def regularised(

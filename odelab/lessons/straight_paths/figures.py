@@ -15,21 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure
+from odelab.lessons.kit.style import COLORS, GUIDE, describe, line_style, new_figure, polylines
 
 DATA: dict[str, Any] = {"color": COLORS["blue"], "marker": "o", "linestyle": "none", "markersize": 3.2}
 BASE: dict[str, Any] = {"color": COLORS["vermillion"], "marker": "^", "linestyle": "none", "markersize": 3.6}
 PATH: dict[str, Any] = {"color": COLORS["grey"], "linestyle": "-", "linewidth": 0.8, "alpha": 0.75}
-GUIDE: dict[str, Any] = {"color": COLORS["grey"], "linestyle": (0, (6, 3)), "linewidth": 1.3}
 HERE: dict[str, Any] = {"color": COLORS["vermillion"], "marker": "s", "markersize": 10, "linestyle": "none"}
-
-
-def broken(paths: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Several paths (times, n, 2) as one line with gaps: one artist draws faster than n."""
-    z = np.asarray(paths, float)
-    gap = np.full((1, *z.shape[1:]), np.nan)
-    x, y = np.concatenate([z, gap]).transpose(2, 1, 0).reshape(2, -1)
-    return x, y
 
 
 def draw_paths(ax: Axes, paths: ArrayLike, legend: bool = False) -> None:
@@ -47,7 +38,7 @@ def draw_paths(ax: Axes, paths: ArrayLike, legend: bool = False) -> None:
 def move_paths(ax: Axes, paths: ArrayLike) -> None:
     """Put other paths into a panel drawn by :func:`draw_paths`."""
     z = np.asarray(paths, float)
-    ax.lines[0].set_data(*broken(z))
+    ax.lines[0].set_data(*polylines(np.swapaxes(z, 0, 1)))
     ax.lines[1].set_data(*z[0].T)
     ax.lines[2].set_data(*z[-1].T)
 
@@ -182,7 +173,7 @@ def update_displacement(fig: Figure, scene: Transport) -> None:
     """Another time or map in a figure drawn by :func:`displacement`."""
     left, right = fig.axes
     now = (1 - scene.t) * scene.start + scene.t * scene.end
-    left.lines[0].set_data(*broken(np.stack([scene.start, now])))
+    left.lines[0].set_data(*polylines(np.swapaxes(np.stack([scene.start, now]), 0, 1)))
     left.lines[3].set_data(*scene.circles[1].T)
     left.lines[4].set_data(*now.T)
     left.set_title(f"turn {scene.angle:+g}°, t = {scene.t:.2f}")
