@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from odelab.flows.flow import Flow
+from odelab.nets.fields import perceptron
 
 
 class NICE(Flow):
@@ -62,8 +62,8 @@ class NICE(Flow):
 
     def _move(self, i: int, x: Tensor) -> tuple[Tensor, Tensor]:
         """Shift and logarithm of the factor of layer i, (…, dim); zero on the half they are computed from."""
-        seen = self.masks[i % 2]
-        out = torch.where(seen.repeat(2 if self.affine else 1), 0.0, self.nets[i](torch.where(seen, x, 0.0)))
+        mask = self.masks[i % 2]
+        out = torch.where(mask.repeat(2 if self.affine else 1), 0.0, self.nets[i](torch.where(mask, x, 0.0)))
         if not self.affine:
             return out, torch.zeros_like(out)
         shift, raw = out.chunk(2, dim=-1)
@@ -71,10 +71,7 @@ class NICE(Flow):
 
 
 def _network(dim: int, hidden: Sequence[int], dim_out: int) -> nn.Sequential:
-    parts: list[nn.Module] = []
-    for a, b in pairwise((dim, *hidden)):
-        parts += [nn.Linear(a, b), nn.ReLU()]
-    last = nn.Linear((dim, *hidden)[-1], dim_out)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(*parts, last)
+    network = perceptron(dim, dim_out, hidden, nn.ReLU)
+    for parameter in network[-1].parameters():
+        nn.init.zeros_(parameter)
+    return network

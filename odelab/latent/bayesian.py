@@ -5,16 +5,92 @@ q(W) = N(W | m, s I),   p(W) = N(W | 0, prior_std² I)               (slides 13)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
+from torch.nn import functional as F
 
 from odelab.choices import choose
-from odelab.latent.weights import ACTIVATIONS, Weights
 from odelab.saving import Savable
+
+
+class Nonlinearity(NamedTuple):
+    """φ, φ in place, and φ' out of y = φ(a)."""
+
+    value: Callable[[Tensor], Tensor]
+    in_place: Callable[[Tensor], object]
+    slope: Callable[[Tensor], Tensor]
+
+
+NONLINEARITIES: Mapping[str, Nonlinearity] = {
+    "tanh": Nonlinearity(torch.tanh, torch.tanh_, lambda y: 1 - y * y),
+    "relu": Nonlinearity(torch.relu, torch.relu_, lambda y: (y > 0).to(y.dtype)),
+    "elu": Nonlinearity(F.elu, lambda a: F.elu(a, inplace=True), lambda y: torch.where(y > 0, 1, y + 1)),
+    "softplus": Nonlinearity(F.softplus, lambda a: a.copy_(F.softplus(a)), lambda y: -torch.expm1(-y)),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """The weights of one network, or of `shape` many.
+
+    Attributes:
+        matrices: W_l (*shape, dim_out, dim_in), from the first layer to the last.
+        biases: b_l (*shape, dim_out).
+    """
+
+    matrices: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.biases[0].shape[:-1]
+
+    @cached_property
+    def flat(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Matrices (draws, dim_out, dim_in) and biases (draws, 1, dim_out); without `draws` where there is one."""
+        if not self.shape:
+            return list(self.matrices), list(self.biases)
+        matrices = [matrix.reshape(-1, *matrix.shape[-2:]) for matrix in self.matrices]
+        return matrices, [bias.reshape(-1, 1, bias.shape[-1]) for bias in self.biases]
+
+    def affine(self, layer: int, x: Tensor) -> Tensor:
+        """W_l x + b_l for rows x (draws, rows, dim_in), or (rows, dim_in) where there is one."""
+        matrices, biases = self.flat
+        add = torch.addmm if x.ndim == 2 else torch.baddbmm
+        return add(biases[layer], x, matrices[layer].mT)
+
+    def divergence(self, slopes: Sequence[Tensor], columns: slice | Sequence[int]) -> Tensor:
+        """Σ_i ∂f_i/∂x_c(i), c = columns, out of the slopes φ' of the hidden layers, (…, draws, rows, width) each.
+
+        Without a backward pass. The Jacobian of two hidden layers is W₃ diag(d₂) W₂ diag(d₁) W₁, hence the sum
+        d₁ᵀ M d₂ with M = W₂ᵀ ∘ (W₁[:, c] W₃), which is made once for given weights.
+
+        Returns:
+            (…, draws, rows); rows is 1 where there is no hidden layer.
+        """
+        matrices = self.flat[0]
+        first, last = matrices[0][..., columns], matrices[-1]  # (…, h1, q) and (…, q, h)
+        if not slopes:
+            return first.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None]
+        if len(slopes) == 1:
+            return torch.matmul(slopes[0], (first * last.mT).sum(-1)[..., None])[..., 0]
+        if len(slopes) == 2:
+            pairs = matrices[1].mT * torch.matmul(first, last)
+            return (torch.matmul(slopes[0], pairs) * slopes[1]).sum(-1)
+        # Deeper: push the q columns forward layer by layer, and close the loop with the last matrix.
+        pushed = slopes[0][..., None, :] * first.mT[..., None, :, :]  # (…, rows, q, h1)
+        for matrix, slope in zip(matrices[1:-1], slopes[1:], strict=True):
+            rows = torch.matmul(pushed.flatten(-3, -2), matrix.mT)
+            pushed = rows.unflatten(-2, pushed.shape[-3:-1]) * slope[..., None, :]
+        return (pushed * last[..., None, :, :]).sum((-2, -1))
+
 
 VARIANCES = ("shared", "per-weight", "none")
 
@@ -48,7 +124,7 @@ class BayesianMLP(Savable):
         prior_std: float = 1.0,
     ) -> None:
         super().__init__()
-        choose(ACTIVATIONS, activation, "activation")
+        choose(NONLINEARITIES, activation, "activation")
         choose(dict.fromkeys(VARIANCES), variance, "variance")
         if not (initial_variance > 0 and prior_std > 0):
             raise ValueError(
@@ -110,7 +186,7 @@ class BayesianMLP(Savable):
         In closed form, without a backward pass: see `Weights.divergence`.
         """
         *hidden, f = self._layers(x, weights)
-        slopes = [ACTIVATIONS[self.activation].slope(y) for y in hidden]
+        slopes = [NONLINEARITIES[self.activation].slope(y) for y in hidden]
         trace = weights.divergence(slopes, columns).expand(f.shape[:-1])
         return f.view(*x.shape[:-1], self.dim_out), trace.reshape(x.shape[:-1])
 
@@ -118,11 +194,11 @@ class BayesianMLP(Savable):
         """What every layer gives, (draws, rows, width), without `draws` where there is one."""
         draws = weights.shape
         count = draws.numel()
-        found = [x.reshape(*[count] * bool(draws), -1, self.dim_in)]
+        values = [x.reshape(*[count] * bool(draws), -1, self.dim_in)]
         for layer in range(len(weights.matrices)):
-            y = weights.affine(layer, found[-1])
-            found.append(y if layer == len(self.hidden) else ACTIVATIONS[self.activation].value(y))
-        return found[1:]
+            y = weights.affine(layer, values[-1])
+            values.append(y if layer == len(self.hidden) else NONLINEARITIES[self.activation].value(y))
+        return values[1:]
 
     def _unpack(self, vectors: Tensor) -> Weights:
         pieces = vectors.split([torch.Size(s).numel() for s in self._shapes], -1)

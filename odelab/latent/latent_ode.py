@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 from odelab.choices import choose
 from odelab.latent.forecast import Forecast, evaluating
 from odelab.latent.observations import Observations, check_clock, check_draws, observe
+from odelab.nets.fields import perceptron
 from odelab.saving import Savable
 from odelab.solvers import solve
 
@@ -35,10 +35,7 @@ class LatentField(Savable):
     def __init__(self, dim: int, hidden: Sequence[int] = (20, 20), activation: str = "elu") -> None:
         super().__init__()
         between = choose({"elu": nn.ELU, "tanh": nn.Tanh}, activation, "activation")
-        layers: list[nn.Module] = []
-        for a, b in pairwise((dim, *hidden)):
-            layers += [nn.Linear(a, b), between()]
-        self.net = nn.Sequential(*layers, nn.Linear((dim, *hidden)[-1], dim))
+        self.net = perceptron(dim, dim, hidden, between)
         self.dim = dim
 
     def forward(self, t: Tensor | float, z: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ def gaps_before(seen: Packed, start: Tensor) -> Tensor:
     return seen.times - torch.cat([start[:, None], seen.times[:, :-1]], 1)
 
 
-class Encoder(Savable):
+class SeriesEncoder(Savable):
     """q(z₀ | observations): a state that has read them backwards in time, and a linear layer for mean and log σ.
 
     Args:
@@ -108,7 +108,7 @@ class Encoder(Savable):
         raise NotImplementedError
 
 
-class RecurrentEncoder(Encoder):
+class RecurrentEncoder(SeriesEncoder):
     """An RNN (tanh) or a GRU, run backwards in time.
 
     Args:
@@ -128,7 +128,7 @@ class RecurrentEncoder(Encoder):
         return _state_after(states, count)
 
 
-class ODERNNEncoder(Encoder):
+class ODERNNEncoder(SeriesEncoder):
     """A state that flows by an ODE between observations and is updated by a GRU at each (Rubanova et al. 2019).
 
     Every sequence flows for its own gaps, each in ``substeps`` steps of ``method``, an explicit Runge–Kutta method.

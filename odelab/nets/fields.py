@@ -25,6 +25,15 @@ def _uniform(*shape: int, fan_in: int = 1) -> nn.Parameter:
     return nn.Parameter(torch.empty(shape).uniform_(-(fan_in**-0.5), fan_in**-0.5))
 
 
+def perceptron(
+    dim_in: int, dim_out: int, hidden: Sequence[int], between: Callable[[], nn.Module] = nn.Tanh
+) -> nn.Sequential:
+    """Linear layers with an activation between them; they know no time."""
+    widths = [dim_in, *hidden]
+    layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), between())]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], dim_out))
+
+
 class TimeLinear(nn.Module):
     """What the layers share: weight (dim_out, dim_in, …) and bias (dim_out,)."""
 

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.func import jacrev, vmap
 
-from odelab.latent import ACTIVATIONS, BayesianMLP, FirstOrder, SecondOrder, Weights
+from odelab.latent import NONLINEARITIES, BayesianMLP, FirstOrder, SecondOrder, Weights
 
 
 def net_of(hidden=(5, 4), dim_in=4, dim_out=2, **settings) -> BayesianMLP:
@@ -19,7 +19,7 @@ def one_of(weights: Weights, *index: int) -> Weights:
     return Weights(tuple(m[index] for m in weights.matrices), tuple(b[index] for b in weights.biases))
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", NONLINEARITIES)
 @pytest.mark.parametrize("hidden", [(), (5,), (5, 4), (5, 3, 4), (3, 5, 4, 2)])
 def test_trace_is_that_of_the_jacobian(hidden, activation):
     net, x = net_of(hidden, activation=activation), torch.randn(7, 4, dtype=torch.float64)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
 
-from odelab.latent import ACTIVATIONS, FirstOrder, SecondOrder, flow
+from odelab.latent import NONLINEARITIES, FirstOrder, SecondOrder, flow
 from odelab.solvers import solve
 from tests.latent.latent_problems import own_clocks, seeded
 
@@ -156,7 +156,7 @@ def test_path_without_gradient_is_the_path():
     z = flow(field, z0, TIMES, density=log_q0)[0]
     assert torch.equal(flow(field, z0, TIMES), z)
     with torch.no_grad():
-        assert torch.equal(flow(field, z0, TIMES), z) and len(ACTIVATIONS) == 4
+        assert torch.equal(flow(field, z0, TIMES), z) and len(NONLINEARITIES) == 4
     assert torch.equal(flow(field, z0, TIMES[:1]), z0[..., None, :])
 
 

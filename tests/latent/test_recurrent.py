@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from odelab.latent import ODERNNEncoder, RecurrentEncoder
-from odelab.latent.recurrent import Encoder
+from odelab.latent.recurrent import SeriesEncoder
 from odelab.solvers import solve
 
-MAKE: dict[str, Callable[[], Encoder]] = {
+MAKE: dict[str, Callable[[], SeriesEncoder]] = {
     "rnn": lambda: RecurrentEncoder(2, 3, 7),
     "rnn, gaps": lambda: RecurrentEncoder(2, 3, 7, gaps=True, scale=2.0),
     "gru, gaps": lambda: RecurrentEncoder(2, 3, 7, cell="gru", gaps=True),
@@ -22,7 +22,7 @@ every_encoder = pytest.mark.parametrize("name", MAKE)
 
 
 @pytest.fixture(params=MAKE)
-def encoder(request: pytest.FixtureRequest) -> Encoder:
+def encoder(request: pytest.FixtureRequest) -> SeriesEncoder:
     torch.manual_seed(0)
     return MAKE[request.param]().double()
 
@@ -38,12 +38,12 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
     return x, times, mask
 
 
-def statistics(encoder: Encoder, *data: Tensor | None) -> Tensor:
+def statistics(encoder: SeriesEncoder, *data: Tensor | None) -> Tensor:
     q = encoder(*data)
     return torch.cat([q.mean, q.stddev], -1)
 
 
-def by_hand(encoder: Encoder, x: Tensor, times: Tensor, mask: Tensor) -> Tensor:
+def by_hand(encoder: SeriesEncoder, x: Tensor, times: Tensor, mask: Tensor) -> Tensor:
     """One sequence, one observation after the other, from the last to the first; flows solved tightly by dopri5."""
     state, seen = torch.zeros(encoder.hidden).double(), mask.nonzero()[:, 0].tolist()
     for k, i in reversed(list(enumerate(seen))):
@@ -63,7 +63,7 @@ def by_hand(encoder: Encoder, x: Tensor, times: Tensor, mask: Tensor) -> Tensor:
 
 
 def test_agrees_with_a_loop_over_samples_and_observations(
-    encoder: Encoder, batch: tuple[Tensor, Tensor, Tensor]
+    encoder: SeriesEncoder, batch: tuple[Tensor, Tensor, Tensor]
 ) -> None:
     if isinstance(encoder, ODERNNEncoder):
         encoder.substeps = 50
@@ -72,13 +72,15 @@ def test_agrees_with_a_loop_over_samples_and_observations(
     torch.testing.assert_close(together, alone, atol=5e-5, rtol=0)
 
 
-def test_everything_observed_is_the_same_as_no_mask(encoder: Encoder, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_everything_observed_is_the_same_as_no_mask(
+    encoder: SeriesEncoder, batch: tuple[Tensor, Tensor, Tensor]
+) -> None:
     x, times, mask = batch
     torch.testing.assert_close(statistics(encoder, x, times, torch.ones_like(mask)), statistics(encoder, x, times))
     torch.testing.assert_close(statistics(encoder, x, times[0]), statistics(encoder, x, times[:1].expand(5, 9)))
 
 
-def test_reads_nothing_that_was_not_observed(encoder: Encoder, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_reads_nothing_that_was_not_observed(encoder: SeriesEncoder, batch: tuple[Tensor, Tensor, Tensor]) -> None:
     x, times, mask = batch
     filled = torch.where(mask[..., None], x, torch.nan)
     q = statistics(encoder, filled, times, mask)
@@ -87,14 +89,14 @@ def test_reads_nothing_that_was_not_observed(encoder: Encoder, batch: tuple[Tens
     assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
 
 
-def test_sequences_do_not_see_each_other(encoder: Encoder, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_sequences_do_not_see_each_other(encoder: SeriesEncoder, batch: tuple[Tensor, Tensor, Tensor]) -> None:
     order = torch.tensor([3, 0, 4, 1, 2])
     permuted = statistics(encoder, *(part[order] for part in batch))
     torch.testing.assert_close(permuted, statistics(encoder, *batch)[order])
 
 
 def test_gradients_reach_every_parameter_and_every_observation(
-    encoder: Encoder, batch: tuple[Tensor, Tensor, Tensor]
+    encoder: SeriesEncoder, batch: tuple[Tensor, Tensor, Tensor]
 ) -> None:
     x, times, mask = batch
     x.requires_grad_()
@@ -124,7 +126,7 @@ def test_who_notices_when_the_clock_runs_differently(name: str, batch: tuple[Ten
         ((4, 6, 3), (6,), None, "3 channels"),
     ],
 )
-def test_bad_input(encoder: Encoder, x: tuple, times: tuple, mask: tuple | None, message: str) -> None:
+def test_bad_input(encoder: SeriesEncoder, x: tuple, times: tuple, mask: tuple | None, message: str) -> None:
     encoder = encoder.float()
     with pytest.raises(ValueError, match=message):
         encoder(torch.zeros(x), torch.arange(times[0]).float(), None if mask is None else torch.ones(mask).bool())
