@@ -2,7 +2,7 @@
 
 Density matching minimises KL(q‖p) to an energy's density: base samples are moved, ½‖z‖² becomes U. Maximum likelihood
 minimises KL(data‖q): data are moved, and U is the base's. Both are mean(U(end) − log det), so both are one loop.
-Every run is in one process on the CPU, with gradients from `planar_kernels`.
+Every run is in one process on the CPU, with gradients from `kernels`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,8 @@ from tqdm.auto import tqdm
 
 from odelab.datasets import ENERGIES, data_file, density, energy
 from odelab.experiments.context import Context
-from odelab.experiments.planar.kernels import RMSPROP
-from odelab.experiments.planar.training import (
-    ContinuousTrainer,
-    DiscreteTrainer,
-    Recipe,
-    draw,
-    marks,
-    rk4_steps,
-)
+from odelab.experiments.planar.kernels import DECAY, MOMENTUM
+from odelab.experiments.planar.training import ContinuousTrainer, DiscreteTrainer, Recipe, draw, marks
 from odelab.experiments.results import Key
 from odelab.flows import CNF
 from odelab.flows.flow import Flow
@@ -42,7 +35,7 @@ CHECKPOINT = "planar.safetensors"
 
 
 # The papers' numbers of iterations. Mini-batches of about a hundred are what planar flows were introduced with, by
-# RMSprop with momentum 0.9; the rates were chosen on a pilot with a seed of its own (`planar_pilot`).
+# RMSprop with momentum 0.9; the rates were chosen on a pilot with a seed of its own (`pilot`).
 RECIPES = {
     "full": {"cnf": Recipe(10_000, 1e-3, 128, 100), "nf": Recipe(500_000, 3e-4, 128, 1000)},
     "lecture": {"cnf": Recipe(1000, 1e-3, 128, 100), "nf": Recipe(20_000, 3e-4, 128, 1000)},
@@ -76,12 +69,10 @@ def test_points(target: str, n: int, seed: int) -> tuple[Tensor, Tensor]:
     return x, density(target).log_prob(x)
 
 
-def examine(model: Flow, target: str) -> dict[str, Any]:
-    """The last measurement: more points, a second route over a grid, and the solver that the CNF was trained with."""
+def examine(model: Flow, target: str, steps: int) -> dict[str, Any]:
+    """The last measurement: more points, a second route over a grid, and the CNF's own solver of ``steps``."""
     result: dict[str, Any] = measure(model, target, TEST_POINTS, seed=2)
     if isinstance(model, CNF):
-        field: Any = model.field
-        steps = rk4_steps(field.width)
         own = model.replace(method="rk4_classic", steps=steps)
         result |= {"nfe": model.stats.nfe if model.stats else 0, "rk4_steps": steps}
         result["own_solver"] = next(iter(measure(own, target, TEST_POINTS, seed=2).values()))
@@ -114,7 +105,7 @@ def train(key: Key, recipe: Recipe, context: Context) -> dict[str, Any]:
     label = context.progress if isinstance(context.progress, str) else None
     last = time.monotonic()
     for chunk in tqdm(range(begin, chunks), label, chunks, initial=begin, disable=not context.progress, leave=False):
-        trainer.advance(draw(target, recipe, context.seed, chunk))
+        trainer.advance(draw(target, recipe, context.seed, chunk), recipe.rates(chunk))
         done = (chunk + 1) * recipe.chunk
         if done in marks(recipe):
             with torch.no_grad():
@@ -126,11 +117,11 @@ def train(key: Key, recipe: Recipe, context: Context) -> dict[str, Any]:
             last = time.monotonic()
     with torch.no_grad():
         model = trainer.model()
-        result = examine(model, target)
+        result = examine(model, target, recipe.steps(key["width"]))
     keep(model, key, context)
     result |= {"curve": curve, "iterations": recipe.iterations, "batch": recipe.batch, "lr": recipe.lr}
     if key["flow"] == "nf":
-        result |= RMSPROP
+        result |= {"decay": DECAY, "momentum": MOMENTUM}
     return {name: value if plain(value) else None for name, value in result.items()}
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from odelab.datasets import ENERGIES, density
-from odelab.experiments.planar.kernels import cnf_gradient, train_flow
+from odelab.datasets import ENERGIES, density, energy
+from odelab.experiments.planar.kernels import KINDS, GatedRK4, train_flow
 from odelab.experiments.results import Key
 from odelab.flows import CNF
 from odelab.flows.planar import PlanarCNF, PlanarDensity, PlanarFlow
@@ -17,12 +20,41 @@ from odelab.training import seed_of
 
 @dataclass(frozen=True)
 class Recipe:
-    """Iterations of ``batch`` points each, drawn for ``chunk`` iterations at once, and the learning rate."""
+    """Iterations of ``batch`` points each, drawn for ``chunk`` iterations at once, and the learning rate.
+
+    Attributes:
+        schedule: "constant", or "cosine" from lr to 0 over all iterations.
+        rk4_steps: of a CNF's training; by its width, as `steps` has it, where none are given.
+    """
 
     iterations: int
     lr: float
     batch: int
     chunk: int
+    schedule: str = "constant"
+    rk4_steps: int | None = None
+
+    def rates(self, chunk: int) -> Tensor:
+        """The learning rates of the iterations of a chunk: (chunk,), float64.
+
+        Raises:
+            ValueError: for a schedule that is none.
+        """
+        if self.schedule not in ("constant", "cosine"):
+            raise ValueError(f"no schedule {self.schedule!r}; there are constant and cosine")
+        rates = torch.full((self.chunk,), self.lr, dtype=torch.float64)
+        if self.schedule == "cosine":
+            done = (chunk * self.chunk + torch.arange(self.chunk, dtype=torch.float64)) / self.iterations
+            rates *= (1 + (math.pi * done).cos()) / 2
+        return rates
+
+    def steps(self, width: int) -> int:
+        """Steps of RK4 in training: more where few units move points in jolts, and for likelihood (64 units).
+
+        With eight steps, two units learned their solver (KL to U3 −0.05 by those steps, 0.69 by dopri5), and so did 64
+        on circles (NLL 2.88, below the entropy 3.27, by those steps; 4.74 by dopri5).
+        """
+        return self.rk4_steps or {2: 32, 8: 16, 32: 8}.get(width, 32)
 
 
 def marks(recipe: Recipe) -> list[int]:
@@ -32,22 +64,23 @@ def marks(recipe: Recipe) -> list[int]:
 
 
 class DiscreteTrainer:
-    """K planar layers by RMSprop with momentum."""
+    """K planar layers by RMSprop with momentum, in float64."""
 
     def __init__(self, key: Key, recipe: Recipe):
         flow = PlanarFlow(2, key["width"])
-        theta = torch.cat([flow.w, flow.u, flow.b[:, None]], 1).detach()
+        theta = torch.cat([flow.w, flow.u, flow.b[:, None]], 1).detach().double()
         self.state = {"theta": theta, "square": torch.zeros_like(theta), "velocity": torch.zeros_like(theta)}
-        self.recipe, self.kind, self.generates = recipe, kind_of(key["target"]), key["target"] in ENERGIES
+        self.kind, self.generates = kind_of(key["target"]), key["target"] in ENERGIES
 
-    def advance(self, z: Tensor) -> None:
-        train_flow(self.kind, self.state, z, self.recipe.lr)
+    def advance(self, z: Tensor, rates: Tensor) -> None:
+        """An iteration for each of z (iterations, 2, n) and rates (iterations,)."""
+        train_flow(KINDS[self.kind], *(tensor.numpy() for tensor in (*self.state.values(), z.double(), rates)))
 
     def load(self, state: dict[str, Tensor]) -> None:
-        self.state = state
+        self.state = {name: tensor.double() for name, tensor in state.items()}
 
     def model(self) -> PlanarDensity:
-        flow = PlanarFlow(2, len(self.state["theta"]))
+        flow = PlanarFlow(2, len(self.state["theta"])).double()
         w, u, b = self.state["theta"].split((2, 2, 1), 1)
         flow.load_state_dict({"w": w, "u": u, "b": b[:, 0]})
         return PlanarDensity(flow, generates=self.generates).double()
@@ -57,62 +90,43 @@ class ContinuousTrainer:
     """M gated planar units by Adam, through steps of classical RK4; data stand at t = 0, the base at t = 1."""
 
     def __init__(self, key: Key, recipe: Recipe):
-        field = PlanarCNF(2, key["width"])
-        self.shapes = {name: parameter.shape for name, parameter in field.named_parameters()}
-        theta = nn.utils.parameters_to_vector(field.parameters()).detach()
-        self.state = {"theta": theta, "mean": torch.zeros_like(theta), "square": torch.zeros_like(theta)}
-        self.state["step"] = torch.zeros((), dtype=torch.int64)
-        self.recipe, self.width = recipe, key["width"]
-        self.kind, self.generates = kind_of(key["target"]), key["target"] in ENERGIES
-        self.times = torch.linspace(0, 1, 2 * rk4_steps(self.width) + 1)[:, None]
-
-    def named(self, vector: Tensor) -> dict[str, Tensor]:
-        """Views of a vector of all parameters, by their names."""
-        parts = vector.split([shape.numel() for shape in self.shapes.values()])
-        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
-
-    def gradient(self, points: Tensor, out: dict[str, Tensor]) -> None:
-        """∇ of the loss on points (2, n) into ``out``. Backward by hand: a graph would cost more."""
-        p = self.named(self.state["theta"])
-        first = torch.addmm(p["first.bias"], self.times, p["first.weight"].mT).tanh_()
-        second = torch.addmm(p["second.bias"], first, p["second.weight"].mT).tanh_()
-        raw = torch.addmm(p["last.bias"], second, p["last.weight"].mT)
+        self.field = PlanarCNF(2, key["width"])
+        self.optimizer = torch.optim.Adam(self.field.parameters(), recipe.lr, fused=True)
+        self.kind = kind_of(key["target"])
+        self.steps = recipe.steps(key["width"])
         # A model that generates moves the base's points from t = 1 to the data's side at 0.
-        slope = cnf_gradient(self.kind, raw, points, backwards=self.generates)
-        for name, inputs in (("last", second), ("second", first), ("first", self.times)):
-            torch.mm(slope.mT, inputs, out=out[f"{name}.weight"])
-            torch.sum(slope, 0, out=out[f"{name}.bias"])
-            if name != "first":
-                slope = (slope @ p[f"{name}.weight"]).mul_(1 - inputs * inputs)
+        self.span = (1.0, 0.0) if key["target"] in ENERGIES else (0.0, 1.0)
 
-    def advance(self, z: Tensor) -> None:
-        theta, mean, square, step = self.state.values()
-        gradient = torch.empty_like(theta)
-        out = self.named(gradient)
-        for points in z:
-            self.gradient(points, out)
-            step += 1
-            mean.lerp_(gradient, 0.1)
-            square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-            bias, spread = 1 - 0.9 ** int(step), (1 - 0.999 ** int(step)) ** 0.5
-            theta.addcdiv_(mean, square.sqrt().div_(spread).add_(1e-8), value=-self.recipe.lr / bias)
+    def loss(self, points: Tensor) -> Tensor:
+        """mean(U(end) − log det) for points (2, n)."""
+        start, end = self.span
+        w, u, b, gate = self.field.units(torch.linspace(start, end, 2 * self.steps + 1, dtype=points.dtype))
+        moved, log_det = GatedRK4.apply(points, w, u * gate[..., None], b, (end - start) / self.steps)
+        return (scored(self.kind, moved.mT) - log_det).mean()
 
-    def load(self, state: dict[str, Tensor]) -> None:
-        self.state = state
+    def advance(self, z: Tensor, rates: Tensor) -> None:
+        """An iteration for each of z (iterations, 2, n) and rates (iterations,)."""
+        for points, rate in zip(z, rates.tolist(), strict=True):
+            self.optimizer.param_groups[0]["lr"] = rate
+            self.optimizer.zero_grad()
+            self.loss(points).backward()
+            self.optimizer.step()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return {"field": self.field.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.field.load_state_dict(state["field"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
     def model(self) -> CNF:
-        field = PlanarCNF(2, self.width)
-        field.load_state_dict(self.named(self.state["theta"]))
-        return CNF(field, rtol=1e-6, atol=1e-6)
+        return CNF(copy.deepcopy(self.field), rtol=1e-6, atol=1e-6)
 
 
-def rk4_steps(width: int) -> int:
-    """Steps of RK4 in training: more where few units move points in jolts, and for likelihood (64 units).
-
-    With eight steps, two units learned their solver (KL to U3 −0.05 by those steps, 0.69 by dopri5), and so did 64 on
-    circles (NLL 2.88, below the entropy 3.27, by those steps; 4.74 by dopri5).
-    """
-    return {2: 32, 8: 16, 32: 8}.get(width, 32)
+def scored(kind: str, z: Tensor) -> Tensor:
+    """U of end points z (…, 2): (…)."""
+    return (z * z).sum(-1) / 2 if kind == "normal" else energy(kind)(z)
 
 
 def kind_of(target: str) -> str:

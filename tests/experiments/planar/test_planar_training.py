@@ -1,7 +1,10 @@
 """The experiment of planar flows: its kernels against autograd, its runs against themselves."""
 
+import json
 import math
-import shutil
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,85 +13,111 @@ import torch
 from torch import Tensor
 
 from odelab.datasets import energy
-from odelab.experiments.planar import kernels as planar_kernels
 from odelab.experiments.planar import run as planar
-from odelab.experiments.planar.kernels import KINDS, cnf_gradient, flow_gradient, train_flow
+from odelab.experiments.planar.kernels import DECAY, KINDS, MOMENTUM, flow_gradient
 from odelab.experiments.planar.recipe import keys
 from odelab.experiments.planar.run import RECIPES, measure, train, trained
-from odelab.experiments.planar.training import ContinuousTrainer, DiscreteTrainer, Recipe, draw, marks
+from odelab.experiments.planar.training import ContinuousTrainer, DiscreteTrainer, Recipe, draw, marks, scored
 from odelab.experiments.results import stored_rows
+from odelab.flows import CNF, PlanarFlow
+from odelab.flows.planar import invertible, planar_flow
 from tests.experiments.run_context import context_in
-
-needs_compiler = pytest.mark.skipif(
-    not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="the kernels need a C compiler"
-)
 
 
 def error(value: Tensor, exact: Tensor) -> float:
     return ((value - exact).abs().max() / exact.abs().max()).item()
 
 
-@needs_compiler
+def plain_losses(trainer: ContinuousTrainer, model: CNF, z: Tensor) -> Tensor:
+    """The loss of `ContinuousTrainer` by the library's solver, through which autograd goes: z (2, n)."""
+    end, log_det = model.transport(z.mT, reverse=trainer.span[0] == 1)
+    return (scored(trainer.kind, end) - log_det).mean()
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_kernels_give_the_gradients_of_autograd(kind: str) -> None:
+def test_gradients_by_hand_are_those_of_autograd(kind: str) -> None:
     torch.manual_seed(1)
-    z = torch.randn(2, 100)  # one block of the kernels and a part of one
-    theta = torch.randn(8, 5) / 2
-    exact = flow_gradient(kind, theta.double(), z.double(), compiled=False)
-    assert error(flow_gradient(kind, theta, z), exact) < 1e-4
-    raw = torch.randn(2 * 5 + 1, 6 * 8) / 2
-    for backwards in (True, False):
-        exact = cnf_gradient(kind, raw.double(), z.double(), backwards=backwards, compiled=False)
-        assert error(cnf_gradient(kind, raw, z, backwards=backwards), exact) < 1e-4
+    z = torch.randn(2, 100, dtype=torch.float64)
+    z = torch.cat([z, 5 * z], 1)  # beyond the walls too
+    theta = (torch.randn(8, 5, dtype=torch.float64) / 2).requires_grad_()
+    w, u, b = theta.split((2, 2, 1), 1)
+    end, log_det = planar_flow(z.mT, w, invertible(w, u), b[:, 0])
+    (scored(kind, end) - log_det).mean().backward()
+    assert theta.grad is not None
+    by_hand = torch.from_numpy(flow_gradient(KINDS[kind], theta.detach().numpy(), z.numpy()))
+    assert error(by_hand, theta.grad) < 1e-11
+
+    target = "circles" if kind == "normal" else kind
+    trainer = ContinuousTrainer({"flow": "cnf", "width": 8, "target": target}, Recipe(1, 1e-2, 200, 1, rk4_steps=5))
+    field = trainer.field.double()
+    model = CNF(field, method="rk4_classic", steps=5, gradient="backprop")
+    exact = torch.autograd.grad(plain_losses(trainer, model, z), [*field.parameters()])
+    for by_hand, plain in zip(torch.autograd.grad(trainer.loss(z), [*field.parameters()]), exact, strict=True):
+        assert error(by_hand, plain) < 1e-11
 
 
-@needs_compiler
-def test_rmsprop_is_that_of_torch() -> None:
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("target", ["U2", "moons"])
+def test_training_is_that_of_the_plain_flows_by_the_optimizers_of_torch(target: str, schedule: str) -> None:
+    """The same start and the same draws in float64, by hand and by autograd: losses and weights stay together."""
+    recipe = Recipe(30, 1e-2, 32, 30, schedule, rk4_steps=4)
+    z, rates = draw(target, recipe, 0, 0).double(), recipe.rates(0)
     torch.manual_seed(1)
-    theta, z = torch.randn(4, 5) / 2, torch.randn(20, 2, 32)
-    parameter = torch.nn.Parameter(theta.clone())
-    optimizer = torch.optim.RMSprop([parameter], lr=1e-3, alpha=0.99, momentum=0.9)
-    for points in z:
-        parameter.grad = flow_gradient("U2", parameter.detach(), points, compiled=False)
-        optimizer.step()
-    for compiled in (True, False):
-        state = {"theta": theta.clone(), "square": torch.zeros(4, 5), "velocity": torch.zeros(4, 5)}
-        train_flow("U2", state, z, 1e-3, compiled=compiled)
-        torch.testing.assert_close(state["theta"], parameter.detach(), atol=2e-4, rtol=1e-3)
+    discrete = DiscreteTrainer({"flow": "nf", "width": 4, "target": target}, recipe)
+    continuous = ContinuousTrainer({"flow": "cnf", "width": 4, "target": target}, recipe)
+    continuous.field.double()
+    layers, model = discrete.model().flow, continuous.model()
+    assert isinstance(layers, PlanarFlow)
+    model = model.replace(method="rk4_classic", steps=4, gradient="backprop")
+    rmsprop = torch.optim.RMSprop(layers.parameters(), alpha=DECAY, momentum=MOMENTUM)
+    adam = torch.optim.Adam(model.parameters())
+    for points, rate in zip(z, rates.tolist(), strict=True):
+        end, log_det = layers(points.mT)
+        for optimizer, loss in (
+            (rmsprop, (scored(discrete.kind, end) - log_det).mean()),
+            (adam, plain_losses(continuous, model, points)),
+        ):
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    discrete.advance(z, rates)
+    continuous.advance(z, rates)
+    theta = torch.cat([layers.w, layers.u, layers.b[:, None]], 1).detach()
+    assert error(discrete.state["theta"], theta) < 1e-9
+    for name, parameter in continuous.field.named_parameters():
+        assert error(parameter.detach(), model.field.get_parameter(name).detach()) < 1e-9
 
 
-@needs_compiler
-def test_the_hypernetwork_by_hand_and_adam_are_those_of_torch() -> None:
+def discrete_run() -> list[list[float]]:
     torch.manual_seed(1)
-    trainer = ContinuousTrainer({"flow": "cnf", "width": 4, "target": "U2"}, Recipe(4, 1e-2, 32, 4))
-    field = trainer.model().field
-    optimizer, times = torch.optim.Adam(field.parameters(), lr=1e-2), trainer.times[:, 0]
-    z = draw("U2", trainer.recipe, 0, 0)
-    for points in z:
-        raw = field.raw(times)
-        optimizer.zero_grad()
-        raw.backward(cnf_gradient("U2", raw, points, backwards=True, compiled=False))
-        optimizer.step()
-    trainer.advance(z)
-    for name, parameter in trainer.named(trainer.state["theta"]).items():
-        torch.testing.assert_close(parameter, field.get_parameter(name).detach(), atol=1e-4, rtol=1e-3)
+    recipe = Recipe(20, 1e-2, 32, 20)
+    trainer = DiscreteTrainer({"flow": "nf", "width": 4, "target": "U3"}, recipe)
+    trainer.advance(draw("U3", recipe, 0, 0), recipe.rates(0))
+    return trainer.state["theta"].tolist()
 
 
-def test_without_a_compiler_autograd_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planar_kernels.shutil, "which", lambda name: None)
-    planar_kernels.library.cache_clear()
-    with pytest.warns(UserWarning, match="no C compiler"):
-        gradient = flow_gradient("U1", torch.ones(2, 5), torch.randn(2, 9))
-    assert gradient.isfinite().all()
-    planar_kernels.library.cache_clear()
+def test_without_numba_the_same_lines_are_numpy() -> None:
+    program = f"import json; from {__name__} import discrete_run; print(json.dumps(discrete_run()))"
+    settings = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=settings, capture_output=True, text=True, check=True)
+    plain, compiled = (torch.tensor(run, dtype=torch.float64) for run in (json.loads(done.stdout), discrete_run()))
+    assert error(plain, compiled) < 1e-9
 
 
-@needs_compiler
-def test_kernels_refuse_what_they_cannot_read() -> None:
-    with pytest.raises(ValueError, match="float32"):
-        flow_gradient("U1", torch.ones(2, 5, dtype=torch.float64), torch.ones(2, 9, dtype=torch.float64))
-    with pytest.raises(ValueError, match="at most 64"):
-        flow_gradient("U1", torch.ones(65, 5), torch.ones(2, 9))
+def test_the_learning_rate_falls_along_a_cosine_over_all_chunks() -> None:
+    recipe = Recipe(40, 0.5, 8, 10, "cosine")
+    rates = torch.cat([recipe.rates(chunk) for chunk in range(4)])
+    assert rates[0] == 0.5 and (rates.diff() < 0).all()
+    torch.testing.assert_close(rates[[20, 30]], torch.tensor([0.25, 0.25 * (1 - 0.5**0.5)], dtype=torch.float64))
+    assert (Recipe(40, 0.5, 8, 10).rates(3) == 0.5).all()
+    with pytest.raises(ValueError, match="no schedule 'linear'; there are constant and cosine"):
+        Recipe(40, 0.5, 8, 10, "linear").rates(0)
+
+
+def test_rk4_steps_are_those_of_the_recipe_or_of_the_width() -> None:
+    assert [Recipe(1, 1.0, 1, 1).steps(width) for width in (2, 8, 32, 64)] == [32, 16, 8, 32]
+    assert Recipe(1, 1.0, 1, 1, rk4_steps=16).steps(32) == 16
 
 
 @pytest.mark.parametrize("flow", ["nf", "cnf"])
@@ -136,7 +165,7 @@ def test_a_gradient_step_follows_the_field_from_base_to_data() -> None:
     with torch.no_grad():
         before = measure(trainer.model(), "U2", 2000)["kl"]
     for chunk in range(3):
-        trainer.advance(draw("U2", recipe, 0, chunk))
+        trainer.advance(draw("U2", recipe, 0, chunk), recipe.rates(chunk))
     with torch.no_grad():
         assert measure(trainer.model(), "U2", 2000)["kl"] < before - 1
 
