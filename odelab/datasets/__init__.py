@@ -3,13 +3,11 @@
 from odelab.datasets.bouncing_balls import bouncing_balls, simulate_balls
 from odelab.datasets.densities import DENSITIES, Density, density
 from odelab.datasets.energies import ENERGIES, Energy, energy
-from odelab.datasets.images import Images, digits8
-from odelab.datasets.mnist_files import mnist
+from odelab.datasets.images import Images, digits8, mnist
 from odelab.datasets.mocap import (
     Mocap,
     Skeleton,
     WalkSplit,
-    average_pose,
     channels62,
     mocap35,
     read_amc,
@@ -20,8 +18,7 @@ from odelab.datasets.mocap import (
     walks62,
 )
 from odelab.datasets.rotating_digits import RotatingDigits, rotating_digits
-from odelab.datasets.sequence_files import load_sequences
-from odelab.datasets.sequences import Sequences
+from odelab.datasets.sequences import Sequences, load_sequences
 from odelab.datasets.series import Series, lynx_hare
 from odelab.datasets.spirals import Spirals, spirals
 from odelab.folders import data_file
@@ -39,7 +36,6 @@ __all__ = [
     "Skeleton",
     "Spirals",
     "WalkSplit",
-    "average_pose",
     "bouncing_balls",
     "channels62",
     "data_file",

@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from odelab.choices import choose
 from odelab.datasets.plane import plane_grid
 
 
@@ -115,6 +116,4 @@ def energy(name: str) -> Energy:
     Raises:
         ValueError: when it is none of `ENERGIES`.
     """
-    if name not in _ALL:
-        raise ValueError(f"no energy {name!r}; there are {', '.join(ENERGIES)}")
-    return _ALL[name]
+    return choose(_ALL, name, "energy")

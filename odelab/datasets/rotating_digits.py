@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from odelab.datasets.mnist_files import mnist
+from odelab.datasets.images import mnist
 from odelab.datasets.sequences import Sequences
 
 SPLITS = ("train", "validation", "held-out")

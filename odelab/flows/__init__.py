@@ -12,7 +12,7 @@ from odelab.flows.divergence import (
 )
 from odelab.flows.flow import CNFTransform, Flow
 from odelab.flows.images import MultiscaleCNF, bits_per_dim, dequantize, logit_transform
-from odelab.flows.planar import PlanarCNF, PlanarFlow, PlanarLayer
+from odelab.flows.planar import PlanarCNF, PlanarFlow
 
 __all__ = [
     "CNF",
@@ -25,7 +25,6 @@ __all__ = [
     "MultiscaleCNF",
     "PlanarCNF",
     "PlanarFlow",
-    "PlanarLayer",
     "bits_per_dim",
     "dequantize",
     "exact_divergence",

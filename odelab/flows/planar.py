@@ -68,37 +68,20 @@ def unpack(raw: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return w.unflatten(-1, (width, dim)), u.unflatten(-1, (width, dim)), b, gate.sigmoid()
 
 
-class PlanarLayer(nn.Module):
-    """One planar layer with parameters w, u (d,) and b (): z (…, d) -> z′ (…, d), log_det (…)."""
-
-    def __init__(self, w: Tensor, u: Tensor, b: Tensor, *, reparametrize: bool = True):
-        super().__init__()
-        self.w, self.u, self.b = nn.Parameter(w), nn.Parameter(u), nn.Parameter(b)
-        self.reparametrize = reparametrize
-
-    def effective(self) -> tuple[Tensor, Tensor, Tensor]:
-        """w, û, b as the map uses them: û is u itself where the layer is not reparametrized."""
-        return self.w, invertible(self.w, self.u) if self.reparametrize else self.u, self.b
-
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return planar(z, *self.effective())
-
-    def inverse(self, y: Tensor) -> Tensor:
-        """z with layer(z) = y. ValueError where wᵀu < −1: such a layer folds the space and has no inverse."""
-        w, u, b = self.effective()
-        if not self.reparametrize and bool(((w * u).sum(-1) < -1).any()):
-            raise ValueError("planar layer with wᵀu < −1 is not invertible; use reparametrize=True")
-        return planar_inverse(y, w, u, b)
-
-
-class PlanarFlow(PlanarLayer):
+class PlanarFlow(nn.Module):
     """``layers`` planar layers in a row: z (…, d) -> z_K (…, d), log_det (…). Parameters w, u: (K, d), b: (K,)."""
 
     def __init__(self, dim: int, layers: int, *, reparametrize: bool = True):
+        super().__init__()
         if dim < 1 or layers < 1:
             raise ValueError(f"PlanarFlow(dim={dim}, layers={layers}): both must be at least 1")
         w, u = (torch.randn(2, layers, dim) / dim**0.5).unbind()
-        super().__init__(w, 0.1 * u, torch.zeros(layers), reparametrize=reparametrize)
+        self.w, self.u, self.b = nn.Parameter(w), nn.Parameter(0.1 * u), nn.Parameter(torch.zeros(layers))
+        self.reparametrize = reparametrize
+
+    def effective(self) -> tuple[Tensor, Tensor, Tensor]:
+        """w, û, b as the map uses them: û is u itself where the layers are not reparametrized."""
+        return self.w, invertible(self.w, self.u) if self.reparametrize else self.u, self.b
 
     def intermediate(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The points before and after each layer, (K + 1, …, d), and log det up to there, (K + 1, …)."""

@@ -2,7 +2,6 @@
 
 from odelab.nets.block import CountedField, ODEBlock
 from odelab.nets.classifiers import BODIES, STEMS, Classifier, ResidualBlock, classifier
-from odelab.nets.convolution import ConvField, TimeConv2d
 from odelab.nets.fields import (
     ACTIVATIONS,
     LAYERS,
@@ -10,8 +9,10 @@ from odelab.nets.fields import (
     ConcatLinear,
     ConcatSquashConv2d,
     ConcatSquashLinear,
+    ConvField,
     ImageField,
     MLPField,
+    TimeConv2d,
 )
 from odelab.nets.memory import saved_for_backward
 

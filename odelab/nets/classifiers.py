@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from odelab.nets.block import ODEBlock
-from odelab.nets.convolution import ConvField
+from odelab.nets.fields import ConvField
 
 BODIES = ("mlp", "resnet", "rk-net", "ode-net", "one-block", "no-block")
 STEMS = ("conv", "strided", "residual")

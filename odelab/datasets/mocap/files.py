@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from odelab.datasets.download import DownloadError, download
-from odelab.datasets.mocap.amc import read_amc
-from odelab.datasets.mocap.asf import read_asf
-from odelab.datasets.mocap.channels import FRAMES, KEPT, differences50
+from odelab.datasets.mocap.channels import COLUMNS50, FRAMES, differences50
+from odelab.datasets.mocap.formats import read_amc, read_asf
 from odelab.folders import cache_folder, user_folders
 
 SITE = "http://mocap.cs.cmu.edu/subjects/35/"
@@ -80,7 +79,7 @@ def read_mat(path: Path, sha256: str | None = None) -> Tensor:
         if key not in arrays:
             names = ", ".join(sorted(name for name in arrays if not name.startswith("__")))
             raise ValueError(f"{path} has no array {key}, the walks to {part}; it has {names or 'none'}")
-        expected = (len(TRIALS[part]), FRAMES, len(KEPT))
+        expected = (len(TRIALS[part]), FRAMES, len(COLUMNS50))
         if arrays[key].shape != expected:
             raise ValueError(f"{path}: {key} is {arrays[key].shape} instead of {expected}")
         walks.append(torch.from_numpy(arrays[key].astype(np.float64)))

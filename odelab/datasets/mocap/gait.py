@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from odelab.datasets.mocap.channels import CHANNELS, FPS, FRAMES
-from odelab.datasets.mocap.standard import ANKLE, BALL, SPREAD, standard_skeleton
+from odelab.datasets.mocap.skeleton import ANKLE, BALL, SPREAD, standard_skeleton
 
 HEIGHT = 1.75  # metres
 HARMONICS = 5

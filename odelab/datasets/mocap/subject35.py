@@ -11,16 +11,14 @@ import torch
 from torch import Tensor
 
 from odelab.datasets.download import DownloadError
-from odelab.datasets.mocap.asf import read_asf
-from odelab.datasets.mocap.channels import FRAMES, channels62, differences50
+from odelab.datasets.mocap.channels import FRAMES, STEP, channels62, differences50
 from odelab.datasets.mocap.files import SKELETON, TRIALS, Walks, find_walks
+from odelab.datasets.mocap.formats import read_asf
 from odelab.datasets.mocap.gait import synthetic_walks
-from odelab.datasets.mocap.skeleton import Skeleton
-from odelab.datasets.mocap.standard import standard_skeleton
+from odelab.datasets.mocap.skeleton import Skeleton, standard_skeleton
 from odelab.datasets.sequences import Sequences
 from odelab.folders import user_folders
 
-STEP = 0.1  # time between two frames in the paper's unit; by the clock it is 1/120 s
 Part = Literal["train", "validation", "test"]
 
 

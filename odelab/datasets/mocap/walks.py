@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odelab.datasets.mocap.channels import CHANNELS, FPS, channels62, differences50
+from odelab.datasets.mocap.channels import CHANNELS, FPS, STEP, channels62, differences50
 from odelab.datasets.sequences import Sequences
 from odelab.folders import user_folders
 
 WALKS = "cmu_walks62_raw.npz"
-STEP = 0.1  # time between two frames, as in `mocap35`
 
 
 def walks62() -> dict[str, Tensor]:

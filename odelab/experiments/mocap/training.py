@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from odelab.datasets import Mocap
-from odelab.datasets.mocap.subject35 import STEP
+from odelab.datasets.mocap.channels import STEP
 from odelab.experiments.context import Context
 from odelab.experiments.mocap.recipe import WalkerRecipe
 from odelab.latent import ODE2VAE, FirstOrder, GaussianDecoder, SecondOrder, VectorEncoder

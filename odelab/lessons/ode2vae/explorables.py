@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from odelab.datasets import Mocap, Skeleton, channels62
-from odelab.datasets.mocap.channels import CHANNELS, FRAMES, KEPT
-from odelab.datasets.mocap.subject35 import STEP
+from odelab.datasets.mocap.channels import CHANNELS, COLUMNS50, FRAMES, STEP
 from odelab.experiments.mocap.checkpoints import load_walker
 from odelab.latent import ODE2VAE, DrawnField, Forecast, flow
 from odelab.lessons.kit.explorable import Explorable
@@ -97,7 +96,7 @@ def cut(field: DrawnField, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
     return s.numpy(), field(0.0, states)[..., 1].numpy()
 
 
-KNEE, SHOWN = [CHANNELS[k] for k in KEPT].index("ltibia rx"), "left knee"
+KNEE, SHOWN = [CHANNELS[k] for k in COLUMNS50].index("ltibia rx"), "left knee"
 STRIDE = 4  # frames between two positions of the slider
 APART = 1.4  # metres between walkers from the prior, one before the other
 
@@ -112,7 +111,7 @@ def levels(data: Mocap, part: str = "test") -> Tensor:
     try:
         pose = load_walker()[1]
     except FileNotFoundError:
-        pose = torch.zeros(len(KEPT))
+        pose = torch.zeros(len(COLUMNS50))
     return pose.expand(len(getattr(data, part)), -1)
 
 

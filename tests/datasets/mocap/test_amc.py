@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from odelab.datasets import channels62, read_amc, synthetic_walks, walks62
-from odelab.datasets.mocap.channels import CHANNELS, FRAMES, KEPT, LAYOUT, ROOT_START, differences50
+from odelab.datasets.mocap.channels import CHANNELS, COLUMNS50, FRAMES, LAYOUT, ROOT_START, differences50
 from odelab.datasets.mocap.files import MAT, MAT_SHA256, fifty, read_mat
 from tests.datasets.mocap.mocap_text import amc_text
 
@@ -29,7 +29,7 @@ def text(walk):
 def test_the_channels_are_cmus():
     assert len(CHANNELS) == 62 and len(LAYOUT) == 29
     expected = [*range(31), *range(36, 43), *range(48, 54), *range(55, 61)]
-    assert list(KEPT) == expected and len(KEPT) == 50
+    assert list(COLUMNS50) == expected and len(COLUMNS50) == 50
 
 
 def test_what_was_written_is_read(tmp_path, walk, text):
@@ -95,7 +95,7 @@ def test_fifty_channels_and_the_way_back():
     walk = synthetic_walks(3, 40)
     x = differences50(walk)
     assert x.shape == (3, 39, 50)
-    torch.testing.assert_close(x[..., 3:], walk[:, :-1, list(KEPT[3:])])
+    torch.testing.assert_close(x[..., 3:], walk[:, :-1, list(COLUMNS50[3:])])
     assert torch.equal(x[1, 7, :3], walk[1, 8, :3] - walk[1, 7, :3])
     means = x.mean(1)
     back = channels62(x - means.unsqueeze(1), means, walk[:, 0, :3])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from odelab.datasets import standard_skeleton, synthetic_walks
-from odelab.datasets.mocap.channels import CHANNELS, KEPT, differences50
+from odelab.datasets.mocap.channels import CHANNELS, COLUMNS50, differences50
 
 FRAMES = 301
 
@@ -36,7 +36,7 @@ def test_shapes_and_seeds(walks):
     assert walks.shape == (8, FRAMES, 62) and walks.dtype == torch.float64 and bool(walks.isfinite().all())
     assert torch.equal(walks, synthetic_walks(8, FRAMES, seed=3))
     assert not torch.equal(walks, synthetic_walks(8, FRAMES, seed=4))
-    dropped = [k for k in range(62) if k not in KEPT]
+    dropped = [k for k in range(62) if k not in COLUMNS50]
     assert bool((walks[..., dropped] == 0).all())
     with pytest.raises(ValueError, match=r"at least 1, got n = 0"):
         synthetic_walks(0)

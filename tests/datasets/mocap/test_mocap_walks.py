@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from odelab.datasets import synthetic_walks, walk_split, walks62
-from odelab.datasets.mocap.channels import KEPT, differences50
+from odelab.datasets.mocap.channels import COLUMNS50, differences50
 
 DATA = Path(os.environ.get("ODELAB_DATA", "nowhere")) / "mocap"
 
@@ -102,4 +102,4 @@ def test_the_real_walks():
     assert len(walks) == 69 and len({name[:2] for name in walks}) == 14
     assert all(len(walk) > 250 for walk in walks.values())
     split = walk_split(walks["35_07"])
-    assert split.whole.x.shape == (1, 359, len(KEPT)) and split.test.x.shape[1] == 120
+    assert split.whole.x.shape == (1, 359, len(COLUMNS50)) and split.test.x.shape[1] == 120

@@ -1,16 +1,96 @@
-"""CMU's skeletons (ASF): sections of text, of which units, root, bones and hierarchy say where the joints are."""
+"""CMU's files as text: recordings (AMC), frames of every bone's angles, and skeletons (ASF), sections of which units,
+root, bones and hierarchy say where the joints are.
+"""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from odelab.datasets.mocap.channels import LAYOUT
+from odelab.datasets.mocap.channels import CHANNELS, LAYOUT
 from odelab.datasets.mocap.skeleton import INCH, Skeleton
-from odelab.datasets.mocap.text import Line, Text
+
+Line = tuple[int, list[str]]  # its number, from 1, and its words
+
+
+class Text:
+    """A text file's lines that say something, without comments; raises FileNotFoundError when there is none."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        rows = self.path.read_text(encoding="latin-1").splitlines()
+        numbered = enumerate((row.split("#")[0].split() for row in rows), start=1)
+        self.lines: list[Line] = [(n, words) for n, words in numbered if words]
+
+    def complaint(self, n: int, what: str) -> ValueError:
+        return ValueError(f"{self.path}, line {n}: {what}")
+
+    def numbers(self, n: int, words: list[str], count: int) -> list[float]:
+        """The words as that many finite numbers.
+
+        Raises:
+            ValueError: with the line, when they are not.
+        """
+        try:
+            values = [float(word) for word in words]
+        except ValueError:
+            values = []
+        if len(values) != count or not all(map(math.isfinite, values)):
+            raise self.complaint(n, f"expected {count} finite number{'s' * (count > 1)}, found {' '.join(words)!r}")
+        return values
+
 
 DOFS = dict(LAYOUT)
+FIRST = {bone: CHANNELS.index(f"{bone} {dofs[0]}") for bone, dofs in LAYOUT}  # channel of each bone's first number
+
+
+def read_amc(path: str | Path) -> Tensor:
+    """A recording in CMU's 62 channels: (T, 62) float64, degrees, the root's position in the skeleton's units.
+
+    The file must be fully specified and in degrees, its frames numbered from 1 without a gap, each with all 29 bones.
+
+    Raises:
+        ValueError: with the line, when it is not.
+        FileNotFoundError: when there is no such file.
+    """
+    text = Text(path)
+    flags = {words[0].upper() for _, words in text.lines if words[0].startswith(":")}
+    for flag in (":FULLY-SPECIFIED", ":DEGREES"):
+        if flag not in flags:
+            raise ValueError(f"{path} does not say {flag}; other recordings are not read")
+    frames: list[list[float]] = []
+    missing: set[str] = set()
+    for n, (bone, *values) in text.lines:
+        if bone.startswith(":"):
+            continue
+        if not values and bone.isdigit():
+            if missing:
+                raise text.complaint(n, f"frame {bone} begins, but the one before has no {_listed(missing)}")
+            if int(bone) != len(frames) + 1:
+                raise text.complaint(n, f"frame {bone} where frame {len(frames) + 1} should be")
+            frames.append([0.0] * len(CHANNELS))
+            missing = set(DOFS)
+        elif not frames:
+            raise text.complaint(n, f"{bone!r} before the first frame's number")
+        elif bone not in DOFS:
+            raise text.complaint(n, f"CMU's recordings have no bone {bone!r}")
+        elif bone not in missing:
+            raise text.complaint(n, f"{bone} twice in frame {len(frames)}")
+        else:
+            missing.remove(bone)
+            count = len(DOFS[bone])
+            frames[-1][FIRST[bone] : FIRST[bone] + count] = text.numbers(n, values, count)
+    if missing or not frames:
+        where = f"in frame {len(frames)}, without its {_listed(missing)}" if frames else "before the first frame"
+        raise ValueError(f"{path} ends {where}: it is truncated")
+    return torch.tensor(frames, dtype=torch.float64)
+
+
+def _listed(bones: set[str]) -> str:
+    return ", ".join(bone for bone in DOFS if bone in bones)
 
 
 def read_asf(path: str | Path) -> Skeleton:
@@ -22,7 +102,7 @@ def read_asf(path: str | Path) -> Skeleton:
     """
     text = Text(path)
     sections = _sections(text)
-    (angle,) = _said(text, sections["units"], "angle", 1)
+    (angle,) = _words(text, sections["units"], "angle", 1)
     if angle != "deg":
         raise ValueError(f"{path}: angles are in {angle!r}, but must be in deg")
     length = _measure(text, sections["units"], "length", 1)[0]
@@ -30,7 +110,7 @@ def read_asf(path: str | Path) -> Skeleton:
         raise ValueError(f"{path}: the unit of length is {length:g}, but must be positive")
     root = sections["root"]
     for key, expected in (("order", DOFS["root"]), ("axis", ("xyz",))):
-        if tuple(word.lower() for word in _said(text, root, key, len(expected))) != expected:
+        if tuple(word.lower() for word in _words(text, root, key, len(expected))) != expected:
             raise ValueError(f"{path}: the root's {key} must be {' '.join(expected).upper()}")
     bones = {"root": (_measure(text, root, "position", 3), _measure(text, root, "orientation", 3))}
     for name, lines in _blocks(text, sections["bonedata"]):
@@ -49,22 +129,22 @@ def read_asf(path: str | Path) -> Skeleton:
 
 def _sections(text: Text) -> dict[str, list[Line]]:
     """The lines of each section, by its name without the colon."""
-    found: dict[str, list[Line]] = {}
+    sections: dict[str, list[Line]] = {}
     lines: list[Line] | None = None
     for n, words in text.lines:
         if words[0].startswith(":"):
-            lines = found.setdefault(words[0][1:].lower(), [])
+            lines = sections.setdefault(words[0][1:].lower(), [])
         elif lines is None:
             raise text.complaint(n, f"{words[0]!r} before the first section")
         else:
             lines.append((n, words))
     for name in ("units", "root", "bonedata", "hierarchy"):
-        if name not in found:
+        if name not in sections:
             raise ValueError(f"{text.path} has no section :{name}; a skeleton (.asf) has one")
-    return found
+    return sections
 
 
-def _said(text: Text, lines: list[Line], key: str, count: int) -> list[str]:
+def _words(text: Text, lines: list[Line], key: str, count: int) -> list[str]:
     """The first so many words after the line's first, which is the key."""
     for n, words in lines:
         if words[0] == key:
@@ -76,7 +156,7 @@ def _said(text: Text, lines: list[Line], key: str, count: int) -> list[str]:
 
 
 def _measure(text: Text, lines: list[Line], key: str, count: int) -> list[float]:
-    words = _said(text, lines, key, count)
+    words = _words(text, lines, key, count)
     return text.numbers(next(n for n, line in lines if line[0] == key), words, count)
 
 
@@ -88,7 +168,7 @@ def _blocks(text: Text, lines: list[Line]) -> list[tuple[str, list[Line]]]:
         if words == ["begin"] and block is None:
             block = []
         elif words == ["end"] and block is not None:
-            name = _said(text, block, "name", 1)[0]
+            name = _words(text, block, "name", 1)[0]
             if name in dict(blocks) or name == "root":
                 raise text.complaint(n, f"a second bone {name}")
             blocks.append((name, block))
@@ -111,7 +191,7 @@ def _bone(text: Text, name: str, lines: list[Line]) -> tuple[list[float], list[f
         raise ValueError(
             f"{text.path}: bone {name} has length {length:g} along {direction}, which must be a unit vector"
         )
-    if _said(text, lines, "axis", 4)[3].upper() != "XYZ":
+    if _words(text, lines, "axis", 4)[3].upper() != "XYZ":
         raise ValueError(f"{text.path}: bone {name} turns in another order than XYZ, which is not read")
     turns = next((tuple(words[1:]) for _, words in lines if words[0] == "dof"), ())
     if turns != DOFS.get(name, ()):
