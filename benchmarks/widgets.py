@@ -8,6 +8,7 @@ is drawn anew. CPU time of one thread: what the reader's own machine spends, wha
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from pathlib import Path
@@ -16,9 +17,11 @@ from textwrap import shorten
 
 import matplotlib as mpl
 import torch
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from traitlets.config import Config
 
 from odelab.lessons.kit.explorable import Explorable, positions
-from odelab.lessons.kit.rehearsal import Rehearsal
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 LIMIT_MS = 100
@@ -28,16 +31,17 @@ HEADER = ("lesson", "explorable", "control", "changes", "median ms", "slowest ms
 def explorables(path: Path) -> list[Explorable]:
     """Every explorable a lesson makes, once the lesson has run as far as its last widget cell."""
     torch.set_default_dtype(torch.float32)  # as a fresh kernel; the lesson before may have asked for float64
-    rehearsal = Rehearsal(path)
-    tagged = [k for k, cell in enumerate(rehearsal.cells) if "widget" in cell["metadata"].get("tags", ())]
-    found: dict[int, Explorable] = {}
-    with contextlib.chdir(path.parent), mpl.rc_context():
-        for k, _ in enumerate(rehearsal):
-            values = rehearsal.namespace.values()  # looked through after every cell: a name may be used again
-            found |= {id(value): value for value in values if isinstance(value, Explorable)}
-            if k >= max(tagged, default=0):
-                break
-    return list(found.values())
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    last = max((k for k, cell in enumerate(cells) if "widget" in cell["metadata"].get("tags", ())), default=-1)
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    explorables: dict[int, Explorable] = {}
+    with contextlib.chdir(path.parent), mpl.rc_context(), capture_output():
+        for cell in cells[: last + 1]:
+            shell.run_cell("".join(cell["source"])).raise_error()
+            values = shell.user_ns.values()  # looked through after every cell: a name may be used again
+            explorables |= {id(value): value for value in values if isinstance(value, Explorable)}
+    InteractiveShell.clear_instance()  # the next lesson starts without this one's names
+    return list(explorables.values())
 
 
 def sweep(explorable: Explorable, name: str) -> list[float]:
