@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import torch
@@ -79,8 +79,8 @@ def blurred_square(width: float, sigma: float) -> Callable[[Tensor, Tensor], Ten
 def circles_log_prob(x: Tensor, radii: tuple[float, ...], sigma: float) -> Tensor:
     """Concentric circles, equally likely, angle uniform, plus N(0, σ²I): closed form, with the Bessel function I₀."""
     r = x.double().norm(dim=-1)
-    each = [i0e(r * R / sigma**2).log() - (r - R) ** 2 / (2 * sigma**2) for R in radii]
-    return torch.stack(each).logsumexp(0) - math.log(len(radii) * 2 * math.pi * sigma**2)
+    circles = [i0e(r * R / sigma**2).log() - (r - R) ** 2 / (2 * sigma**2) for R in radii]
+    return torch.stack(circles).logsumexp(0) - math.log(len(radii) * 2 * math.pi * sigma**2)
 
 
 def roll(t: Tensor) -> Tensor:
@@ -127,14 +127,12 @@ class Density:
 
     Attributes:
         name: one of `DENSITIES`.
-        recipe: how a point is drawn.
         half_width: a plot on [−half_width, half_width]² shows it whole.
         reach: less than 1e-6 of the mass lies outside [−reach, reach]².
         detail: standard deviation of its finest feature, which a grid must resolve.
     """
 
     name: str
-    recipe: str
     draw: Callable[[int, Generator | None], Tensor]
     log_density: Callable[[Tensor], Tensor]
     detail: float
@@ -222,70 +220,28 @@ def _checkerboard_log_prob(x: Tensor) -> Tensor:
     return torch.where(inside, -math.log(32), -math.inf)
 
 
-def _concentric(name: str, recipe: str, radii: tuple[float, ...], sigma: float) -> Density:
-    return Density(
-        name,
-        recipe,
-        lambda n, generator: _circles(n, generator, radii, sigma),
-        lambda x: circles_log_prob(x, radii, sigma),
-        sigma,
-        radii[0] + 6 * sigma,
-    )
+def _concentric(name: str, radii: tuple[float, ...], sigma: float) -> Density:
+    draw, log_density = partial(_circles, radii=radii, sigma=sigma), partial(circles_log_prob, radii=radii, sigma=sigma)
+    return Density(name, draw, log_density, sigma, radii[0] + 6 * sigma)
 
 
 _ALL = {
     d.name: d
     for d in (
-        Density(
-            "swissroll",
-            "(t cos t, t sin t)/5 with t uniform from 1.5π to 4.5π, noise 0.2",
-            _roll,
-            lambda x: roll_log_prob(x, 0.2, 256),
-            0.2,
-            4.2,
-        ),
-        _concentric("circles", "two circles of radii 3 and 1.5, noise 0.24", (3.0, 1.5), 0.24),
-        _concentric("rings", "four circles of radii 3, 2.25, 1.5 and 0.75, noise 0.08", (3.0, 2.25, 1.5, 0.75), 0.08),
-        Density(
-            "moons",
-            "two interleaved half circles of radius 2, angle uniform, noise 0.2",
-            _moons,
-            lambda x: moons_log_prob(x, 0.2, 96),
-            0.2,
-            4.2,
-        ),
-        Density(
-            "8gaussians",
-            "eight Gaussians of standard deviation 0.5 on a circle of radius 4, all divided by 1.414",
-            _gaussians,
-            _gaussians_log_prob,
-            0.5 / 1.414,
-            5.2,
-        ),
-        Density(
-            "pinwheel",
-            "five Gaussian blades, ρ ~ N(1, 0.3²) by τ ~ N(0, 0.1²), turned by ¼e^ρ, times 2",
-            pinwheel,
-            pinwheel_log_prob,
-            0.12,
-            5.2,
-        ),
-        Density(
-            "2spirals",
-            "(−t cos t, t sin t)/3 with t = 3π√U, plus a uniform point of [0, 1/6]², or its mirror image; noise 0.1",
-            _spirals,
-            lambda x: spirals_log_prob(x, 1 / 6, 0.1, 384),
-            0.1,
-            4.0,
-        ),
-        Density(
-            "checkerboard",
-            "uniform on eight of the sixteen squares of side 2 in [−4, 4]²",
-            _checkerboard,
-            _checkerboard_log_prob,
-            2.0,
-            4.0,
-        ),
+        # (t cos t, t sin t)/5 with t uniform from 1.5π to 4.5π, noise 0.2
+        Density("swissroll", _roll, lambda x: roll_log_prob(x, 0.2, 256), 0.2, 4.2),
+        _concentric("circles", (3.0, 1.5), 0.24),
+        _concentric("rings", (3.0, 2.25, 1.5, 0.75), 0.08),
+        # two interleaved half circles of radius 2, angle uniform, noise 0.2
+        Density("moons", _moons, lambda x: moons_log_prob(x, 0.2, 96), 0.2, 4.2),
+        # eight Gaussians of standard deviation 0.5 on a circle of radius 4, all divided by 1.414
+        Density("8gaussians", _gaussians, _gaussians_log_prob, 0.5 / 1.414, 5.2),
+        # five Gaussian blades, ρ ~ N(1, 0.3²) by τ ~ N(0, 0.1²), turned by ¼e^ρ, times 2
+        Density("pinwheel", pinwheel, pinwheel_log_prob, 0.12, 5.2),
+        # (−t cos t, t sin t)/3 with t = 3π√U, plus a uniform point of [0, 1/6]², or its mirror image; noise 0.1
+        Density("2spirals", _spirals, lambda x: spirals_log_prob(x, 1 / 6, 0.1, 384), 0.1, 4.0),
+        # uniform on eight of the sixteen squares of side 2 in [−4, 4]²
+        Density("checkerboard", _checkerboard, _checkerboard_log_prob, 2.0, 4.0),
     )
 }
 DENSITIES = tuple(_ALL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -27,15 +27,6 @@ class RotatingDigits(Sequences):
 
     truth: Tensor
     angle: Tensor
-
-    def __getitem__(self, index: int | slice | Tensor | list[int]) -> RotatingDigits:
-        chosen = torch.arange(len(self), device=self.x.device)[index].reshape(-1)
-        parts = {name: getattr(self, name)[chosen] for name in ("x", "mask", "truth", "angle")}
-        return replace(self, **parts)
-
-    def to(self, device: torch.device | str) -> RotatingDigits:
-        parts = {name: getattr(self, name).to(device) for name in ("x", "times", "mask", "truth", "angle")}
-        return replace(self, **parts)
 
 
 def rotating_digits(

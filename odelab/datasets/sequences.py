@@ -7,6 +7,7 @@ import math
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -61,14 +62,17 @@ class Sequences:
         """Which frames were observed, at least in part: bool (n, T)."""
         return self.mask if self.mask.ndim == 2 else self.mask.flatten(2).any(2)
 
-    def __getitem__(self, index: int | slice | Tensor | list[int]) -> Sequences:
+    def __getitem__(self, index: int | slice | Tensor | list[int]) -> Self:
         """Some of the sequences; a number gives one sequence, still with its first dimension."""
-        chosen = torch.arange(len(self), device=self.x.device)[index].reshape(-1)
-        times = self.times if self.times.ndim == 1 else self.times[chosen]
-        return replace(self, x=self.x[chosen], times=times, mask=self.mask[chosen])
+        rows = torch.arange(len(self), device=self.x.device)[index].reshape(-1)
+        parts = {name: tensor[rows] for name, tensor in self._tensors().items() if name != "times" or tensor.ndim == 2}
+        return replace(self, **parts)  # type: ignore[arg-type]
 
-    def to(self, device: torch.device | str) -> Sequences:
-        return replace(self, x=self.x.to(device), times=self.times.to(device), mask=self.mask.to(device))
+    def to(self, device: torch.device | str) -> Self:
+        return replace(self, **{name: tensor.to(device) for name, tensor in self._tensors().items()})  # type: ignore[arg-type]
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
 
 MISSING = {"", "nan", "na", "n/a", "null", "none", "."}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -45,18 +45,6 @@ class Spirals(Sequences):
         """Times of `curve`, (3 points,): below 0 before the window."""
         points = len(self.times)
         return torch.arange(-points, 2 * points) * SPACING
-
-    def __getitem__(self, index: int | slice | Tensor | list[int]) -> Spirals:
-        chosen = torch.arange(len(self), device=self.x.device)[index].reshape(-1)
-        parts = {name: getattr(self, name)[chosen] for name in PER_SEQUENCE}
-        return replace(self, **parts)
-
-    def to(self, device: torch.device | str) -> Spirals:
-        parts = {name: getattr(self, name).to(device) for name in (*PER_SEQUENCE, "times")}
-        return replace(self, **parts)
-
-
-PER_SEQUENCE = ("x", "mask", "truth", "before", "after", "clockwise")
 
 
 def spirals(

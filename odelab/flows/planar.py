@@ -61,13 +61,6 @@ def gated_planar(z: Tensor, w: Tensor, u: Tensor, b: Tensor, gate: Tensor) -> tu
     return h @ (gate[..., None] * u), divergence[..., 0]
 
 
-def unpack(raw: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """w, u (…, M, d), b and gate (…, M) from rows (…, M (2 d + 2)): all w, all u, all b, all gates before σ."""
-    width = raw.shape[-1] // (2 * dim + 2)
-    w, u, b, gate = raw.split((width * dim, width * dim, width, width), -1)
-    return w.unflatten(-1, (width, dim)), u.unflatten(-1, (width, dim)), b, gate.sigmoid()
-
-
 class PlanarFlow(nn.Module):
     """``layers`` planar layers in a row: z (…, d) -> z_K (…, d), log_det (…). Parameters w, u: (K, d), b: (K,)."""
 
@@ -93,7 +86,11 @@ class PlanarFlow(nn.Module):
         return torch.stack(points), torch.stack(log_dets)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return planar_flow(z, *self.effective())
+        total = torch.zeros_like(z[..., 0])
+        for w, u, b in zip(*self.effective(), strict=True):
+            z, log_det = planar(z, w, u, b)
+            total = total + log_det
+        return z, total
 
     def inverse(self, y: Tensor) -> Tensor:
         """z (…, d) with flow(z) = y, layer by layer from the last. ValueError where some wᵀu < −1."""
@@ -103,15 +100,6 @@ class PlanarFlow(nn.Module):
         for layer in range(len(b) - 1, -1, -1):
             y = planar_inverse(y, w[layer], u[layer], b[layer])
         return y
-
-
-def planar_flow(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Planar layers in a row, w, u: (K, …, d), b: (K, …), applied to z (…, d). Returns z_K and the sum of log_det."""
-    total = torch.zeros_like(z[..., 0])
-    for w_k, u_k, b_k in zip(w, u, b, strict=True):
-        z, log_det = planar(z, w_k, u_k, b_k)
-        total = total + log_det
-    return z, total
 
 
 class PlanarDensity(Flow):
@@ -151,13 +139,12 @@ class PlanarCNF(nn.Module):
         sizes = (1, hidden, hidden, width * (2 * dim + 2))
         self.first, self.second, self.last = (nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
 
-    def raw(self, t: Tensor) -> Tensor:
-        """The hypernetwork's output at times t (…): (…, M (2 dim + 2)), for `unpack`."""
-        return self.last(self.second(self.first(t[..., None]).tanh()).tanh())
-
     def units(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """w, u (…, M, d), b and gate (…, M) of the units at times t (…)."""
-        return unpack(self.raw(t), self.dim)
+        raw = self.last(self.second(self.first(t[..., None]).tanh()).tanh())  # all w, all u, all b, all gates before σ
+        m, d = self.width, self.dim
+        w, u, b, gate = raw.split((m * d, m * d, m, m), -1)
+        return w.unflatten(-1, (m, d)), u.unflatten(-1, (m, d)), b, gate.sigmoid()
 
     def with_divergence(self, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:
         """f (…, dim) and its divergence (…), in closed form, at one time t and points z (…, dim)."""

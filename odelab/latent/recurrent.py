@@ -27,11 +27,11 @@ class Packed(NamedTuple):
     times: Tensor
     number: Tensor
 
-    def reversed(self) -> Packed:
-        """The latest first."""
-        place = torch.arange(self.x.shape[1], device=self.x.device)
-        place = (self.number[:, None] - 1 - place).clamp(min=0)
-        return Packed(self.x.take_along_dim(place[..., None], 1), self.times.take_along_dim(place, 1), self.number)
+
+def latest_first(values: Tensor, number: Tensor) -> Tensor:
+    """Packed values (n, K, …) of each sequence's ``number`` (n,) observations in reverse; then padding."""
+    place = (number[:, None] - 1 - torch.arange(values.shape[1], device=values.device)).clamp(min=0)
+    return values.take_along_dim(place.view(*place.shape, *[1] * (values.ndim - 2)), 1)
 
 
 def pack(x: Tensor, times: Tensor, mask: Tensor | None = None) -> Packed:
@@ -96,11 +96,9 @@ class SeriesEncoder(Savable):
         seen = pack(x, times, mask)
         if x.shape[2] != self.channels:
             raise ValueError(f"x has {x.shape[2]} channels, the encoder was made for {self.channels}")
-        back = Packed(seen.x / self.scale, seen.times, seen.number).reversed()
         gaps = gaps_before(seen, times.expand(x.shape[:2])[:, 0])
-        place = (seen.number[:, None] - 1 - torch.arange(gaps.shape[1], device=x.device)).clamp(min=0)
-        state = self.state(back.x, gaps.take_along_dim(place, 1), seen.number)
-        mean, log_std = self.head(state).chunk(2, -1)
+        x, gaps = latest_first(seen.x / self.scale, seen.number), latest_first(gaps, seen.number)
+        mean, log_std = self.head(self.state(x, gaps, seen.number)).chunk(2, -1)
         return Independent(Normal(mean, log_std.exp()), 1)
 
     def state(self, x: Tensor, gaps: Tensor, count: Tensor) -> Tensor:

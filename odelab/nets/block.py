@@ -96,14 +96,7 @@ class ODEBlock(nn.Module):
         field = FullPrecision(self.field) if torch.is_autocast_enabled(z.device.type) else self.field
         with torch.autocast(z.device.type, enabled=False):
             solution = solve(
-                field,
-                z,
-                t,
-                method=self.method,
-                rtol=self.rtol,
-                atol=self.atol,
-                gradient=self.gradient,
-                options=options,
+                field, z, t, method=self.method, rtol=self.rtol, atol=self.atol, gradient=self.gradient, options=options
             )
         self.stats = solution.stats
         return cast(Tensor, solution.y)

@@ -192,11 +192,7 @@ class MLPField(_LayeredField):
     """
 
     def __init__(
-        self,
-        dim: int,
-        hidden: Sequence[int] = (64, 64, 64),
-        layer: str = "concatsquash",
-        activation: str = "tanh",
+        self, dim: int, hidden: Sequence[int] = (64, 64, 64), layer: str = "concatsquash", activation: str = "tanh"
     ) -> None:
         build = choose(LAYERS, layer, "layer")
         super().__init__((build(a, b) for a, b in pairwise((dim, *hidden, dim))), activation)
@@ -221,10 +217,7 @@ class ImageField(_LayeredField):
     """
 
     def __init__(
-        self,
-        shape: tuple[int, int, int],
-        hidden: Sequence[int] = (64, 64, 64),
-        activation: str = "softplus",
+        self, shape: tuple[int, int, int], hidden: Sequence[int] = (64, 64, 64), activation: str = "softplus"
     ) -> None:
         widths = (shape[0], *hidden, shape[0])
         super().__init__((ConcatSquashConv2d(a, b) for a, b in pairwise(widths)), activation)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from odelab.flows import CNF, PlanarCNF, PlanarFlow, exact_divergence
-from odelab.flows.planar import PlanarDensity, gated_planar, invertible, planar, planar_flow, planar_inverse
+from odelab.flows.planar import PlanarDensity, gated_planar, invertible, planar, planar_inverse
 
 
 def points(n: int = 7, dim: int = 2, seed: int = 0) -> Tensor:
@@ -85,8 +85,10 @@ def test_intermediate_ends_where_the_flow_ends() -> None:
 
 def test_a_stack_of_flows_is_one_call() -> None:
     flows, z = [random_flow(seed=seed) for seed in range(3)], points()
-    w, u, b = (torch.stack(parts, 1)[:, :, None] for parts in zip(*(flow.effective() for flow in flows), strict=True))
-    moved, log_det = planar_flow(z, w, u, b)
+    stack = random_flow()
+    for name in ("w", "u", "b"):
+        setattr(stack, name, nn.Parameter(torch.stack([getattr(flow, name) for flow in flows], 1)[:, :, None]))
+    moved, log_det = stack(z)
     for i, flow in enumerate(flows):
         torch.testing.assert_close(moved[i], flow(z)[0])
         torch.testing.assert_close(log_det[i], flow(z)[1])

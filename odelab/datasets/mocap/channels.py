@@ -34,12 +34,7 @@ LAYOUT: tuple[tuple[str, tuple[str, ...]], ...] = (
     *(
         (side + bone, dof)
         for side in "rl"
-        for bone, dof in (
-            ("femur", ("rx", "ry", "rz")),
-            ("tibia", ("rx",)),
-            ("foot", ("rx", "rz")),
-            ("toes", ("rx",)),
-        )
+        for bone, dof in (("femur", ("rx", "ry", "rz")), ("tibia", ("rx",)), ("foot", ("rx", "rz")), ("toes", ("rx",)))
     ),
 )
 CHANNELS: tuple[str, ...] = tuple(f"{bone} {dof}" for bone, dofs in LAYOUT for dof in dofs)
