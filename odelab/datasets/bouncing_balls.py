@@ -7,13 +7,12 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from odelab.datasets.sequences import Sequences
+from odelab.datasets.sequences import FRAME, Sequences
 
 BOX = 10.0  # side of the square box
 RADIUS = 1.2
 SPEED = 0.5  # norm of all velocities of a sequence together, box units a frame
-SUBSTEPS = 2  # of half a frame
-FRAME = 0.1  # time from one frame to the next, as in the reference implementation of ODE²VAE
+STEPS_PER_FRAME = 2  # of half a frame
 
 
 def bouncing_balls(n: int, frames: int = 20, *, size: int = 32, balls: int = 3, seed: int = 0) -> Sequences:
@@ -50,15 +49,15 @@ def simulate_balls(n: int, frames: int = 20, *, balls: int = 3, seed: int = 0) -
     x = _apart(n, balls, generator)
     v = torch.randn(n, balls, 2, generator=generator, dtype=torch.float64)
     v *= SPEED / v.flatten(1).norm(dim=1)[:, None, None]
-    seen = [(x.clone(), v.clone())]
+    states = [(x.clone(), v.clone())]
     for _ in range(frames - 1):
-        for _ in range(SUBSTEPS):
-            x += v / SUBSTEPS
+        for _ in range(STEPS_PER_FRAME):
+            x += v / STEPS_PER_FRAME
             v = torch.where(x < RADIUS, v.abs(), torch.where(x > BOX - RADIUS, -v.abs(), v))
             for i, j in combinations(range(balls), 2):
                 v[:, i], v[:, j] = collided(x[:, i], x[:, j], v[:, i], v[:, j])
-        seen.append((x.clone(), v.clone()))
-    positions, velocities = zip(*seen, strict=True)
+        states.append((x.clone(), v.clone()))
+    positions, velocities = zip(*states, strict=True)
     return torch.stack(positions, 1), torch.stack(velocities, 1)
 
 

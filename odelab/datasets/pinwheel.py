@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 BLADES, RADIAL, TANGENTIAL, RATE = 5, 0.3, 0.1, 0.25
-CHUNK = 512
-CELLS = 128  # in which solutions are looked for
+ROWS = 512
+BRACKETS = 128  # in which solutions are looked for
 BISECTIONS, NEWTON = 12, 3  # steps by which they are refined
 
 
@@ -30,7 +30,7 @@ def pinwheel_log_prob(x: Tensor) -> Tensor:
     densities summed, each divided by |det| = 4 |1 + ¼e^ρ τ|, τ = r sin(…). Two solutions meet where the plane folds,
     ¼e^ρ τ = −1: more than five standard deviations out.
     """
-    parts = [_log_prob(part) for part in x.reshape(-1, 2).double().split(CHUNK)]
+    parts = [_log_prob(part) for part in x.reshape(-1, 2).double().split(ROWS)]
     return torch.cat(parts).reshape(x.shape[:-1])
 
 
@@ -60,7 +60,7 @@ def _log_prob(x: Tensor) -> Tensor:
 def _solutions(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of points (n, 2), every ρ that some blade turns to the right place: which point, which blade, ρ; each (m,)."""
     reach = x.norm(dim=-1) / 2 + 1e-9  # a little more than r: the residual then changes sign even for τ = 0
-    edges = reach[:, None] * torch.linspace(-1, 1, CELLS + 1, dtype=x.dtype, device=x.device)
+    edges = reach[:, None] * torch.linspace(-1, 1, BRACKETS + 1, dtype=x.dtype, device=x.device)
     blades = torch.arange(BLADES, device=x.device)[:, None, None]
     turned = torch.atan2(x[:, 1], x[:, 0])[:, None] + RATE * edges.exp() + 2 * math.pi / BLADES * blades
     positive = turned.cos() * (reach[:, None] - 1e-9) > edges

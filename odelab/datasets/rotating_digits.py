@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from odelab.datasets.images import mnist
-from odelab.datasets.sequences import Sequences
+from odelab.datasets.sequences import FRAME, Sequences
 
 SPLITS = ("train", "validation", "held-out")
-FRAME = 0.1  # time from one frame to the next, as in the reference implementation of ODE²VAE
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

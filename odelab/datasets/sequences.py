@@ -75,7 +75,8 @@ class Sequences:
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
 
-MISSING = {"", "nan", "na", "n/a", "null", "none", "."}
+FRAME = 0.1  # time from one frame of a video to the next, as in the reference implementation of ODE²VAE
+BLANKS = {"", "nan", "na", "n/a", "null", "none", "."}
 
 
 def load_sequences(path: str | Path, *, key: str | None = None) -> Sequences:
@@ -128,8 +129,8 @@ def _sequences(values: np.ndarray, times: np.ndarray, name: str) -> Sequences:
         beyond = f"values such as {values[place]:g}, but float32 ends at 3.4e38; take other units"
         what = "infinite values; write NaN for missing" if np.isinf(values[place]) else beyond
         raise ValueError(f"{name}: sequence {place[0]} has {what}")
-    seen = ~x.isnan()
-    empty = (~seen.flatten(1).any(1)).nonzero().flatten().tolist()
+    observed = ~x.isnan()
+    empty = (~observed.flatten(1).any(1)).nonzero().flatten().tolist()
     if empty:
         raise ValueError(f"{name}: nothing was observed in sequence {', '.join(map(str, empty[:10]))}; leave it out")
     if times.dtype.kind not in "fiu" or not np.isfinite(times).all():
@@ -139,8 +140,8 @@ def _sequences(values: np.ndarray, times: np.ndarray, name: str) -> Sequences:
         raise ValueError(
             f"{name}: times such as {times.flat[0]:.10g} differ too little for float32; count from the first"
         )
-    whole = seen.flatten(2)
-    mask = whole.any(2) if torch.equal(whole.any(2), whole.all(2)) else seen
+    whole = observed.flatten(2)
+    mask = whole.any(2) if torch.equal(whole.any(2), whole.all(2)) else observed
     try:
         return Sequences(x.nan_to_num(), clock, mask, name)
     except ValueError as error:
@@ -226,10 +227,10 @@ def _table(path: Path) -> tuple[np.ndarray, np.ndarray]:
     values = np.full((len(rows), longest, len(channels)), np.nan)
     times = np.empty((len(rows), longest))
     for i, (name, sequence) in enumerate(rows.items()):
-        seen = np.array([time for time, _ in sequence])
-        step = seen[-1] - seen[-2] if len(seen) > 1 else 1.0
-        times[i] = np.concatenate([seen, seen[-1] + step * np.arange(1, longest - len(seen) + 1)])
-        values[i, : len(seen)] = [row for _, row in sequence]
+        instants = np.array([time for time, _ in sequence])
+        step = instants[-1] - instants[-2] if len(instants) > 1 else 1.0
+        times[i] = np.concatenate([instants, instants[-1] + step * np.arange(1, longest - len(instants) + 1)])
+        values[i, : len(instants)] = [row for _, row in sequence]
         if np.isnan(values[i]).all():
             raise ValueError(f"{path.name}: nothing was observed in sequence {name}; leave it out")
     return values, times[0] if (times == times[0]).all() else times
@@ -237,7 +238,7 @@ def _table(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _number(cell: str, where: str) -> float:
     """The cell's number, NaN where it says that there is none."""
-    if cell.strip().lower() in MISSING:
+    if cell.strip().lower() in BLANKS:
         return math.nan
     try:
         return float(cell)

@@ -149,8 +149,8 @@ class CNF(Flow):
         """z(t1) (…, dim), log |det ∂z(t1)/∂x| (…,) and the costs of the paths (…,)."""
         names = self.regularizers if names is None else tuple(names)
         (z1, log_det, *costs), shape = self._last(x, self._span(x, steer=True), names)
-        found = dict(zip(names, (cost.view(shape) for cost in costs), strict=True))
-        return z1.view(*shape, self.dim), log_det.view(shape), found
+        by_name = dict(zip(names, (cost.view(shape) for cost in costs), strict=True))
+        return z1.view(*shape, self.dim), log_det.view(shape), by_name
 
     def transport(self, x: Tensor, *, reverse: bool = False) -> tuple[Tensor, Tensor]:
         """z(t1) (…, dim) from z(0) = x (…, dim), and log |det ∂z(t1)/∂x| (…,); reverse: z(0) from z(t1) likewise."""

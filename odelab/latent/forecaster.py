@@ -36,10 +36,10 @@ class RecurrentForecaster(Savable):
 
     def loss(self, x: Tensor, times: Tensor, mask: Tensor | None = None) -> Tensor:
         """Mean squared error of the next observation, in units of the scale, 0-d."""
-        seen = pack(x, times, mask)
-        guess, _ = self.next(seen.x[:, :-1], seen.times.diff(dim=1))
-        there = torch.arange(1, seen.x.shape[1], device=x.device) < seen.number[:, None]
-        return ((guess - seen.x[:, 1:]) / self.scale)[there].square().mean()
+        packed = pack(x, times, mask)
+        guess, _ = self.next(packed.x[:, :-1], packed.times.diff(dim=1))
+        there = torch.arange(1, packed.x.shape[1], device=x.device) < packed.number[:, None]
+        return ((guess - packed.x[:, 1:]) / self.scale)[there].square().mean()
 
     @torch.no_grad()
     def predict(self, x: Tensor, times: Tensor, mask: Tensor | None, at: Tensor) -> Tensor:
@@ -52,15 +52,15 @@ class RecurrentForecaster(Savable):
         Raises:
             ValueError: for times before the start, since it cannot run backwards, and for a sequence never observed.
         """
-        seen = pack(x, times, mask)
+        packed = pack(x, times, mask)
         if bool((at < times.min()).any()):
             raise ValueError(
                 f"asked for t = {float(at.min()):g}, before the first time {float(times.min()):g}: a forecaster only "
                 "goes forward; a latent ODE can be asked"
             )
-        if bool((seen.number == 0).any()):
-            raise ValueError(f"sequence {int(seen.number.argmin())} has no observation to go on from")
-        moments = self._moments(seen, at.max())
+        if bool((packed.number == 0).any()):
+            raise ValueError(f"sequence {int(packed.number.argmin())} has no observation to go on from")
+        moments = self._moments(packed, at.max())
         before = (moments.times[:, None] < at[:, None]).sum(-1) - 1  # (n, T'): the last moment before each time
         place = before.clamp(min=0)
         start = moments.times.take_along_dim(place, 1)
@@ -75,19 +75,19 @@ class RecurrentForecaster(Savable):
             guess = torch.lerp(left, right, ((at - start) / (end - start))[..., None])
         return torch.where(before[..., None] >= 0, guess, moments.guesses[:, :1])
 
-    def _moments(self, seen: Packed, until: Tensor) -> _Moments:
+    def _moments(self, packed: Packed, until: Tensor) -> _Moments:
         """The observations, and as many predictions after them as it takes to pass a time."""
-        n, k = seen.times.shape
-        there = torch.arange(k, device=seen.x.device) < seen.number[:, None]
-        last, row = (seen.number - 1)[:, None], torch.arange(n, device=seen.x.device)
-        end = seen.times.take_along_dim(last, 1)
-        gap = ((end - seen.times[:, :1]) / last).nan_to_num()
+        n, k = packed.times.shape
+        there = torch.arange(k, device=packed.x.device) < packed.number[:, None]
+        last, row = (packed.number - 1)[:, None], torch.arange(n, device=packed.x.device)
+        end = packed.times.take_along_dim(last, 1)
+        gap = ((end - packed.times[:, :1]) / last).nan_to_num()
         gap = torch.where(gap > 0, gap, gap.max().clamp(min=1e-3))  # one observation has no gaps of its own
-        guess, states = self.next(seen.x, torch.cat([seen.times.diff(dim=1), gap], 1))
+        guess, states = self.next(packed.x, torch.cat([packed.times.diff(dim=1), gap], 1))
         earlier = torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], 1)
-        guesses = torch.cat([seen.x[:, :1], guess[:, :-1]], 1)
-        parts = [_Moments(seen.x, seen.times.where(there, torch.inf), earlier, guesses)]
-        value, state = seen.x[row, last[:, 0]][:, None], earlier[row, last[:, 0]]
+        guesses = torch.cat([packed.x[:, :1], guess[:, :-1]], 1)
+        parts = [_Moments(packed.x, packed.times.where(there, torch.inf), earlier, guesses)]
+        value, state = packed.x[row, last[:, 0]][:, None], earlier[row, last[:, 0]]
         for step in range(1, int(((until - end) / gap).max().ceil().clamp(min=0)) + 2):
             value, after = self.next(value, gap, state)
             state = after[:, 0]

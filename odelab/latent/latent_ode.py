@@ -107,8 +107,8 @@ class LatentODE(Savable):
     def _observe(self, x: Tensor, times: Tensor, mask: Tensor | None) -> Observations:
         return observe(self, x, times, mask, self.decoder.shape)
 
-    def _read(self, seen: Observations) -> Independent:
-        return self.encoder(seen.x, seen.times.to(seen.x.dtype), seen.frames)
+    def _read(self, observations: Observations) -> Independent:
+        return self.encoder(observations.x, observations.times.to(observations.x.dtype), observations.frames)
 
     def trajectory(self, z0: Tensor, times: Tensor) -> Tensor:
         """Solve from z₀ to times counted from its own, either way  (slides 7b).
@@ -151,10 +151,10 @@ class LatentODE(Savable):
         Raises:
             ValueError, TypeError: for data that cannot be, with where and what to do.
         """
-        seen = self._observe(x, times, mask)
-        posterior = self._read(seen)
+        observations = self._observe(x, times, mask)
+        posterior = self._read(observations)
         z = self.trajectory(draw(posterior, check_draws(draws), generator), times - times[..., :1])
-        log_p = seen.log_likelihood(self.decoder.distribution(z))
+        log_p = observations.log_likelihood(self.decoder.distribution(z))
         return LatentTerms(log_p.sum(-1).mean(0), kl_divergence(posterior, self.prior()))
 
     @torch.no_grad()

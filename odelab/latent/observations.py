@@ -45,10 +45,8 @@ def check_frames(model: nn.Module, x: Tensor, shape: tuple[int, ...], least: int
         TypeError, ValueError: with what it is instead.
     """
     if not isinstance(x, Tensor) or not x.is_floating_point():
-        found = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(
-            f"x must be a tensor of floating point, got {found}; convert it with torch.as_tensor(x).float()"
-        )
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"x must be a tensor of floating point, got {kind}; convert it with torch.as_tensor(x).float()")
     wanted = ", ".join(map(str, ("n", "T", *shape)))
     if x.ndim != 2 + len(shape) or tuple(x.shape[2:]) != tuple(shape):
         raise ValueError(f"x has shape {tuple(x.shape)}, but the model reads ({wanted}): sequences, frames, a frame")
@@ -75,9 +73,9 @@ def check_draws(draws: int) -> int:
 def check_clock(times: Tensor, n: int, count: int | None = None, name: str = "times") -> None:
     """times is (T,) or (n, T), floating point and finite, in any order; T = count where that is given."""
     if not isinstance(times, Tensor) or not times.is_floating_point():
-        found = times.dtype if isinstance(times, Tensor) else type(times).__name__
+        kind = times.dtype if isinstance(times, Tensor) else type(times).__name__
         raise TypeError(
-            f"{name} must be a floating point tensor (T,) or (n, T), got {found}; "
+            f"{name} must be a floating point tensor (T,) or (n, T), got {kind}; "
             f"convert it with torch.as_tensor({name}).float()"
         )
     T = times.shape[-1] if times.ndim else 0
@@ -91,7 +89,7 @@ def check_clock(times: Tensor, n: int, count: int | None = None, name: str = "ti
         raise ValueError(f"{name} must be finite, and at least one; repeat a sequence's last time where it is padded")
 
 
-def check_times(times: Tensor, n: int, count: int | None, frames: Tensor | None = None) -> None:
+def check_order(times: Tensor, n: int, count: int | None, frames: Tensor | None = None) -> None:
     """As `check_clock`, and increasing; a clock may stand still before a frame that nobody observed."""
     check_clock(times, n, count)
     gaps = times.diff(dim=-1)
@@ -129,11 +127,11 @@ def observe(
     check_frames(model, x, shape, encoder_frames)
     n, T = x.shape[:2]
     if mask is None:
-        check_times(times, n, T)
+        check_order(times, n, T)
         return Observations(observed_part(x, None), times, None, None)
     entries = check_mask(mask, x)
     frames = entries.flatten(2).any(-1)
-    check_times(times, n, T, frames)
+    check_order(times, n, T, frames)
     x = observed_part(x, entries)
     if missing == "error":
         check_first_frames(entries[:, :encoder_frames])

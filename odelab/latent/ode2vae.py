@@ -21,7 +21,7 @@ from odelab.latent.observations import (
     check_first_frames,
     check_frames,
     check_mask,
-    check_times,
+    check_order,
     observe,
     observed_part,
 )
@@ -34,17 +34,17 @@ def normal(mean: Tensor, log_std: Tensor) -> Independent:
     return Independent(Normal(mean, log_std.exp(), validate_args=False), 1, validate_args=False)
 
 
-def windows_of(seen: Observations, m: int, later: bool) -> tuple[Tensor, Tensor]:
+def windows_of(observations: Observations, m: int, later: bool) -> tuple[Tensor, Tensor]:
     """Windows of m frames (n, count, m, *shape), all or the first of each sequence, and bool (n, count): usable.
 
     A later window counts where all of it was observed; its frames are read as if they followed each other evenly, as
     the first ones are.
     """
-    count = seen.x.shape[1] - m + 1 if later else 1
-    windows = seen.x[:, : m + count - 1].unfold(1, m, 1).movedim(-1, 2)
-    usable = torch.ones(windows.shape[:2], dtype=torch.bool, device=seen.x.device)
-    if seen.entries is not None:
-        usable = seen.entries[:, : m + count - 1].flatten(2).all(-1).unfold(1, m, 1).all(-1)
+    count = observations.x.shape[1] - m + 1 if later else 1
+    windows = observations.x[:, : m + count - 1].unfold(1, m, 1).movedim(-1, 2)
+    usable = torch.ones(windows.shape[:2], dtype=torch.bool, device=observations.x.device)
+    if observations.entries is not None:
+        usable = observations.entries[:, : m + count - 1].flatten(2).all(-1).unfold(1, m, 1).all(-1)
         usable[:, 0] = True  # observed, or taken as zeros
     return windows, usable
 
@@ -149,22 +149,22 @@ class ODE2VAE(Savable):
         Raises:
             ValueError, TypeError: for data that cannot be, with where and what to do.
         """
-        seen = observe(self, x, times, mask, self.encoder.shape, self.frames, self.missing)  # type: ignore[arg-type]
-        windows, usable = windows_of(seen, self.frames, encoder_kl)
+        observations = observe(self, x, times, mask, self.encoder.shape, self.frames, self.missing)  # type: ignore[arg-type]
+        windows, usable = windows_of(observations, self.frames, encoder_kl)
         mean, log_std = self._encode(windows[usable])
         first = first_of_each(usable)
         posterior = normal(mean[first], log_std[first])
         outer = () if draws == 1 else (check_draws(draws),)
         z0 = _rsample(posterior, outer, generator)
         field = self.dynamics.draw(outer, generator)
-        z, log_q = self._flow(field, z0, seen.times, posterior.log_prob(z0))
+        z, log_q = self._flow(field, z0, observations.times, posterior.log_prob(z0))
 
         log_p = self.prior(z).log_prob(z)
         likelihood = self.decoder.distribution(z[..., : self.dynamics.position_dim])  # type: ignore[operator]
-        log_likelihood = seen.log_likelihood(likelihood)
+        log_likelihood = observations.log_likelihood(likelihood)
         dynamic = (log_q - log_p)[..., 1:]
-        if seen.frames is not None:
-            dynamic = dynamic * seen.frames[:, 1:]
+        if observations.frames is not None:
+            dynamic = dynamic * observations.frames[:, 1:]
         return Terms(
             weights_kl=self.dynamics.kl(),
             initial_kl=_kl_to_standard(mean[first], log_std[first]),
@@ -195,7 +195,7 @@ class ODE2VAE(Savable):
             draws: K of (W, z₀).
             mean: one path, from the means of q_enc and q(W), in place of draws.
         """
-        check_times(times, len(x), None)
+        check_order(times, len(x), None)
         with evaluating(self):
             posterior = self.posterior(x, mask)
             if mean:
@@ -209,7 +209,7 @@ class ODE2VAE(Savable):
 
     def sample(self, n: int, times: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Frames (n, T, *shape) of n sequences from the prior p(z₀), each with a W ~ q(W) of its own; decoder means."""
-        check_times(times, n, None)
+        check_order(times, n, None)
         with evaluating(self):
             like = next(self.parameters())
             z0 = torch.randn(n, 1, self.dynamics.dim, generator=generator, dtype=like.dtype, device=like.device)

@@ -64,9 +64,9 @@ def pack(x: Tensor, times: Tensor, mask: Tensor | None = None) -> Packed:
     return Packed(x, times.take_along_dim(order, 1), number)
 
 
-def gaps_before(seen: Packed, start: Tensor) -> Tensor:
+def gaps_before(packed: Packed, start: Tensor) -> Tensor:
     """Time from each observation back to the one before it, for the first one back to ``start`` (n,): (n, K)."""
-    return seen.times - torch.cat([start[:, None], seen.times[:, :-1]], 1)
+    return packed.times - torch.cat([start[:, None], packed.times[:, :-1]], 1)
 
 
 class SeriesEncoder(Savable):
@@ -93,12 +93,12 @@ class SeriesEncoder(Savable):
         Raises:
             ValueError: for shapes that do not fit.
         """
-        seen = pack(x, times, mask)
+        packed = pack(x, times, mask)
         if x.shape[2] != self.channels:
             raise ValueError(f"x has {x.shape[2]} channels, the encoder was made for {self.channels}")
-        gaps = gaps_before(seen, times.expand(x.shape[:2])[:, 0])
-        x, gaps = latest_first(seen.x / self.scale, seen.number), latest_first(gaps, seen.number)
-        mean, log_std = self.head(self.state(x, gaps, seen.number)).chunk(2, -1)
+        gaps = gaps_before(packed, times.expand(x.shape[:2])[:, 0])
+        x, gaps = latest_first(packed.x / self.scale, packed.number), latest_first(gaps, packed.number)
+        mean, log_std = self.head(self.state(x, gaps, packed.number)).chunk(2, -1)
         return Independent(Normal(mean, log_std.exp()), 1)
 
     def state(self, x: Tensor, gaps: Tensor, count: Tensor) -> Tensor:

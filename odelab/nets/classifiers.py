@@ -33,8 +33,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         activated = F.relu(self.norms[0](z))
-        kept = z if self.shortcut is None else self.shortcut(activated)
-        return kept + self.second(F.relu(self.norms[1](self.first(activated))))
+        shortcut = z if self.shortcut is None else self.shortcut(activated)
+        return shortcut + self.second(F.relu(self.norms[1](self.first(activated))))
 
 
 class Classifier(nn.Module):

@@ -26,10 +26,10 @@ def saved_for_backward(layer: Callable[[Tensor], Tensor], x: Tensor, there: Iter
     """
     if there is None:
         there = (*(layer.parameters() if isinstance(layer, nn.Module) else ()), x)
-    held: weakref.WeakSet[_Held] = weakref.WeakSet()
+    alive: weakref.WeakSet[_Held] = weakref.WeakSet()
 
     def pack(tensor: Tensor) -> _Held:
-        held.add(stand_in := _Held(tensor))
+        alive.add(stand_in := _Held(tensor))
         return stand_in
 
     def unpack(stand_in: _Held) -> Tensor:
@@ -37,7 +37,7 @@ def saved_for_backward(layer: Callable[[Tensor], Tensor], x: Tensor, there: Iter
 
     with saved_tensors_hooks(pack, unpack):
         end = layer(x)
-    sizes = {each.storage.data_ptr(): each.storage.nbytes() for each in held}
+    sizes = {stand_in.storage.data_ptr(): stand_in.storage.nbytes() for stand_in in alive}
     del end  # until here it kept the graph alive
     known = {tensor.untyped_storage().data_ptr() for tensor in there}
     return sum(size for place, size in sizes.items() if place not in known)

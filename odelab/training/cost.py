@@ -25,7 +25,7 @@ def iteration_cost(model: nn.Module, loss: Callable[[Any, Any], Tensor], batch: 
     trial = copy.deepcopy(model).train()
     device = next(trial.parameters()).device
     given = [batch] if isinstance(batch, Tensor) else getattr(batch, "__dict__", {}).values()
-    there = (*trial.parameters(), *(each for each in given if isinstance(each, Tensor)))
+    there = (*trial.parameters(), *(value for value in given if isinstance(value, Tensor)))
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         saved = saved_for_backward(lambda x: loss(trial, batch), there[0], there)

@@ -83,7 +83,7 @@ class History:
     cost: dict[str, float] = field(default_factory=dict)
 
 
-class Run:
+class _Run:
     """Everything a checkpoint has to hold."""
 
     def __init__(
@@ -103,7 +103,7 @@ class Run:
         self.waited = 0
 
     @property
-    def kept(self) -> nn.Module:
+    def evaluated_model(self) -> nn.Module:
         """The module whose weights count."""
         return self.average.module if self.average else self.model
 
@@ -118,9 +118,9 @@ class Run:
         return TrainingDiverged(message + (f". {self.path} holds the run before" if there else ""), step)
 
     def validate(self, measure: Callable[[nn.Module], dict[str, float]], patience: int | None) -> None:
-        self.kept.eval()
+        self.evaluated_model.eval()
         with torch.no_grad():
-            entry = {"step": self.history.step, **{k: float(v) for k, v in measure(self.kept).items()}}
+            entry = {"step": self.history.step, **{k: float(v) for k, v in measure(self.evaluated_model).items()}}
         if "loss" not in entry:
             raise ValueError(
                 f"validate returned {', '.join(list(entry)[1:]) or 'nothing'}; 'loss' is what fit judges by"
@@ -129,7 +129,7 @@ class Run:
         self.history.validation_cpu.append(self.history.cpu_seconds)
         if entry["loss"] < (self.history.best or {"loss": math.inf})["loss"]:  # NaN is never the best
             self.history.best, self.waited = entry, 0
-            self.best = {name: tensor.clone() for name, tensor in self.kept.state_dict().items()}
+            self.best = {name: tensor.clone() for name, tensor in self.evaluated_model.state_dict().items()}
         else:
             self.waited += 1
             if patience and self.waited >= patience:
@@ -171,7 +171,7 @@ class Run:
 
     def leave(self, keep: str) -> None:
         """Put the weights that count into the model, in evaluation mode."""
-        weights = self.best if keep == "best" and self.best is not None else self.kept.state_dict()
+        weights = self.best if keep == "best" and self.best is not None else self.evaluated_model.state_dict()
         self.model.load_state_dict({name: tensor.clone() for name, tensor in weights.items()})
         self.model.eval()
 
@@ -263,7 +263,7 @@ def fit(
     raw = (optimizer or adam())([p for p in model.parameters() if p.requires_grad])
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
     objective, opt = fabric.setup(_Objective(model, loss), raw)
-    run = Run(model, average, raw, checkpoint, seed, steps)
+    run = _Run(model, average, raw, checkpoint, seed, steps)
     if resume and checkpoint and Path(checkpoint).is_file():
         run.restore(fabric.device)
     fabric.barrier()  # nobody saves before all have read

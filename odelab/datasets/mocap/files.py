@@ -60,10 +60,10 @@ def read_mat(path: Path, sha256: str | None = None) -> Tensor:
     Raises:
         ValueError: when the file is not the authors', cannot be read, or lacks an array. It is left as it is.
     """
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if sha256 not in (None, found):
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if sha256 not in (None, digest):
         raise ValueError(
-            f"{path} is truncated or altered: its SHA-256 is {found} instead of {sha256}. It was not used and not "
+            f"{path} is truncated or altered: its SHA-256 is {digest} instead of {sha256}. It was not used and not "
             "changed. Move it away and call again, which looks in the next place, or put the authors' file there."
         )
     from scipy.io import loadmat  # here, because most of the course does without
@@ -139,10 +139,10 @@ def _recorded(folder: Path, place: str) -> Walks:
     known = recorded_hashes(folder)
     recordings = []
     for name in RECORDINGS:
-        found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        if known.get(name, found) != found:
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        if known.get(name, digest) != digest:
             raise ValueError(
-                f"{folder / name} was altered since its download: its SHA-256 is {found}, that in {HASHES} is "
+                f"{folder / name} was altered since its download: its SHA-256 is {digest}, that in {HASHES} is "
                 f"{known[name]}. It was not used and not changed. Delete it and call again, which downloads it."
             )
         recordings.append(read_amc(folder / name))

@@ -180,9 +180,9 @@ def _strides() -> dict[str, Tensor]:
     """The harmonics of each curve of STRIDE."""
     from scipy.interpolate import CubicSpline  # here, because it takes long to load
 
-    found = {}
+    curves = {}
     for name, points in STRIDE.items():
         at, degrees = zip(*points, (1.0, points[0][1]), strict=True)
         spline = CubicSpline(at, degrees, bc_type="periodic")
-        found[name] = _harmonics(torch.from_numpy(spline(torch.arange(MOMENTS) / MOMENTS)))
-    return found
+        curves[name] = _harmonics(torch.from_numpy(spline(torch.arange(MOMENTS) / MOMENTS)))
+    return curves

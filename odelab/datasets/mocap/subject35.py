@@ -76,8 +76,8 @@ class Mocap:
     def skeleton(self) -> Skeleton:
         """The walker's own, where 35.asf lies in `$ODELAB_DATA/mocap` or the cache; the standard one else."""
         paths = (folder / SKELETON for _, folder in user_folders("mocap") if self.complete)
-        found = next((path for path in paths if path.is_file()), None)
-        return read_asf(found) if found else standard_skeleton()
+        file = next((path for path in paths if path.is_file()), None)
+        return read_asf(file) if file else standard_skeleton()
 
     def recentred(self, frames: int | Literal["training"]) -> Mocap:
         """The same walks centred without looking ahead.

@@ -13,7 +13,7 @@ from odelab.datasets.mocap.channels import CHANNELS, FPS, STEP, channels62, diff
 from odelab.datasets.sequences import Sequences
 from odelab.folders import user_folders
 
-WALKS = "cmu_walks62_raw.npz"
+CMU_WALKS = "cmu_walks62_raw.npz"
 
 
 def walks62() -> dict[str, Tensor]:
@@ -25,9 +25,9 @@ def walks62() -> dict[str, Tensor]:
     Raises:
         ValueError: when the file cannot be read or a walk is not (T, 62).
     """
-    path = next((folder / WALKS for _, folder in user_folders("mocap") if (folder / WALKS).is_file()), None)
+    path = next((folder / CMU_WALKS for _, folder in user_folders("mocap") if (folder / CMU_WALKS).is_file()), None)
     if path is None:
-        warnings.warn(f"no walks of several people: {WALKS} is not in $ODELAB_DATA/mocap", stacklevel=2)
+        warnings.warn(f"no walks of several people: {CMU_WALKS} is not in $ODELAB_DATA/mocap", stacklevel=2)
         return {}
     try:
         with np.load(path) as arrays:
