@@ -57,10 +57,11 @@ run: $(STAMP)  ## execute every notebook without a browser; HTML under build/htm
 bench: $(STAMP)  ## time the solvers and the widgets, side by side with other libraries
 	$(PY) -m benchmarks.run
 
-lint: $(STAMP)  ## ruff and mypy
+lint: $(STAMP)  ## ruff and mypy, and whether every link in README, lessons and docs leads somewhere
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(PY) -m tests.links
 
 format: $(STAMP)  ## let ruff mend what it can
 	$(VENV)/bin/ruff check --fix

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.complaints import no_complaints
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "odelab"
 # A room imports only from floors below its own.
@@ -113,9 +115,9 @@ def test_every_room_has_a_floor() -> None:
     assert rooms == FLOORS.keys()
 
 
-def test_arrows_run_downwards() -> None:
+@no_complaints
+def test_arrows_run_downwards() -> Iterator[str]:
     """Lessons, then experiments, then the library; `import odelab` itself needs no Jupyter."""
-    wrong = []
     for path in sources():
         room = room_of(path)
         for line, module in imports(path):
@@ -124,33 +126,30 @@ def test_arrows_run_downwards() -> None:
                 continue
             allowed = other != "lessons" if room not in FLOORS else FLOORS[other] < FLOORS[room]
             if not allowed:
-                wrong.append(f"{name_of(path)}:{line} imports {module}")
-    assert not wrong, "\n".join(wrong)
+                yield f"{name_of(path)}:{line} imports {module}"
 
 
-def test_no_lesson_imports_another() -> None:
+@no_complaints
+def test_no_lesson_imports_another() -> Iterator[str]:
     """What two lessons need lies in the kit, which imports no lesson either."""
-    wrong = []
     for path in sorted((PACKAGE / "lessons").rglob("*.py")):
         lesson = path.relative_to(PACKAGE / "lessons").parts[0]
         for line, module in imports(path):
             parts = module.split(".")
             if parts[:2] == ["odelab", "lessons"] and parts[2] not in (lesson, KIT):
-                wrong.append(f"{name_of(path)}:{line} imports {module}")
-    assert not wrong, "\n".join(wrong)
+                yield f"{name_of(path)}:{line} imports {module}"
 
 
-def test_figures_are_functions_of_arrays() -> None:
+@no_complaints
+def test_figures_are_functions_of_arrays() -> Iterator[str]:
     """figures.py imports the kit, NumPy and matplotlib: it can draw what anybody computed, and knows no model."""
-    wrong = []
     for path in sorted((PACKAGE / "lessons").glob("*/figures.py")):
         room = f"odelab.lessons.{path.parent.name}."
         for line, module in imports(path):
             top = module.split(".")[0]
             ours = module.startswith(("odelab.lessons.kit", room))
             if not (top in sys.stdlib_module_names | {"numpy", "matplotlib"} or ours):
-                wrong.append(f"{name_of(path)}:{line} imports {module}")
-    assert not wrong, "\n".join(wrong)
+                yield f"{name_of(path)}:{line} imports {module}"
 
 
 @pytest.mark.xfail(reason="the solver and the flows still have one each")
@@ -161,7 +160,8 @@ def test_there_are_no_circles() -> None:
         pytest.fail("these files import each other: " + " → ".join(map(name_of, error.args[1])))
 
 
-def test_third_party_packages_are_declared() -> None:
+@no_complaints
+def test_third_party_packages_are_declared() -> Iterator[str]:
     """No room needs a package that its kind of installation does not bring."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
@@ -173,27 +173,21 @@ def test_third_party_packages_are_declared() -> None:
     plain = modules(project["dependencies"]) | set(sys.stdlib_module_names) | {"odelab"}
     train = plain | modules(extras["train"])
     lab = train | modules(extras["lab"]) | BROUGHT
-    wrong = []
     for path in [*sources(), *sorted((ROOT / "notebooks").glob("*.ipynb"))]:
         room = "lessons" if path.suffix == ".ipynb" else room_of(path)
         allowed = {"lessons": lab, "solvers": plain, "nets": plain, "__init__": plain}.get(room, train)
-        wrong += [
-            f"{name_of(path)}:{line} imports {name}"
-            for line, name in imports(path)
-            if name.split(".")[0] not in allowed
-        ]
-    assert not wrong, "\n".join(wrong)
+        for line, name in imports(path):
+            if name.split(".")[0] not in allowed:
+                yield f"{name_of(path)}:{line} imports {name}"
 
 
-@pytest.mark.parametrize(
-    "module", ["odelab", "odelab.solvers", "odelab.datasets", "odelab.nets", "odelab.flows", "odelab.latent"]
-)
-def test_import_needs_no_jupyter(module: str) -> None:
-    """The package imports where matplotlib and Jupyter are not installed, and does not load them where they are."""
+def test_the_library_needs_no_jupyter() -> None:
+    """It imports where matplotlib and Jupyter are not installed, and does not load them where they are."""
     blocked = ["IPython", "ipykernel", "ipywidgets", "matplotlib", "jupyterlab", "sklearn", "torchdiffeq"]
-    script = f"import sys; sys.modules.update(dict.fromkeys({blocked})); import {module}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    rooms = ", ".join(f"odelab.{room}" for room in ("solvers", "datasets", "nets", "flows", "latent"))
+    script = f"import sys; sys.modules.update(dict.fromkeys({blocked})); import odelab, {rooms}"
+    imported = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert imported.returncode == 0, imported.stderr
 
 
 def test_names_say_what_is_inside() -> None:

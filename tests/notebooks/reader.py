@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from odelab.lessons.kit.ledger import cell_entries
-
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
@@ -29,11 +27,6 @@ class Cell:
     @property
     def tags(self) -> set[str]:
         return set(self.metadata.get("tags", ()))
-
-    @property
-    def lines(self) -> int:
-        """Lines that are not blank."""
-        return sum(bool(line.strip()) for line in self.source.splitlines())
 
     @property
     def text(self) -> str:
@@ -76,9 +69,6 @@ class Lesson:
 
     def tagged(self, tag: str) -> list[Cell]:
         return [cell for cell in self.cells if tag in cell.tags]
-
-    def equation_cells(self) -> list[Cell]:
-        return [cell for cell in self.code if cell_entries(self.name, cell.source)]
 
     def printed_equations(self) -> list[tuple[str, Cell]]:
         r"""Every ``\tag{3.4}`` in reading order, with its cell."""
