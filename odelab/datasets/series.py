@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,12 +37,8 @@ def lynx_hare() -> Series:
     21 rows are the ones printed by Howard (2009), who has them from Mahaffy's lectures, and those from Purves et al.,
     *Life: The Science of Biology* (the chain as Carpenter, 2018, gives it). Pelts sold, not animals counted.
     """
-    return _read("lynx_hare_1900_1920.csv", "thousand pelts", "Hudson's Bay Company, in Howard (2009) after Mahaffy")
-
-
-def _read(name: str, unit: str, source: str) -> Series:
-    """The first column of a comma-separated file as time, the others as observations."""
-    with data_file(name).open(newline="", encoding="utf-8") as lines:
-        header, *rows = csv.reader(lines)
-    table = torch.tensor([[float(cell) for cell in row] for row in rows], dtype=torch.float64)
-    return Series(table[:, 0], table[:, 1:], tuple(header[1:]), unit, source)
+    with data_file("lynx_hare_1900_1920.csv").open(encoding="utf-8") as file:
+        columns = tuple(file.readline().strip().split(",")[1:])
+        table = torch.from_numpy(np.loadtxt(file, delimiter=","))
+    source = "Hudson's Bay Company, in Howard (2009) after Mahaffy"
+    return Series(table[:, 0], table[:, 1:], columns, "thousand pelts", source)

@@ -5,11 +5,10 @@ from odelab.latent.coders import BernoulliDecoder, Decoder, FrameEncoder, Gaussi
 from odelab.latent.dynamics import DrawnField, FirstOrder, SecondOrder
 from odelab.latent.elbo import Terms
 from odelab.latent.forecast import Forecast
-from odelab.latent.forecaster import RecurrentForecaster
 from odelab.latent.latent_ode import LatentField, LatentODE, LatentTerms
 from odelab.latent.ode2vae import ODE2VAE
 from odelab.latent.paths import flow
-from odelab.latent.recurrent import ODERNNEncoder, RecurrentEncoder
+from odelab.latent.recurrent import ODERNNEncoder, RecurrentEncoder, RecurrentForecaster
 
 __all__ = [
     "NONLINEARITIES",

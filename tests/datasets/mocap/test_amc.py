@@ -9,7 +9,7 @@ import torch
 
 from odelab.datasets import channels62, read_amc, synthetic_walks, walks62
 from odelab.datasets.mocap.channels import CHANNELS, COLUMNS50, FRAMES, LAYOUT, ROOT_START, differences50
-from odelab.datasets.mocap.files import MAT, MAT_SHA256, fifty, read_mat
+from odelab.datasets.mocap.subject35 import MAT, MAT_SHA256, fifty, read_mat
 from tests.datasets.mocap.mocap_text import amc_text
 
 DATA = Path(os.environ.get("ODELAB_DATA", "nowhere")) / "mocap"

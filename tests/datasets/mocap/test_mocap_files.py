@@ -9,8 +9,8 @@ import torch
 from scipy.io import savemat
 
 from odelab.datasets import download, mocap35, standard_skeleton, synthetic_walks
-from odelab.datasets.mocap import files, subject35
-from odelab.datasets.mocap.files import HASHES, MAT, RECORDINGS, TRIALS, read_absolute, read_mat
+from odelab.datasets.mocap import subject35
+from odelab.datasets.mocap.subject35 import HASHES, MAT, RECORDINGS, TRIALS, read_absolute, read_mat
 from tests.datasets.mocap.mocap_text import amc_text, asf_text
 
 FRAMES = 12  # of each walk here, so that 23 recordings are small
@@ -41,8 +41,8 @@ def places(tmp_path, monkeypatch, mirrors, recordings):
     monkeypatch.setenv("ODELAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("ODELAB_OFFLINE", raising=False)
-    monkeypatch.setattr(files, "FRAMES", FRAMES)
-    monkeypatch.setattr(files, "SITE", mirrors[0].url)
+    monkeypatch.setattr(subject35, "FRAMES", FRAMES)
+    monkeypatch.setattr(subject35, "SITE", mirrors[0].url)
     subject35._warn.cache_clear()
     mirrors[0].files = dict(recordings[1])
     return tmp_path / "data" / "mocap", tmp_path / "cache" / "mocap"
@@ -59,7 +59,7 @@ def put_mat(folder, x, monkeypatch, **other):
     folder.mkdir(parents=True, exist_ok=True)
     centred = (x - x.mean(1, keepdim=True)).numpy()
     savemat(folder / MAT, {"Xtr": centred[:16], "Xval": centred[16:19], "Xtest": centred[19:]} | other)
-    monkeypatch.setattr(files, "MAT_SHA256", hashlib.sha256((folder / MAT).read_bytes()).hexdigest())
+    monkeypatch.setattr(subject35, "MAT_SHA256", hashlib.sha256((folder / MAT).read_bytes()).hexdigest())
 
 
 def agree(walks, x):
@@ -174,7 +174,7 @@ def test_other_arrays(places, tmp_path, fifty, monkeypatch):
 def test_means_put_back_by_a_file(places, fifty, monkeypatch, tmp_path):
     put_mat(places[0], fifty, monkeypatch)
     starts = np.full((23, 3), np.nan)
-    np.savez(places[0] / files.ABSOLUTE, x=fifty.numpy(), root_start=starts)
+    np.savez(places[0] / subject35.ABSOLUTE, x=fifty.numpy(), root_start=starts)
     walks = mocap35()
     torch.testing.assert_close(walks.means, fifty.mean(1).float())
     assert walks.channels("test")[:, 0, :3].tolist() == [pytest.approx([0, 17.9, 0])] * 4
