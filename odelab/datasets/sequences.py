@@ -93,6 +93,16 @@ def load_sequences(path: str | Path, *, key: str | None = None) -> Sequences:
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when the file is not like that; it says what is wrong and where.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from odelab.datasets import load_sequences
+        >>> size = Path("walks.csv").write_text("sequence,time,x\\na,0,1.5\\na,1,\\nb,0,2.5\\nb,1,3.5\\n")
+        >>> walks = load_sequences("walks.csv")
+        >>> walks.x.shape  # sequence, time, channel
+        torch.Size([2, 2, 1])
+        >>> walks.mask.flatten().tolist()  # the empty cell was not observed
+        [True, False, True, True]
     """
     path = Path(path).expanduser()
     if not path.is_file():

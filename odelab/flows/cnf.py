@@ -63,6 +63,16 @@ class CNF(Flow):
 
     Raises:
         ValueError, TypeError: at once for a setting that cannot be, or that another one excludes.
+
+    Example:
+        >>> import torch
+        >>> from odelab.flows import CNF
+        >>> from odelab.nets import MLPField
+        >>> flow = CNF(MLPField(dim=2, hidden=(16,)))
+        >>> flow.log_prob(torch.zeros(5, 2)).shape
+        torch.Size([5])
+        >>> flow.sample((3,)).shape
+        torch.Size([3, 2])
     """
 
     def __init__(

@@ -77,6 +77,14 @@ class LatentODE(Savable):
 
     Raises:
         ValueError: for a step that is not positive, and for an encoder and a field that do not fit.
+
+    Example:
+        >>> import torch
+        >>> from odelab.latent import GaussianDecoder, LatentField, LatentODE, RecurrentEncoder
+        >>> model = LatentODE(RecurrentEncoder(2, 3), LatentField(3), GaussianDecoder(3, 2))
+        >>> x, times = torch.zeros(4, 6, 2), torch.linspace(0, 1, 6)
+        >>> model.posterior(x, times).mean.shape  # z₀ of each sequence
+        torch.Size([4, 3])
     """
 
     def __init__(self, encoder: Any, field: Any, decoder: Any, *, step: float = 0.2) -> None:

@@ -36,6 +36,15 @@ def odeint(
 
     With event_fn, (event_t, states at t[0] and event_t), where gradients hold the event time fixed (`odeint_event` and
     `solve` let it move). Options the method does not know are warned about.
+
+    Example:
+        >>> import torch
+        >>> from odelab import odeint
+        >>> height, velocity = torch.tensor([10.0]), torch.tensor([0.0])
+        >>> fall = lambda t, y: (y[1], torch.full_like(y[1], -9.8))
+        >>> heights, velocities = odeint(fall, (height, velocity), torch.tensor([0.0, 1.0]))
+        >>> round(heights[-1].item(), 2)  # 10 − 9.8 / 2
+        5.1
     """
     solution = run_solve(func, y0, t, method, rtol, atol, gradient, options, event_fn, False, params, {}, strict=False)
     if solution.event_t is None:
@@ -63,6 +72,16 @@ def odeint_adjoint(
 
     Raises:
         ValueError: when func is no `nn.Module` and adjoint_params is not given.
+
+    Example:
+        >>> import torch
+        >>> from odelab import odeint_adjoint
+        >>> rate = torch.nn.Parameter(torch.tensor(-1.0, dtype=torch.float64))
+        >>> y0, t = torch.ones(1, dtype=torch.float64), torch.tensor([0.0, 1.0], dtype=torch.float64)
+        >>> y = odeint_adjoint(lambda t, y: rate * y, y0, t, adjoint_params=(rate,))
+        >>> y[-1].sum().backward()
+        >>> round(rate.grad.item(), 4)  # d exp(rate) / d rate
+        0.3679
     """
     adjoint = {"rtol": adjoint_rtol, "atol": adjoint_atol, "method": adjoint_method, "options": adjoint_options}
     solution = run_solve(

@@ -73,6 +73,16 @@ def solve(
     Raises:
         ValueError, TypeError: what was passed cannot be solved; the message names the argument.
         SolverError: the solve failed; NonFiniteState, StepSizeUnderflow and MaxStepsExceeded carry t, dt, nfe, hint.
+
+    Example:
+        >>> import torch
+        >>> from odelab import solve
+        >>> t = torch.linspace(0, 1, 3, dtype=torch.float64)
+        >>> solution = solve(lambda t, y: -y, torch.ones(2, dtype=torch.float64), t, rtol=1e-8, atol=1e-10)
+        >>> solution.y.shape
+        torch.Size([3, 2])
+        >>> (solution.y[:, 0] - torch.exp(-t)).abs().max() < 1e-6
+        tensor(True)
     """
     adjoint = {"rtol": adjoint_rtol, "atol": adjoint_atol, "method": adjoint_method, "options": adjoint_options}
     return run_solve(func, y0, t, method, rtol, atol, gradient, options, event_fn, dense, params, adjoint, strict=True)

@@ -168,6 +168,15 @@ def claim(text: str, measured: Any, *bounds: Any) -> None:
     Raises:
         ClaimFailed: when one of them does not hold, or a measured number is NaN.
         TypeError: when there is no bound, one is not a single truth value, or nothing was measured.
+
+    Example:
+        >>> from odelab.lessons.kit import below, claim
+        >>> claim("√2 squared is 2, up to", abs(2**0.5 * 2**0.5 - 2), below(1e-12))  # doctest: +ELLIPSIS
+        ✓ √2 squared is 2, up to — measured ...
+        >>> claim("a dozen is less than ten", 12, below(10))
+        Traceback (most recent call last):
+            ...
+        odelab.lessons.kit.claims.ClaimFailed: ✗ a dozen is less than ten — measured 12 (below 10)
     """
     _state(Claim(text, format_value(measured)), measured, bounds)
 

@@ -94,6 +94,19 @@ def exercise(target: CheckFunction | str) -> Any:
 
     Raises:
         ValueError: when another module has already registered the name.
+
+    Example:
+        >>> from odelab.lessons.kit import Hint, check, exercise
+        >>> @exercise("double")
+        ... def _(answer):
+        ...     if answer(3) == 9:
+        ...         raise Hint("that is the square; what is added to itself?")
+        ...     if answer(3) != 6:
+        ...         raise Hint("try it on 3")
+        >>> verdict = check.double(lambda x: x * x)
+        ✗ not yet: that is the square; what is added to itself?
+        >>> verdict = check.double(lambda x: x + x)
+        ✓ double: right
     """
     if isinstance(target, str):
         return functools.partial(_register, target)
