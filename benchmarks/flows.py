@@ -195,8 +195,8 @@ def _trace_cells(row: dict[str, Any], names: list[str]) -> list[str]:
     return [row["title"], *(f"{row['columns'][name]['ratio']:.1f}" for name in names)]
 
 
-def readme(results: dict[str, Any]) -> str:
-    """What stands in the README between START and END."""
+def page(results: dict[str, Any]) -> str:
+    """What stands in docs/benchmarks.md between START and END."""
     rows = [
         [row["title"], *(f"{row['columns'][how]['ratio']:.1f}" for how in GRADIENTS)] for row in results["iterations"]
     ]

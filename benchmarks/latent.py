@@ -133,8 +133,8 @@ def tables(results: dict[str, Any]) -> str:
     )
 
 
-def readme(results: dict[str, Any]) -> str:
-    """What stands in the README between START and END."""
+def page(results: dict[str, Any]) -> str:
+    """What stands in docs/benchmarks.md between START and END."""
     rows = [
         [
             row["title"],

@@ -1,4 +1,4 @@
-"""Tables of the results, for the terminal and for the README."""
+"""Tables of the results, for the terminal and for docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def everything(results: Results) -> str:
 START, END = "<!-- bench:start -->", "<!-- bench:end -->"
 
 
-def readme(results: Results) -> str:
-    """What stands in the README between START and END: two Markdown tables and how they came about."""
+def page(results: Results) -> str:
+    """What stands in docs/benchmarks.md between START and END: two Markdown tables and how they came about."""
     problems, compiled = results["problems"].values(), {row["title"]: row for row in results["compiled"]}
     rows = []
     for row in problems:
@@ -179,8 +179,8 @@ def _short(cells: Results | None) -> str:
 
 
 def put_into(text: str, results: Results) -> str:
-    """The README's text with these results between its markers; as it was, where it has none."""
-    return put_between(text, START, END, readme(results))
+    """The page's text with these results between its markers; as it was, where it has none."""
+    return put_between(text, START, END, page(results))
 
 
 def put_between(text: str, start: str, end: str, content: str) -> str:

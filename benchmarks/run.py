@@ -1,4 +1,4 @@
-"""Measure, print, and keep the numbers in data/results/bench_solvers.json and in the README."""
+"""Measure, print, and keep the numbers in data/results/bench_solvers.json and in docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchmarks.timing import FULL, QUICK, Effort
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "data" / "results" / "bench_solvers.json"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 MODELS = ("flows", "latent")
 EXTRAS = ("compiled", "memory", "others", *MODELS, "widgets")
 LIBRARIES = ("torch", "torchdiffeq", "numpy", "scipy", "torchode", "diffrax", "jax")
@@ -107,8 +107,8 @@ def models(part: str, *, quick: bool = False) -> None:
     if not quick:
         kept = RESULTS.with_name(f"bench_{part}.json")
         kept.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        text = report.put_between(README.read_text(), module.START, module.END, module.readme(results))
-        README.write_text(text)
+        text = report.put_between(PAGE.read_text(), module.START, module.END, module.page(results))
+        PAGE.write_text(text)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -116,10 +116,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds, no compiler, under a minute; keeps nothing")
     parser.add_argument("--only", metavar="PART,…", help=f"some of {', '.join(known)}; keeps flows and latent only")
-    parser.add_argument("--readme", action="store_true", help="print the kept numbers as they stand in the README")
+    parser.add_argument(
+        "--page", action="store_true", help="print the kept numbers as they stand in docs/benchmarks.md"
+    )
     args = parser.parse_args(arguments)
-    if args.readme:
-        print(report.readme(json.loads(RESULTS.read_text())))
+    if args.page:
+        print(report.page(json.loads(RESULTS.read_text())))
         return
     parts = args.only.split(",") if args.only else [part for part in known if not (args.quick and part == "compiled")]
     unknown = [part for part in parts if part not in known]
@@ -132,8 +134,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(report.everything(results), "\n")
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        README.write_text(report.put_into(README.read_text(), results))
-        print(f"kept in {RESULTS.relative_to(ROOT)} and {README.name}")
+        PAGE.write_text(report.put_into(PAGE.read_text(), results))
+        print(f"kept in {RESULTS.relative_to(ROOT)} and {PAGE.relative_to(ROOT)}")
     print(f"{results['cpu']}, torch {torch.__version__}, {time.perf_counter() - start:.0f} s")
     for part in MODELS:
         if part in parts:

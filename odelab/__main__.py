@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -13,7 +12,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="what can be reproduced, how long it takes, where results go")
     shown = verbs.add_parser("results", help="the stored full runs as tables, ours beside the papers'")
-    shown.add_argument("--into", metavar="FILE", help="put them between the markers of this file, e.g. README.md")
+    shown.add_argument("--write", action="store_true", help="into docs/results.md and README.md of this checkout")
     run = verbs.add_parser("reproduce", help="do the runs of one experiment and write their numbers down")
     run.add_argument("name", help="of the experiment, see list")
     run.add_argument("--budget", default="lecture", choices=("lecture", "full"), help="minutes, or the papers' scale")
@@ -61,13 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(listing())
         return 0
     if given.verb == "results":
-        from odelab.experiments.tables import markdown, put_into
+        from odelab.experiments import report
 
-        if given.into:
-            path = Path(given.into)
-            path.write_text(put_into(path.read_text(encoding="utf-8")), encoding="utf-8")
-        else:
-            print(markdown())
+        if not given.write:
+            print(report.page(), end="")
+            return 0
+        try:
+            report.write()
+        except (OSError, ValueError) as error:
+            print(f"odelab: {error}", file=sys.stderr)
+            return 2
         return 0
     from odelab.experiments.reproduce import reproduce
     from odelab.solvers.errors import SolverError

@@ -39,6 +39,16 @@ class FlowRecipe(Recipe):
     ema: float | None = 0.99
 
 
+#: Models of video, in words.
+VIDEO_MODELS = {
+    "ode2vae": "ODE²VAE",
+    "ode2vae-kl": "ODE²VAE-KL",
+    "order-1": "order 1, position only",
+    "order-1-2q": "order 1, as many dimensions as (s, v)",
+    "rnn-vae": "recurrent VAE",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoRecipe(Recipe):
     """A model of video: how it is built, and its training by Adam with the rate in one cycle.

@@ -11,16 +11,14 @@ from torch import Tensor, nn
 
 from odelab.datasets import Sequences
 from odelab.experiments.context import Context
-from odelab.experiments.recipe import VideoRecipe
+from odelab.experiments.recipe import VIDEO_MODELS, VideoRecipe
 from odelab.experiments.video_rnn import RNNVAE
 from odelab.latent import ODE2VAE, BernoulliDecoder, FirstOrder, ImageEncoder, SecondOrder
 from odelab.training import Epochs, History, adam, fit, one_cycle
 
-MODELS = ("ode2vae", "ode2vae-kl", "order-1", "order-1-2q", "rnn-vae")
-
 
 def video_model(name: str, size: int, recipe: VideoRecipe, seed: int = 0) -> ODE2VAE | RNNVAE:
-    """One of `MODELS` for frames (1, size, size).
+    """One of `VIDEO_MODELS` for frames (1, size, size).
 
     "order-1" has a position only, of the same dimension q: dz/dt = f(z); "order-1-2q" has as many dimensions as
     (s, v), all of them seen by the decoder. "ode2vae-kl" is "ode2vae", trained by (21).
@@ -29,8 +27,8 @@ def video_model(name: str, size: int, recipe: VideoRecipe, seed: int = 0) -> ODE
         ValueError: for another name.
     """
     torch.manual_seed(seed)
-    if name not in MODELS:
-        raise ValueError(f"model is {name!r}; it can be {', '.join(MODELS)}")
+    if name not in VIDEO_MODELS:
+        raise ValueError(f"model is {name!r}; it can be {', '.join(VIDEO_MODELS)}")
     q = recipe.q * (2 if name == "order-1-2q" else 1)
     decoder = BernoulliDecoder(q, size, recipe.filters)
     if name == "rnn-vae":

@@ -1,4 +1,4 @@
-"""The latent models' benchmark on tiny models, and that the README says what was measured. Nothing is timed here."""
+"""The latent models' benchmark on tiny models; docs/benchmarks.md says what was measured. Nothing is timed."""
 
 from __future__ import annotations
 
@@ -54,6 +54,6 @@ def test_results_reach_their_targets(kept: dict[str, Any]) -> None:
         assert row["gradient_error"]["rollout"] < 1e-3, "other steps"
 
 
-def test_readme_says_what_was_measured(kept: dict[str, Any]) -> None:
-    text = (ROOT / "README.md").read_text()
-    assert text.partition(latent.START)[2].partition(latent.END)[0].strip() == latent.readme(kept)
+def test_the_page_says_what_was_measured(kept: dict[str, Any]) -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    assert text.partition(latent.START)[2].partition(latent.END)[0].strip() == latent.page(kept)

@@ -1,4 +1,4 @@
-"""The benchmark's machinery on tiny problems, and that the README says what was measured. Nothing is timed here."""
+"""The benchmark's machinery on tiny problems; docs/benchmarks.md says what was measured. Nothing is timed."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_parts_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
     assert "unknown part 'spiral21'" in capsys.readouterr().err
 
 
-# --- what was measured, and what the README says of it ---
+# --- what was measured, and what the page says of it ---
 
 
 @pytest.fixture(scope="module")
@@ -148,21 +148,21 @@ def test_results_reach_their_targets(kept: dict[str, Any]) -> None:
     assert len({row["bytes"]["adjoint"] for row in kept["memory"]}) == 1
 
 
-def test_readme_says_what_was_measured(kept: dict[str, Any]) -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_page_says_what_was_measured(kept: dict[str, Any]) -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
     shown = text.partition(report.START)[2].partition(report.END)[0].strip()
-    assert shown == report.readme(kept), "python -m benchmarks.run --readme prints what belongs there"
+    assert shown == report.page(kept), "python -m benchmarks.run --page prints what belongs there"
     assert report.put_into(text, kept) == text
 
 
-def test_readme_is_printed_from_the_kept_numbers_alone(
+def test_the_page_is_printed_from_the_kept_numbers_alone(
     kept: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run.main(["--readme"])
-    assert capsys.readouterr().out == report.readme(kept) + "\n"
+    run.main(["--page"])
+    assert capsys.readouterr().out == report.page(kept) + "\n"
 
 
 def test_results_go_between_the_markers_and_nowhere_else(kept: dict[str, Any]) -> None:
     text = f"above\n{report.START}\nold\n{report.END}\nbelow\n"
-    assert report.put_into(text, kept) == f"above\n{report.START}\n{report.readme(kept)}\n{report.END}\nbelow\n"
+    assert report.put_into(text, kept) == f"above\n{report.START}\n{report.page(kept)}\n{report.END}\nbelow\n"
     assert report.put_into("no markers", kept) == "no markers"

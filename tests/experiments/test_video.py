@@ -7,9 +7,8 @@ import torch
 
 from odelab.datasets import Sequences
 from odelab.experiments.context import Context
-from odelab.experiments.recipe import VideoRecipe
+from odelab.experiments.recipe import VIDEO_MODELS, VideoRecipe
 from odelab.experiments.video import (
-    MODELS,
     average,
     forecast_errors,
     frame_errors,
@@ -33,7 +32,7 @@ def data():
     return Sequences(x * mask[:, :, None, None, None], 0.1 * torch.arange(6), mask, "noise")
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", VIDEO_MODELS)
 def test_sizes(name, data):
     model = video_model(name, 14, TINY)
     seen = model.forecast(data.x, data.times, draws=3, mask=data.mask)
@@ -47,7 +46,7 @@ def test_unknown_model():
         video_model("gan", 14, TINY)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", VIDEO_MODELS)
 def test_objective_is_the_weighted_sum(name, data):
     model = video_model(name, 14, TINY).train()
     torch.manual_seed(3)
@@ -128,7 +127,7 @@ def test_precision_and_cost_of_a_run(given, data, tmp_path):
     assert len(history.loss) == 2 and all(p.dtype == torch.float32 for p in model.parameters())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", VIDEO_MODELS)
 def test_mixed_precision_is_near_float32(name, data):
     """What a GPU trains in: value and gradient are finite and near those of float32, the weights' stay float32."""
     model, loss = video_model(name, 14, TINY).train(), objective(name, TINY, 4)

@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 
 import torch
+from pandas import DataFrame
 
 import odelab
 from odelab.datasets import data_file
-from odelab.lessons.kit.tables import SideBySide
+from odelab.experiments.tables import Table
 from odelab.lessons.start.figures import Stop
 
 LESSONS = (
@@ -45,10 +46,9 @@ def ready_lessons(folder: str | Path = ".") -> dict[int, int]:
     return ready
 
 
-def environment() -> SideBySide:
+def environment() -> Table:
     """What this kernel runs on and what it found: versions, device, threads, budget, data."""
-    return SideBySide(
-        (),
+    found = dict(
         [
             ("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
             ("odelab", odelab.__version__),
@@ -60,6 +60,7 @@ def environment() -> SideBySide:
             *((name, f"{_large(name)}; {otherwise}") for name, otherwise in LARGE_DATA.items()),
         ],
     )
+    return Table(DataFrame({"here": found}).rename_axis(""))
 
 
 def _version(package: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,8 +11,6 @@ from torch import Tensor
 
 from odelab.lessons.kit.exercises import Hint, exercise
 from odelab.lessons.kit.hints import compare
-from odelab.lessons.kit.tables import MISSING, NOT_THERE, SideBySide, over_seeds
-from odelab.lessons.straight_paths.figures import Trained
 
 SOURCE = torch.tensor([[2.0, 0.6], [0.6, 0.5]], dtype=torch.float64)
 TARGET = torch.tensor([[0.7, -0.5], [-0.5, 1.9]], dtype=torch.float64)  # does not commute with the other
@@ -131,43 +129,6 @@ def reference_weights(answer: Callable[..., Any]) -> None:
             }
             slips = {advice: slip for advice, slip in wrong.items() if not math.isclose(slip, exact)}
             compare(f"{name} for d = {d}", value, exact, slips, rtol=1e-5)
-
-
-PAPER = {"none": "0.97 bits/dim, 68.5 h", "both": "0.97 bits/dim, 24.4 h"}  # notes, Fig. 24.10, MNIST
-
-
-def ablation(here: Mapping[str, tuple[str, Trained]], rows: Iterable[Any]) -> SideBySide:
-    """The four penalties: this run, the stored full run, the paper.
-
-    Args:
-        here: penalty -> its λ in words and the flow.
-        rows: of the experiment "rnode" on one data set; penalties without a row are said to be missing.
-    """
-    full: dict[str, list[dict[str, float]]] = {}
-    for row in rows:
-        full.setdefault(row.key["penalty"], []).append(row.result)
-    lines = []
-    for name in ("none", "kinetic", "jacobian", "both"):
-        label, flow = here.get(name, ("", None))
-        ours = f"{label}: {flow.nll:.2f} ({flow.own_nll:.2f}), {flow.nfe}" if flow else NOT_THERE
-        runs = full.get(name, [])
-        last = _over_seeds(runs, "last_nll", "last_nll_own_solver", "last_nfe")
-        best = _over_seeds(runs, "nll", "nll_own_solver", "nfe")
-        lines.append((name, ours, last, best, PAPER.get(name, NOT_THERE)))
-    header = ("penalty", "quick: here", "full run, at the end", "full run, best iteration", "paper, MNIST")
-    return SideBySide(header, lines, "Ours: NLL by dopri5 (by its own two steps), NFE")
-
-
-def _over_seeds(runs: list[dict[str, float]], nll: str, own: str, nfe: str) -> str:
-    """Mean ± standard deviation of a true NLL, that by the training solver, and the NFE at test."""
-    if not runs:
-        return MISSING
-
-    def spread(name: str, digits: int) -> str:
-        return over_seeds([run[name] for run in runs], digits).partition(" (")[0]
-
-    seeds = f"{len(runs)} seed{'s' * (len(runs) > 1)}"
-    return f"{spread(nll, 2)} ({spread(own, 2)}), {spread(nfe, 0)}; {seeds}"
 
 
 def _root(covariance: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from scipy.stats import norm
 from odelab.flows import PlanarCNF, PlanarFlow
 from odelab.lessons.change_of_variables import explorables, figures
 from odelab.lessons.change_of_variables.figures import density_strips, kl_by_width
-from odelab.lessons.change_of_variables.table import nf_against_cnf
 
 
 @pytest.mark.parametrize("strength", [-0.6, 2.0])
@@ -136,16 +135,6 @@ def test_movie_plots_what_torchdiffeq_carries(t: float) -> None:
     assert np.allclose(pixels, log_p[-1].exp(), atol=0.01), "the picture shows the same density as the paths"
     assert np.allclose(right.lines[0].get_ydata(), 1, atol=0.02) and film.drift < 0.02
     assert f"t = {t:.2f}" in text
-
-
-def test_quick_and_full_are_not_mixed() -> None:
-    quick = {("nf", 2): (0.9, 0.01), ("cnf", 2): (0.5, 0.02)}
-    full = {("nf", 2, "U1"): [0.4, 0.6], ("nf", 2, "U3"): [1.0]}
-    table = nf_against_cnf({("nf", 2): 10, ("cnf", 2): 1516}, quick, full)
-    measured = ("0.900 ± 0.010", "0.500 ± 0.141 (2 seeds)", "not run yet", "1.000 (1 seed)")
-    assert table.rows[0] == ("NF,\N{NO-BREAK SPACE}K\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}2", "10", *measured)
-    assert set(table.rows[1][3:6]) == {"not run yet"}
-    assert "1,516" in repr(table) and table._repr_html_().count("<tr>") == 3
 
 
 def test_kl_by_width_marks_every_seed_and_joins_the_means() -> None:

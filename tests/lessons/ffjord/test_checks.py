@@ -13,8 +13,7 @@ from torch.distributions import MultivariateNormal
 
 from odelab.flows import CNF
 from odelab.lessons.ffjord import explorables
-from odelab.lessons.ffjord.table import digits_table, stored_flows, toy_table
-from odelab.lessons.kit.tables import MISSING
+from odelab.lessons.ffjord.stored import stored_flows
 from tests.lessons.kit.answers import every_answer, judge
 
 # Exercises: (answer, a word of the hint it must get), or None for right answers.
@@ -175,17 +174,6 @@ def test_movie_plots_the_density_on_its_way(frame: int) -> None:
 
 
 # What is shown of stored runs
-
-
-def test_tables_say_what_has_not_been_run() -> None:
-    runs = [{"nll": 3.5, "gap": 0.05, "nfe": 100}, {"nll": 3.7, "gap": 0.07, "nfe": 120}]
-    table = toy_table({"checkerboard": 3.466, "moons": 2.4}, {"moons": "2.500"}, {"checkerboard": runs})
-    first, second = table.rows
-    assert first[3:6] == ("3.600 ± 0.141 (2 seeds)", "0.060 ± 0.014 (2 seeds)", "110 ± 14 (2 seeds)")
-    assert second[2:6] == ("2.500", MISSING, MISSING, MISSING)
-    assert "<td" in table._repr_html_() and "no numbers" in repr(table)
-    rows = {row[0]: row for row in digits_table({"ffjord": 2.4}, {"nice": [{"bits": 2.3}]}).rows}
-    assert rows["FFJORD"][1:3] == ("2.400", MISSING) and rows["NICE, discrete flow"][2] == "2.300 (1 seed)"
 
 
 def test_stored_flows_are_those_that_have_weights() -> None:

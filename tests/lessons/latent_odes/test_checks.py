@@ -10,8 +10,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from odelab.experiments.results import Row
 from odelab.latent import LatentODE
-from odelab.lessons.kit.tables import MISSING
-from odelab.lessons.latent_odes.table import TITLES, measured, spirals_table, stored_model
+from odelab.lessons.latent_odes.stored import measured, stored_model
 from odelab.solvers import odeint
 from tests.lessons.kit.answers import every_answer, judge
 
@@ -115,18 +114,11 @@ def row(model: str, kept: int, seed: int, beyond: float, before: float | None) -
     return Row({"model": model, "kept": kept}, seed, "full", result, 1.0, "", "", "", "")
 
 
-def test_the_table_keeps_its_columns_apart_and_says_what_is_missing() -> None:
+def test_errors_of_stored_runs_by_model_and_density() -> None:
     rows = [row("latent-ode", 30, 0, 0.4, 0.5), row("latent-ode", 30, 1, 0.6, 0.5), row("rnn", 30, 0, 1.5, None)]
-    table = spirals_table({("rnn-dt", 30): {"beyond": 0.77}}, rows)
-    cells = {(line[0], line[1]): line[2:] for line in table.rows}
-    assert len(cells) == 12
-    assert cells["30", TITLES["latent-ode"]][:2] == ("–", "0.50 ± 0.14 (2 seeds)")
-    assert cells["30", TITLES["rnn-dt"]][:2] == ("0.77", MISSING)
-    assert cells["100", TITLES["rnn"]][1] == MISSING
-    assert not any(character.isdigit() for line in cells.values() for character in line[2]), "the paper's trend only"
     by_model = measured(rows)
-    assert by_model[TITLES["latent-ode"]][30]["beyond"] == [0.4, 0.6] and by_model[TITLES["rnn"]][30]["before"] == []
-    assert TITLES["ode-rnn"] not in by_model
+    assert by_model["latent ODE"][30]["beyond"] == [0.4, 0.6] and by_model["RNN"][30]["before"] == []
+    assert list(by_model) == ["RNN", "latent ODE"]
 
 
 def test_stored_models_are_there_or_none() -> None:

@@ -16,7 +16,7 @@ from odelab.experiments.mocap.training import clock, walker
 from odelab.experiments.results import Row
 from odelab.latent import ODE2VAE, FirstOrder, SecondOrder, flow
 from odelab.lessons.ode2vae import explorables
-from odelab.lessons.ode2vae.table import errors, mocap_table, pretrained
+from odelab.lessons.ode2vae.stored import pretrained
 from odelab.lessons.ode2vae.walker import ASIDE, FORWARDS, OBLIQUE, UP, Body, on_the_ground, project
 
 
@@ -143,24 +143,6 @@ def test_penalties_want_a_whole_grid(data: Mocap, models: dict) -> None:
 
 
 TERMS = {"weights_kl": 100.0, "encoder_kl": 200.0, "dynamic_kl": 3.0, "reconstruction": -4.0}
-
-
-def test_the_table_keeps_columns_apart() -> None:
-    def row(model: str, seed: int, error: float, centring: str = "own") -> Row:
-        reading = {"mean_of_draws": error, "per_draw": error + 1, "posterior_mean": error + 2}
-        chosen = {"mean_of_draws": error + 5}
-        result = {"test": chosen, "test_last": reading, "test_training_mean": {"mean_of_draws": error + 3}}
-        return Row({"model": model, "centring": centring}, seed, "full", result, 1.0, "", "", "", "")
-
-    rows = [row("ode2vae", 0, 7.0), row("ode2vae", 1, 9.0), row("ode2vae-kl", 0, 5.0, "training")]
-    table = {line[0]: line[1:] for line in mocap_table({"walker": 12.0, "mean pose": 33.0}, rows).rows}
-    assert table["ODE²VAE"] == ("12.00", "8.00 ± 1.41 (2 seeds)", "10.06 ± 1.4")
-    assert table["ODE²VAE-KL"][1] == "not run yet", "a row of another centring is none of this one"
-    assert table["ODE²VAE, test walks centred by the training mean"][1] == "11.00 ± 1.41 (2 seeds)"
-    assert table["each walk's own mean pose, for comparison"][:2] == ("33.00", "not run yet")
-    assert table["ODE²VAE, the iterate of least validation error"][1] == "13.00 ± 1.41 (2 seeds)"
-    assert errors(rows, "ode2vae-kl", centring="training") == [5.0]
-    assert "made-up" in mocap_table({}, [], complete=False).header[1]
 
 
 def test_stored_walkers_come_as_a_whole_grid() -> None:

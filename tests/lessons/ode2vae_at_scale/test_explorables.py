@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +14,7 @@ from odelab.__main__ import parser
 from odelab.experiments.registry import EXPERIMENTS
 from odelab.latent import ODE2VAE, BernoulliDecoder, ImageEncoder, SecondOrder
 from odelab.lessons.kit.claims import claim
-from odelab.lessons.kit.tables import MISSING, NOT_THERE
-from odelab.lessons.ode2vae_at_scale import explorables, figures
-from odelab.lessons.ode2vae_at_scale import table as results
+from odelab.lessons.ode2vae_at_scale import explorables, figures, stored
 from odelab.lessons.ode2vae_at_scale.checks import caught, says
 from odelab.lessons.ode2vae_at_scale.cost import PARTS, Prices, Setting, measure
 
@@ -102,54 +98,11 @@ def test_measure_grows_with_what_is_done_and_leaves_the_model_as_it_was() -> Non
     assert all(p.grad is None for p in model.parameters())
 
 
-def row(key: dict[str, Any], result: dict[str, Any]) -> Any:
-    return SimpleNamespace(key=key, result=result)
-
-
-def test_tables_keep_columns_apart_and_say_what_is_missing() -> None:
-    key = {"size": 14, "frames": "non-uniform", "model": "ode2vae"}
-    numbers = {
-        "errors": {"missing": {"mean of draws": 0.02}},
-        "baselines": {"missing": {"mean frame": 0.05, "first frame": 0.09}},
-    }
-    rows = [row(key, {"held-out digits": numbers, "training digits": numbers})]
-    table = {line[0]: line[1:] for line in results.digits_table({"ode2vae": 0.03}, rows).rows}
-    assert table["ODE²VAE"] == ("0.0300", "0.0200 (1 seed)", "0.0200 (1 seed)", "0.0194 ± 0.00006")
-    assert table["order 1, position only"][1] == MISSING and table["GPPVAE-dis"][:3] == (NOT_THERE,) * 3
-    spans = {f"{n} frames": {"mean of draws": n / 100, "last frame": 0.2, "mean frame": 0.1} for n in (10, 20, 47)}
-    rows = [row({"size": 16, "balls": 3, "model": "order-1"}, {"errors": spans, "baselines": spans})]
-    lines = results.balls_table(rows).rows
-    assert (
-        "3",
-        "order 1, position only",
-        "0.1000 (1 seed)",
-        "0.2000 (1 seed)",
-        "0.4700 (1 seed)",
-    ) in lines
-    assert {line[0] for line in lines} == {"3"} and lines[-1][1:] == ("ODE²VAE", *[MISSING] * 3)
-    test = {"mean_of_draws": 7.0, "per_draw": 9.0}
-    rows = [
-        row(
-            {"model": "ode2vae-kl", "centring": "own"},
-            {"test_last": test, "test_training_mean": {"mean_of_draws": 8.0}},
-        )
-    ]
-    table = {line[0]: line[1:] for line in results.mocap_table({"last frame": 61.33}, rows).rows}
-    assert table["ODE²VAE-KL"][1:] == ("7.00 (1 seed)", "9.00 (1 seed)", "8.00 (1 seed)", "8.09 ± 1.95")
-    assert table["last frame, for comparison"][0] == "61.33" and table["ODE²VAE"][1] == MISSING
-    walks = [({"test": {"mean_of_draws": x}, "baselines": {"last frame": 2 * x, "training mean": x}}) for x in (10, 30)]
-    table = {
-        line[0]: line[1:] for line in results.walk_by_walk_table([row({"model": "ode2vae"}, w) for w in walks]).rows
-    }
-    assert table["ODE²VAE"] == ("20.0 (2 walks)", "93.07 ± 0.72") and table["NPODE"] == (NOT_THERE, "45.74")
-    assert table["last frame, for comparison"][0] == "40.0 (2 walks)" and table["ODE²VAE-KL"][0] == MISSING
-
-
 def test_stored_models_can_forecast() -> None:
-    assert results.stored_model("no such model") is None
+    assert stored.stored_model("no such model") is None
     for balls in (1, 3):
         x = torch.zeros(2, 5, 1, 16, 16)
-        found = results.forecasts(x, 0.1 * torch.arange(5.0), balls)
+        found = stored.forecasts(x, 0.1 * torch.arange(5.0), balls)
         assert {"last frame", "mean frame"} <= found.keys() and all(each.shape == x.shape for each in found.values())
 
 

@@ -8,10 +8,10 @@ import torch
 import torchdiffeq
 
 from odelab import nets
+from odelab.experiments.mnist.table import NAMES, PAPER
 from odelab.lessons.ode_nets import explorables, figures
 from odelab.lessons.ode_nets.figures import mosaic
 from odelab.lessons.ode_nets.measures import errors_under_noise, measure_dial, with_solver
-from odelab.lessons.ode_nets.table import NAMES, PAPER, against, against_one_block, errors_by_features, side_by_side
 from odelab.nets import saved_for_backward as kept
 
 # Explorables: what is plotted, against another computation, at two settings each.
@@ -73,7 +73,7 @@ def test_tolerance_dial_plots_what_was_measured(tolerance: float) -> None:
 
 def test_the_table_as_a_picture_says_which_rows_are_missing() -> None:
     names = [*NAMES.values()]
-    paper = {NAMES[body]: error for body, (error, _) in PAPER.items()}
+    paper = {NAMES[body]: error for body, (error, *_) in PAPER.items()}
     ours = {"small": {"RK-Net": [0.40, 0.50], "ODE-Net": []}, "large": {"no block": [0.3]}}
     fig = figures.table(names, ours, paper)
     (ax,) = fig.axes
@@ -95,28 +95,6 @@ def test_mosaic_lays_maps_row_by_row() -> None:
     picture = mosaic(np.arange(3 * 2 * 2).reshape(3, 2, 2))
     assert picture.shape == (5, 5) and np.isnan(picture[2]).all() and np.isnan(picture[3:, 3:]).all()
     assert picture[:2, 3:].tolist() == [[4, 5], [6, 7]] and picture[3:, :2].tolist() == [[8, 9], [10, 11]]
-
-
-def test_columns_are_kept_apart() -> None:
-    stored = {"mlp": (1.31, 1.41), "no-block": (0.6,), "no-block-6x6": (0.5,), "one-block-6x6": (0.4, 0.41)}
-    full = errors_by_features({body: [{"test_error": error} for error in each] for body, each in stored.items()})
-    table = side_by_side({"mlp": 6.44, "no-block": 6.1}, full)
-    rows = {row[0]: row[1:] for row in table.rows}
-    assert rows["1-layer MLP"] == ("6.4 %", "1.36 ± 0.07 % (2 seeds)", "–", "1.60 %")
-    assert rows["no block"] == ("6.1 %", "0.60 % (1 seed)", "0.50 % (1 seed)", "–")
-    assert rows["ODE-Net"] == ("–", "not run yet", "not run yet", "0.42 %")
-    assert "<th" in table._repr_html_() and "1.60 %" in repr(table)
-    compared = {row[0]: row[1:] for row in against_one_block(full).rows}
-    assert compared["no block"][0] == "not run yet", "nothing to compare with"
-    assert compared["no block"][1].startswith("+0.09 ± 0.") and compared["ODE-Net"] == ("–", "–")
-    assert "one residual block" not in compared
-
-
-def test_against_needs_two_seeds_and_tells_apart_what_is_apart() -> None:
-    assert against([0.5], [0.4, 0.5]) == "+0.05 ± 0.10 by the test sets alone: too few seeds"
-    assert against([], [0.4, 0.5]) == "not run yet"
-    assert against([0.5, 0.51, 0.49], [0.9, 0.91, 0.92]).startswith("−0.41 ± 0.01: told apart")
-    assert "not told apart" in against([0.5, 0.6, 0.4], [0.45, 0.55, 0.6])
 
 
 # Measurements

@@ -68,7 +68,7 @@ def test_lessons_stand_to_the_right_of_what_they_build_on_or_below() -> None:
 
 def test_environment_tells_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ODELAB_DATA", raising=False)
-    rows = dict(course.environment().rows)
+    rows = course.environment().frame["here"]
     assert rows["torch"] == torch.__version__ and "found" in rows["lynx–hare counts (lesson 03)"]
     assert "not set" in rows["mnist"]
     (tmp_path / "mnist").mkdir()
@@ -76,7 +76,7 @@ def test_environment_tells_what_it_found(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("ODELAB_DATA", str(tmp_path))
     monkeypatch.setattr(course, "PACKAGES", ("torch", "no-such-package"))
     table = course.environment()
-    rows = dict(table.rows)
+    rows = table.frame["here"]
     assert rows["no-such-package"] == "not installed"
     assert "1 files" in rows["mnist"]
     assert rows["mocap"].startswith("not under ODELAB_DATA")

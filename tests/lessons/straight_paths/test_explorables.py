@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from odelab.lessons.kit.tables import MISSING
 from odelab.lessons.straight_paths import explorables, figures
-from odelab.lessons.straight_paths.checks import ablation
 from odelab.lessons.straight_paths.figures import Trained, own_and_true
 
 S1, S2 = explorables.FROM.numpy(), explorables.TO.numpy()
@@ -103,21 +99,3 @@ def test_own_and_true_draws_both_and_what_lies_between() -> None:
     left, right = fig.axes
     assert np.allclose(left.lines[0].get_ydata(), [4.1, 4.2]) and np.allclose(left.lines[1].get_ydata(), [4.0, 3.5])
     assert [ax.get_title() for ax in (left, right)] == [*curves] and len(fig.legends) == 1
-
-
-def test_ablation_keeps_the_columns_apart_and_says_what_is_missing() -> None:
-    flow = Trained(np.zeros((2, 2)), np.zeros((2, 1, 2)), 4.5, 3.1, 120, 5.0, 1.3)
-    names = ("last_nll", "last_nll_own_solver", "last_nfe", "nll", "nll_own_solver", "nfe")
-    rows = [
-        SimpleNamespace(key={"penalty": "none"}, result=dict(zip(names, values, strict=True)))
-        for values in ((5.0, 3.0, 200, 4.0, 4.0, 30), (7.0, 2.0, 240, 4.2, 4.1, 36))
-    ]
-    table = ablation({"none": ("λ = 0", flow)}, rows)
-    assert table.rows[0] == (
-        "none",
-        "λ = 0: 4.50 (3.10), 120",
-        "6.00 ± 1.41 (2.50 ± 0.71), 220 ± 28; 2 seeds",
-        "4.10 ± 0.14 (4.05 ± 0.07), 33 ± 4; 2 seeds",
-        "0.97 bits/dim, 68.5 h",
-    )
-    assert len(table.rows) == 4 and table.rows[2].count(MISSING) == 2 and "24.4 h" in table.rows[3][-1]

@@ -1,0 +1,16 @@
+"""Bouncing balls: by number of balls, guesses without a model among the models."""
+
+from __future__ import annotations
+
+from odelab.experiments.bouncing_balls.table import bouncing_table
+from tests.experiments.rows import cells, row
+
+
+def test_spans_and_guesses_by_number_of_balls() -> None:
+    spans = {f"{n} frames": {"mean of draws": n / 100} for n in (10, 20, 47)}
+    still = {f"{n} frames": {"mean frame": 0.3, "last frame": 0.4} for n in (10, 20, 47)}
+    rows = [row({"size": 16, "balls": 3, "model": m}, errors=spans, baselines=still) for m in ("order-1", "rnn-vae")]
+    table = bouncing_table(rows)
+    assert cells(table, 3, "order 1, position only") == ["0.1000", "0.2000", "0.4700", "1"]
+    assert cells(table, 3, "last frame, for comparison") == ["0.4000", "0.4000", "0.4000", "1"]
+    assert cells(table, 1, "ODE²VAE") == ["not run yet"] * 4
