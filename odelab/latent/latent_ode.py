@@ -165,16 +165,13 @@ class LatentODE(Savable):
         log_p = observations.log_likelihood(self.decoder.distribution(z))
         return LatentTerms(log_p.sum(-1).mean(0), kl_divergence(posterior, self.prior()))
 
-    @torch.no_grad()
     def predict(self, x: Tensor, times: Tensor, mask: Tensor | None, at: Tensor) -> Tensor:
         """Decoded trajectory of the posterior's mean at times `at` on the sequences' clock, (n, T', channels).
 
         Args:
             at: (T',), or (n, T'); before, within or after the observations.
         """
-        z0 = self.posterior(x, times, mask).mean
-        check_clock(at, len(x), name="at")
-        return self.decoder.mean(self.trajectory(z0, at - times[..., :1]))
+        return self.forecast(x, times, at, mask, mean=True).draws[0]
 
     def forecast(
         self,

@@ -156,9 +156,12 @@ def _recorded(folder: Path, place: str) -> Walks:
             )
         recordings.append(read_amc(folder / name))
     raw = torch.stack([fifty(recording, name) for recording, name in zip(recordings, RECORDINGS, strict=True)])
+    return _centred(raw, torch.stack([recording[0, :3] for recording in recordings]), f"the recordings from {place}")
+
+
+def _centred(raw: Tensor, starts: Tensor, source: str) -> Walks:
     means = raw.mean(1)
-    starts = torch.stack([recording[0, :3] for recording in recordings])
-    return Walks(raw - means.unsqueeze(1), means, starts, f"the recordings from {place}")
+    return Walks(raw - means.unsqueeze(1), means, starts, source)
 
 
 def recorded_hashes(folder: Path) -> dict[str, str]:
@@ -320,9 +323,7 @@ def _assembled(walks: Walks, source: str, complete: bool) -> Mocap:
 
 def _made_up() -> Mocap:
     walks = synthetic_walks(sum(map(len, TRIALS.values())), FRAMES + 1)
-    raw = differences50(walks)
-    means = raw.mean(1)
-    stand_in = Walks(raw - means.unsqueeze(1), means, walks[:, 0, :3], "made up")
+    stand_in = _centred(differences50(walks), walks[:, 0, :3], "made up")
     return _assembled(stand_in, "a made-up gait, not recorded", complete=False)
 
 
