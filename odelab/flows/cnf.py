@@ -21,12 +21,11 @@ from torch.distributions import Distribution
 from odelab.choices import choose
 from odelab.flows.divergence import NOISES, exact_divergence, jacobian_products, probes, unit_directions
 from odelab.flows.flow import Flow
-from odelab.solvers import solve
-from odelab.solvers.inputs import largest_norm, pack_state
-from odelab.solvers.loops import Stats
-from odelab.solvers.plan import make_plan
-from odelab.solvers.solve import GRADIENTS
-from odelab.solvers.stepping import as_float
+from odelab.solvers import Stats, solve
+from odelab.solvers.control import largest_norm
+from odelab.solvers.gradients import GRADIENTS
+from odelab.solvers.inputs import as_float, pack_state
+from odelab.solvers.loops import make_scheme
 
 DIVERGENCES: Mapping[str, bool] = {"exact": True, "hutchinson": False}
 # What a cost adds up along the path, from f (…, d) and from the products of J with its directions (K, …, d), already
@@ -124,7 +123,7 @@ class CNF(Flow):
         if not isinstance(self.options, Mapping):
             raise TypeError(f"options must be a mapping of names to values, got {type(self.options).__name__}")
         point, layout = pack_state((torch.zeros(1, self.dim, device="cpu"), torch.zeros(1, device="cpu")))
-        method = make_plan(self.method, self.rtol, self.atol, dict(self.options), layout, point, strict=True).method
+        method = make_scheme(self.method, self.rtol, self.atol, dict(self.options), layout, point, strict=True).method
         sized = [name for name in ("step_size", "grid_constructor") if self.options.get(name) is not None]
         why = ""
         if fixed and method.adaptive:

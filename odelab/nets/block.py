@@ -7,8 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from odelab.solvers import solve
-from odelab.solvers.loops import Stats
+from odelab.solvers import Stats, solve
 
 
 class CountedField(nn.Module):

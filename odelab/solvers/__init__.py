@@ -1,8 +1,13 @@
-"""Solvers for dy/dt = f(t, y) on tensors, readable in one sitting: tableaus, stepping, loops, then the rest."""
+"""Solvers for dy/dt = f(t, y) on tensors, readable in one sitting.
+
+Read inputs, tableaus, stepping, control, loops, gradients, solve and drop_in, in this order: each imports only from
+those before it. Beside this line stand the methods that are not explicit Runge–Kutta methods (methods/), steps per
+sample, events, the compiled step, and what goes wrong (errors).
+"""
 
 from odelab.solvers.drop_in import odeint, odeint_adjoint, odeint_dense, odeint_event
 from odelab.solvers.errors import MaxStepsExceeded, NonFiniteState, SolverError, StepSizeUnderflow
-from odelab.solvers.loops import Stats, StepRecord
+from odelab.solvers.inputs import Stats, StepRecord
 from odelab.solvers.methods import METHODS
 from odelab.solvers.solution import DenseSolution, Solution
 from odelab.solvers.solve import solve

@@ -31,9 +31,8 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.control import Controller, Norm
-from odelab.solvers.inputs import VectorField
-from odelab.solvers.loops import Attempt
-from odelab.solvers.stepping import RungeKutta, Step, Time
+from odelab.solvers.inputs import Time, VectorField
+from odelab.solvers.stepping import Attempt, RungeKutta, Step
 
 Outputs = tuple[Tensor, ...]  # y1, error ratio, the stages but the first
 Graph = Callable[..., Outputs]
@@ -102,7 +101,7 @@ def _prepare(f: VectorField, method: RungeKutta, controller: Controller, clock: 
         return guarded
     graph, inputs, direct = call
     places = [[i for i, given in enumerate(inputs) if given is x] for x in (clock, y, slope)]
-    if [len(found) for found in places] != [1, 1, 1] or [*map(id, direct)] != [*map(id, outputs)]:
+    if [len(places_of_one) for places_of_one in places] != [1, 1, 1] or [*map(id, direct)] != [*map(id, outputs)]:
         return guarded  # the graph is not all there is to the call
     (i,), (j,), (k,) = places
     arguments = list(inputs)

@@ -7,13 +7,14 @@ A step is accepted when ``error_ratio <= 1``: its estimated error, measured in u
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from odelab.solvers.stepping import Field
+from odelab.solvers.inputs import Field, Layout
 
 Norm = Callable[[Tensor], Tensor]
 
@@ -21,6 +22,19 @@ Norm = Callable[[Tensor], Tensor]
 def rms_norm(x: Tensor) -> Tensor:
     """Root mean square of |x|, a 0-d tensor; x of any shape, real or complex."""
     return torch.linalg.vector_norm(x) / math.sqrt(x.numel())
+
+
+def largest_norm(pieces: Iterable[Tensor]) -> Tensor:
+    """The largest root mean square among the tensors of a tuple state, a 0-d tensor."""
+    return torch.stack([rms_norm(piece) for piece in pieces if piece.numel()]).max()
+
+
+def error_norm(layout: Layout, user_norm: Callable[..., Any] | None = None) -> Norm:
+    """The norm over the packed state: user_norm of the caller's state, else `rms_norm`, for tuples `largest_norm`."""
+    if layout.shapes is None:
+        return user_norm or rms_norm
+    norm = user_norm or largest_norm
+    return lambda x: norm(layout.unpack(x))
 
 
 def scaled_norm(x: Tensor, size: Tensor, rtol: float | Tensor, atol: float | Tensor, norm: Norm) -> float:
@@ -64,6 +78,7 @@ class Controller:
         return self.clip(dt * factor)
 
     def clip(self, dt: float) -> float:
+        """dt with its size between min_step and max_step."""
         return math.copysign(min(max(abs(dt), self.min_step), self.max_step), dt)
 
     def first_step(self, f: Field, t0: float, y0: Tensor, slope0: Tensor, direction: float) -> float:

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.solvers import events
-from odelab.solvers.inputs import VectorField, pack_state
-from odelab.solvers.loops import Stats
+from odelab.solvers.events import link_gradients
+from odelab.solvers.inputs import Call, Stats, VectorField, pack_state
 from odelab.solvers.solution import DenseSolution
-from odelab.solvers.solve import run_solve
+from odelab.solvers.solve import run
 
 
 def odeint(
@@ -46,7 +45,8 @@ def odeint(
         >>> round(heights[-1].item(), 2)  # 10 − 9.8 / 2
         5.1
     """
-    solution = run_solve(func, y0, t, method, rtol, atol, gradient, options, event_fn, False, params, {}, strict=False)
+    call = Call(func, y0, t, method, rtol, atol, gradient, options, event_fn, params=params, strict=False)
+    solution = run(call)
     if solution.event_t is None:
         return solution.y
     return solution.event_t.detach(), solution.y
@@ -83,10 +83,21 @@ def odeint_adjoint(
         >>> round(rate.grad.item(), 4)  # d exp(rate) / d rate
         0.3679
     """
-    adjoint = {"rtol": adjoint_rtol, "atol": adjoint_atol, "method": adjoint_method, "options": adjoint_options}
-    solution = run_solve(
-        func, y0, t, method, rtol, atol, "adjoint", options, event_fn, False, adjoint_params, adjoint, strict=False
+    call = Call(
+        func,
+        y0,
+        t,
+        method,
+        rtol,
+        atol,
+        gradient="adjoint",
+        options=options,
+        event_fn=event_fn,
+        params=adjoint_params,
+        backward={"rtol": adjoint_rtol, "atol": adjoint_atol, "method": adjoint_method, "options": adjoint_options},
+        strict=False,
     )
+    solution = run(call)
     return solution.y if event_fn is None else (solution.event_t, solution.y)
 
 
@@ -105,7 +116,8 @@ def odeint_dense(
     t: Any = [float(t0), float(t1)]
     if isinstance(t0, Tensor):
         t = t0.new_tensor(t)
-    return run_solve(func, y0, t, method, rtol, atol, "backprop", options, None, True, None, {}, strict=False).dense
+    call = Call(func, y0, t, method, rtol, atol, options=options, dense=True, strict=False)
+    return run(call).dense
 
 
 def odeint_event(
@@ -129,7 +141,7 @@ def odeint_event(
     event_t, states = odeint_interface(func, y0, t, event_fn=event_fn, **kwargs)
     packed, layout = pack_state(tuple(s[-1] for s in states) if isinstance(states, tuple) else states[-1])
     f = VectorField(layout.field(func), packed, Stats())
-    event_t, end = events.link_gradients(f, layout.event(event_fn), event_t, packed)
+    event_t, end = link_gradients(f, layout.event(event_fn), event_t, packed)
     if not isinstance(states, tuple):
         return event_t, torch.cat([states[:-1], end[None]])
     ends = layout.unpack(end)

@@ -2,9 +2,19 @@
 
 Mistakes in what the caller passed raise ``ValueError`` or ``TypeError`` (see `inputs`); the errors here are
 failures of a well-posed call: the numbers stopped being finite, or the tolerance cannot be met.
+
+The functions below the classes turn the state at a failure into an error with a useful hint. They run once, on the way
+to an exception, so they may spend a few evaluations of func on a better answer.
 """
 
 from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from odelab.solvers.inputs import Field, Stats
 
 
 class SolverError(RuntimeError):
@@ -43,3 +53,101 @@ class StepSizeUnderflow(SolverError):
 
 class MaxStepsExceeded(SolverError):
     """``max_num_steps`` steps did not reach the next output time."""
+
+
+def all_finite(*tensors: Tensor) -> bool:
+    """Whether no entry of any of them is NaN or infinite."""
+    return all(bool(torch.isfinite(x).all()) for x in tensors)
+
+
+def check_finite(t: float, dt: float, y: Tensor, slope: Tensor, stats: Stats) -> None:
+    """After a step whose error is NaN or infinite: a smaller one may help, unless its start is so already.
+
+    Raises:
+        NonFiniteState: when y or slope, the state and func at the start of the step, has such an entry.
+    """
+    if not all_finite(y, slope):
+        raise non_finite(t, dt, y, slope, stats)
+
+
+def non_finite(t: float, dt: float, y: Tensor, slope: Tensor | None, stats: Stats) -> SolverError:
+    """The state, or func at a finite state, is NaN or infinite."""
+    if not all_finite(y):
+        what, hint = (
+            "the state became NaN or infinite",
+            "check y0 and the parameters; a smaller step may keep it finite",
+        )
+    elif slope is not None and all_finite(slope):
+        what = "the error norm is NaN or infinite for a finite state and slope"
+        hint = "where y is 0 and atol too, nothing is measured: give atol a positive value; or look at options['norm']"
+    else:
+        what = "func returned NaN or infinity for a finite state"
+        hint = "look for a division by zero, log or sqrt of a negative number, or overflowing weights in func"
+    return NonFiniteState(what, t=t, dt=dt, nfe=stats.nfe, hint=hint)
+
+
+def underflow(t: float, dt: float, y: Tensor, slope: Tensor, stats: Stats) -> SolverError:
+    """Rejections made dt smaller than time can resolve."""
+    last = stats.steps[-1].error_ratio if stats.steps else math.nan
+    if not math.isfinite(last):
+        hint = "func is NaN or infinite right behind this point, whatever the step: is the solution defined beyond it?"
+        return NonFiniteState("every further step gives NaN or infinity", t=t, dt=dt, nfe=stats.nfe, hint=hint)
+    hint = _why_small(t, y, slope)
+    return StepSizeUnderflow("the step size became too small for the tolerance", t=t, dt=dt, nfe=stats.nfe, hint=hint)
+
+
+def too_many_steps(
+    limit: int, t: float, dt: float, y: Tensor, f: Field, stats: Stats, endless: bool = False
+) -> SolverError:
+    """max_num_steps steps were not enough, to reach the end or, without one, an event."""
+    if endless:
+        return no_event(limit, t, dt, stats)
+    hint = _why_many(t, dt, y, f, stats) + "; options=dict(max_num_steps=…) raises the limit"
+    return MaxStepsExceeded(f"max_num_steps = {limit} steps were not enough", t=t, dt=dt, nfe=stats.nfe, hint=hint)
+
+
+def no_event(limit: int, t: float, dt: float, stats: Stats) -> SolverError:
+    """event_fn kept its sign."""
+    hint = "does event_fn change its sign? options=dict(max_num_steps=…) looks further"
+    return MaxStepsExceeded(f"no event happened in {limit} steps", t=t, dt=dt, nfe=stats.nfe, hint=hint)
+
+
+def _why_small(t: float, y: Tensor, slope: Tensor) -> str:
+    size, speed = float(y.abs().max()), float(slope.abs().max())
+    if size > 1e6 and speed > 1e3 * size:
+        return f"|y| has grown to {size:.1e}: the solution may blow up in finite time near t = {t:.6g}"
+    precision = " or use float64" if y.dtype in (torch.float32, torch.complex64) else ""
+    return (
+        f"func may jump or be singular near t = {t:.6g}: name known jumps in options=dict(jump_t=…), "
+        f"loosen rtol and atol{precision}"
+    )
+
+
+def _why_many(t: float, dt: float, y: Tensor, f: Field, stats: Stats) -> str:
+    recent = stats.steps[-200:]
+    rejected = sum(not step.accepted for step in recent) / max(len(recent), 1)
+    stiffness = abs(dt) * lipschitz(f, t, y)
+    if 0.5 < stiffness < 50 and rejected < 0.6:
+        return (
+            f"dt · |∂f/∂y| = {stiffness:.1f}, so stability and not accuracy limits the step: the problem looks stiff; "
+            "try method='rodas3' or 'scipy_solver' with options=dict(solver='BDF')"
+        )
+    if rejected > 0.3:
+        return f"{rejected:.0%} of the last steps were rejected: func may be discontinuous (options=dict(jump_t=…))"
+    return "loosen rtol and atol, or shorten the interval"
+
+
+@torch.no_grad()
+def lipschitz(f: Field, t: float, y: Tensor, iterations: int = 12) -> float:
+    """A rough |∂f/∂y| at (t, y) by power iteration on finite differences."""
+    base = f(t, y)
+    scale = float(torch.finfo(y.abs().dtype).eps) ** 0.5 * max(float(y.abs().max()), 1.0)
+    direction = torch.randn(y.shape, dtype=y.dtype, device=y.device, generator=torch.Generator(y.device).manual_seed(0))
+    growth = 0.0
+    for _ in range(iterations):
+        direction = direction * (scale / max(float(torch.linalg.vector_norm(direction)), 1e-30))
+        direction = f(t, y + direction) - base
+        growth = float(torch.linalg.vector_norm(direction)) / scale
+        if not math.isfinite(growth) or growth == 0:
+            break
+    return growth

@@ -4,16 +4,81 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from odelab.solvers.errors import NonFiniteState
-from odelab.solvers.inputs import VectorField
-from odelab.solvers.interpolation import Interpolant
+from odelab.solvers.gradients import GRADIENTS, follow_start
+from odelab.solvers.inputs import Call, Layout, VectorField, as_float
+from odelab.solvers.loops import Mark, Problem, steps
 from odelab.solvers.stepping import Step
 
 EventFn = Callable[[float, Tensor], float]
+
+
+def solve_to_event(problem: Problem, y0: Tensor, t: Tensor, call: Call, layout: Layout) -> tuple[Tensor, Tensor]:
+    """The event time, 0-d, and the states at t[0] and there, (2, *y0.shape).
+
+    Both are differentiable; in torchdiffeq's functions the state is that at a fixed event time.
+
+    Args:
+        t: (2,), the start and a time in the direction in which the solve runs.
+
+    Raises:
+        ValueError: when t has not two times.
+    """
+    if len(t) != 2:
+        raise ValueError(f"with event_fn, t must hold two times (start and direction), got {len(t)}")
+    event_fn = layout.event(call.event_fn)
+    start = as_float(problem.times[0])
+    times = [start, problem.direction * math.inf]
+    event = first_of(event_fn, problem.f, start, y0)
+    to_event = EventProblem(problem.f, times, problem.scheme, problem.callbacks, watch=problem.watch, event=event)
+    y = GRADIENTS[call.gradient](to_event, follow_start(problem.f, t, y0), call, layout)
+    event_t = torch.as_tensor(to_event.times[1], dtype=t.dtype, device=t.device)
+    event_t, end = link_gradients(problem.f, event_fn, event_t, y[-1])
+    return event_t, torch.stack([y0, end if call.strict else y[-1]])
+
+
+@dataclass(kw_only=True)
+class EventProblem(Problem):
+    """A problem that ends where event turns non-positive; its last time is infinite, and that of the event once solved.
+
+    Two crossings within one step are not seen; a smaller max_step finds them.
+    """
+
+    event: EventFn
+
+    def marked_steps(self, y0: Tensor) -> Iterator[tuple[Step, list[Mark]]]:
+        """The steps up to the event; it lies in the last one and is the only output."""
+        for step in steps(self, y0):
+            if self.event(float(step.t1), step.y1) > 0:
+                yield step, []
+                continue
+            fraction = self._bisect(step)
+            self.times = [self.times[0], float(step.t0) + fraction * float(step.dt)]
+            yield step, [(1, fraction)]
+            return
+
+    @torch.no_grad()
+    def _bisect(self, step: Step, iterations: int = 52) -> float:
+        """Fraction of the step at which the event turns non-positive, to rounding."""
+        t0, dt = float(step.t0), float(step.dt)
+        if self.event(t0, step.y0) <= 0:  # the solve started on it
+            return 0.0
+        solution = self.scheme.interpolate(step, self.f)
+        before, after = 0.0, 1.0
+        for _ in range(iterations):
+            middle = 0.5 * (before + after)
+            if t0 + middle * dt in (t0 + before * dt, t0 + after * dt):
+                break
+            if self.event(t0 + middle * dt, solution(middle)) > 0:
+                before = middle
+            else:
+                after = middle
+        return after
 
 
 def first_of(event_fn: Callable[[Tensor, Tensor], Tensor], field: VectorField, t0: float, y0: Tensor) -> EventFn:
@@ -42,40 +107,6 @@ def first_of(event_fn: Callable[[Tensor, Tensor], Tensor], field: VectorField, t
         return value
 
     return first
-
-
-def until_event(
-    steps: Iterator[Step], event: EventFn, interpolate: Callable[[Step], Interpolant]
-) -> Iterator[tuple[Step, float | None]]:
-    """The steps up to the event, each with None, the last one with the fraction of it at which the event happens.
-
-    Two crossings within one step are not seen; a smaller max_step finds them.
-    """
-    for step in steps:
-        if event(float(step.t1), step.y1) > 0:
-            yield step, None
-        else:
-            yield step, bisect(step, event, interpolate)
-            return
-
-
-@torch.no_grad()
-def bisect(step: Step, event: EventFn, interpolate: Callable[[Step], Interpolant], iterations: int = 52) -> float:
-    """Fraction of the step at which the event turns non-positive, to rounding."""
-    t0, dt = float(step.t0), float(step.dt)
-    if event(t0, step.y0) <= 0:  # the solve started on it
-        return 0.0
-    solution = interpolate(step)
-    before, after = 0.0, 1.0
-    for _ in range(iterations):
-        middle = 0.5 * (before + after)
-        if t0 + middle * dt in (t0 + before * dt, t0 + after * dt):
-            break
-        if event(t0 + middle * dt, solution(middle)) > 0:
-            before = middle
-        else:
-            after = middle
-    return after
 
 
 def link_gradients(

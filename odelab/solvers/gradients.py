@@ -6,126 +6,121 @@ adjoint      Forget the solve; integrate a(t) = ∂L/∂y(t) backwards together 
              Memory is flat in the number of steps, the gradient is accurate to the tolerance.
 checkpoint   Keep (t, dt, y) of each accepted step and replay the steps one by one, last first. Exact like backprop, and
              keeps one state per step instead of every activation.
+
+All three treat times as numbers; `follow_start` and `follow_outputs` add what moves with t.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from odelab.solvers.events import EventFn, until_event
-from odelab.solvers.inputs import VectorField
-from odelab.solvers.interpolation import Interpolant
-from odelab.solvers.loops import NO_CALLBACKS, Callbacks
-from odelab.solvers.methods.scipy import SciPy
-from odelab.solvers.plan import Plan
-from odelab.solvers.stepping import Step, Time
+from odelab.solvers.control import Norm, rms_norm
+from odelab.solvers.inputs import Call, Layout, Stats, Time, VectorField, as_float, find_callbacks, find_parameters
+from odelab.solvers.loops import Mark, Problem, Scheme, integrate, make_scheme, steps
+from odelab.solvers.stepping import RungeKutta, Step
 
-Mark = tuple[int, Time]  # (index of an output time, fraction of the step at which it lies; 1.0 exactly at its end)
-Watcher = Callable[[Step, list[Mark], Interpolant | None], None]
+Grads = Sequence[Tensor | None]
 
 
-@dataclass
-class Forward:
-    """A prepared solve: everything but the gradient."""
-
-    plan: Plan
-    f: VectorField
-    times: Sequence[Time]
-    callbacks: Callbacks = NO_CALLBACKS
-    event: EventFn | None = None
-    event_t: float | None = None  # set by the solve
-
-    def marked_steps(self, y0: Tensor) -> Iterator[tuple[Step, list[Mark]]]:
-        """The accepted steps, each with the output times that lie in it."""
-        steps = self.plan.steps(self.f, y0, self.times, callbacks=self.callbacks, until_event=self.event is not None)
-        if self.event is not None:
-            yield from self._steps_to_event(steps, y0)
-            return
-        pending, direction = 1, 1.0 if self.times[-1] > self.times[0] else -1.0
-        for step in steps:
-            marks: list[Mark] = []
-            while pending < len(self.times) and (step.t1 - self.times[pending]) * direction >= 0:
-                t = self.times[pending]
-                marks.append((pending, 1.0 if t == step.t1 else (t - step.t0) / step.dt))
-                pending += 1
-            yield step, marks
-
-    def _steps_to_event(self, steps: Iterator[Step], y0: Tensor) -> Iterator[tuple[Step, list[Mark]]]:
-        assert self.event is not None
-        for step, fraction in until_event(steps, self.event, lambda s: self.plan.interpolate(s, self.f)):
-            if fraction is None:
-                yield step, []
-            else:
-                self.event_t = float(step.t0) + fraction * float(step.dt)
-                yield step, [(1, fraction)]
-
-    def run(self, y0: Tensor, watch: Watcher | None = None) -> Tensor:
-        """States at all output times, (len(times), *y0.shape); watch sees every step with its outputs."""
-        if isinstance(self.plan.method, SciPy):
-            tolerances = self.plan.controller.rtol, self.plan.controller.atol
-            times = [float(t) for t in self.times]
-            return torch.stack([y0, *self.plan.method.integrate(self.f, y0, times, *tolerances)])
-        states = [y0]
-        for step, marks in self.marked_steps(y0):
-            solution = self.plan.interpolate(step, self.f) if any(x != 1.0 for _, x in marks) else None
-            states += [step.y1 if x == 1.0 or solution is None else solution(x) for _, x in marks]
-            if watch is not None:
-                watch(step, marks, solution)
-        return torch.stack(states)
-
-
-def backprop(forward: Forward, y0: Tensor, watch: Watcher | None = None) -> Tensor:
+def backprop(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Tensor:
     """Autograd through the loop as it is."""
-    return forward.run(y0, watch)
+    return integrate(problem, y0, problem.watch)
 
 
-def checkpoint(forward: Forward, y0: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """Gradients by replaying one accepted step at a time, from the last to the first."""
-    return _Checkpoint.apply(forward, y0, *params)
+def checkpoint(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Tensor:
+    """Gradients by replaying one accepted step at a time, from the last to the first.
+
+    Raises:
+        ValueError: for methods whose steps cannot be replayed, and where the parameters of func cannot be found.
+    """
+    params = find_parameters(call.func, call.params, call.gradient)
+    if not problem.scheme.method.one_step:
+        raise ValueError(
+            f"gradient='checkpoint' replays single steps, and {problem.scheme.name!r} is not a one-step method; "
+            "use 'adjoint' or 'backprop'"
+        )
+    return _Checkpoint.apply(problem, y0, *params)
 
 
-def adjoint(forward: Forward, backward: Plan, y0: Tensor, params: Sequence[Tensor], **how: Any) -> Tensor:
-    """Gradients by the continuous adjoint, solved by the plan `backward`; see `adjoint.integrate_adjoint`."""
-    return _Adjoint.apply(forward, backward, how, y0, *params)
+def adjoint(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Tensor:
+    """Gradients by the continuous adjoint, solved as the caller's adjoint settings say.
+
+    Raises:
+        ValueError: for settings that cannot be, and where the parameters of func cannot be found.
+    """
+    params = find_parameters(call.func, call.params, call.gradient)
+    return _Adjoint.apply(problem, backward_solve(problem, y0, call, layout), y0, *params)
 
 
-def accumulate(totals: list[Tensor], grads: Sequence[Tensor | None], factor: float = 1.0) -> None:
+GRADIENTS: dict[str, Callable[[Problem, Tensor, Call, Layout], Tensor]] = {
+    "backprop": backprop,
+    "adjoint": adjoint,
+    "checkpoint": checkpoint,
+}
+
+
+def follow_start(f: VectorField, t: Tensor, y0: Tensor) -> Tensor:
+    """y0 with the gradient of the time at which it is given: a later start shortens the way, dy/dt0 = −f(t0, y0)."""
+    if not t.requires_grad:
+        return y0
+    return y0 - ((t[0] - t[0].detach()) * f(t[0].item(), y0)).to(y0.dtype)
+
+
+def follow_outputs(f: VectorField, t: Tensor, y: Tensor, y0: Tensor, record: bool) -> Tensor:
+    """The states y (n, *y0.shape) with the gradient of their times t (n,): dy/dt = f(t, y), and none at the start.
+
+    Args:
+        record: keep the graph of these slopes, so that the gradient can be differentiated again.
+    """
+    if not t.requires_grad:
+        return y
+    with torch.set_grad_enabled(torch.is_grad_enabled() and record):
+        slopes = torch.stack([f(time, state) for time, state in zip(t[1:].tolist(), y[1:], strict=True)])
+    moves = (t - t.detach())[1:].view(-1, *[1] * (y.ndim - 1)) * slopes
+    return torch.cat([y0[None], y[1:] + moves.to(y.dtype)])
+
+
+def accumulate(totals: list[Tensor], grads: Grads, factor: float = 1.0) -> None:
     """totals += factor · grads, in place, where None stands for zero."""
-    pairs = [(total, grad) for total, grad in zip(totals, grads, strict=True) if grad is not None]
-    if pairs:
-        torch._foreach_add_([total for total, _ in pairs], [grad for _, grad in pairs], alpha=factor)
+    places, changes = [], []
+    for total, grad in zip(totals, grads, strict=True):
+        if grad is not None:
+            places.append(total)
+            changes.append(grad)
+    if places:
+        torch._foreach_add_(places, changes, alpha=factor)
 
 
 class _Checkpoint(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, forward: Forward, y0: Tensor, *params: Tensor) -> Tensor:
-        ctx.forward = forward
+    def forward(ctx: Any, problem: Problem, y0: Tensor, *params: Tensor) -> Tensor:
         places: list[tuple[Time, Time, Time, list[Mark]]] = []
         states: list[Tensor] = []
 
-        def remember(step: Step, marks: list[Mark], solution: Interpolant | None) -> None:
-            t0, t1 = step.seen or (step.t0, step.t1)
+        def remember(step: Step, marks: list[Mark]) -> None:
+            t0, t1 = step.sides or (step.t0, step.t1)
             places.append((t0, t1, step.dt, marks))
             states.append(step.y0)
 
-        out = forward.run(y0.detach(), remember)
-        ctx.places = places
+        out = integrate(problem, y0.detach(), remember)
+        ctx.problem, ctx.places = problem, places
         ctx.save_for_backward(*params, *states)  # params too, so that autograd notices when they were changed
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        plan, f = ctx.forward.plan, ctx.forward.f
+        scheme, f = ctx.problem.scheme, ctx.problem.f
         count = len(ctx.saved_tensors) - len(ctx.places)
         params, states = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
-        spent = f.stats.nfe
+        forward_nfe = f.stats.nfe
         totals = [torch.zeros_like(p) for p in params]
         a = torch.zeros_like(grad_out[0])
         for (t0, t1, dt, marks), state in zip(reversed(ctx.places), reversed(states), strict=True):
@@ -135,31 +130,204 @@ class _Checkpoint(torch.autograd.Function):
                     a = a + grad_out[i]
             with torch.enable_grad():
                 y = state.detach().requires_grad_(True)
-                step = plan.method.step(f, t0, t1, dt, y, end=bool(inner))
+                step = scheme.method.step(f, t0, t1, dt, y, end=bool(inner))
                 ends, weights = [step.y1], [a]
                 if inner:
-                    solution = plan.interpolate(step, f)
+                    solution = scheme.interpolate(step, f)
                     ends += [solution(x) for _, x in inner]
                     weights += [grad_out[i] for i, _ in inner]
                 a, *grads = torch.autograd.grad(ends, (y, *params), weights, allow_unused=True)
             accumulate(totals, grads)
-        f.stats.nfe, f.stats.nfe_backward = spent, f.stats.nfe_backward + f.stats.nfe - spent
+        f.stats.nfe, f.stats.nfe_backward = forward_nfe, f.stats.nfe_backward + f.stats.nfe - forward_nfe
         return None, a + grad_out[0], *totals
 
 
 class _Adjoint(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, forward: Forward, backward: Plan, how: dict, y0: Tensor, *params: Tensor) -> Tensor:
-        out = forward.run(y0.detach())
-        ctx.forward, ctx.plan, ctx.how = forward, backward, how
+    def forward(ctx: Any, problem: Problem, backward: Backward, y0: Tensor, *params: Tensor) -> Tensor:
+        out = integrate(problem, y0.detach())
+        ctx.problem, ctx.backward_solve = problem, backward
         ctx.save_for_backward(out, *params)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        from odelab.solvers.adjoint import integrate_adjoint
+        """dL/dy0 and dL/dθ from dL/dy at the output times.
 
+        y restarts from the forward solution at every output time, where a jumps by that time's gradient.
+        """
+        problem, how = ctx.problem, ctx.backward_solve
         states, *params = ctx.saved_tensors
-        a, grads = integrate_adjoint(ctx.forward, ctx.plan, states, grad_out, params, **ctx.how)
-        return None, None, None, a, *grads
+        totals = [*map(torch.zeros_like, params)]
+        weights = how.scheme.method.tableau.solution if isinstance(how.scheme.method, RungeKutta) else ()
+        carry = how.norm is not None or not weights
+        field = AugmentedField(problem.f, params, totals, carry)
+        scheme = _augmented_scheme(how, field, problem.scheme.controller.norm)
+        callbacks = find_callbacks(how.func, field.pieces, "_adjoint", scheme.callback_names, scheme.name)
+        times = [*map(as_float, problem.times)]
+        stats, forward_stats = Stats(method=scheme.name), problem.f.stats
+        problem.f.stats = stats  # what func is asked from here on belongs to the backward pass
+        a, dt = grad_out[-1], None
+        for i in range(len(times) - 1, 0, -1):
+            state = field.pack(states[i], a, field.totals)
+            augmented = VectorField(field, state, Stats(method=scheme.name))
+            for step in steps(Problem(augmented, [times[i], times[i - 1]], scheme, callbacks, dt), state):
+                state = step.y1
+                dt = None if step.next_dt is None else abs(step.next_dt)
+                if not carry:
+                    for i_stage, weight in weights:  # θ's gradient over the step, by the method's own quadrature
+                        slope: Any = step.stages[i_stage]
+                        accumulate(field.totals, slope.integrand, weight * float(step.dt))
+            _, a, thetas = field.unpack(state)
+            a, field.totals = a + grad_out[i - 1], thetas or field.totals
+        problem.f.stats = forward_stats
+        forward_stats.nfe_backward += stats.nfe
+        return None, None, a, *field.totals
+
+
+@dataclass
+class Backward:
+    """How to solve the adjoint.
+
+    Attributes:
+        func: the caller's, which may have callbacks for it.
+        scheme: how to step; its norm is replaced.
+        norm: of the tuple (0, y, a, *parameter gradients), for error control; without it the larger of the forward
+            norm of y and of a.
+    """
+
+    func: Callable[..., Any]
+    scheme: Scheme
+    norm: Any
+
+
+def backward_solve(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Backward:
+    """The adjoint settings of a call, where those of its forward solve stand in for what is not given.
+
+    Raises:
+        ValueError: when the backward method differs and options were given only for the forward one.
+    """
+    scheme, asked = problem.scheme, call.backward
+    method, options = asked.get("method") or scheme.name, asked.get("options")
+    if options is None:
+        if method != scheme.name and scheme.options:
+            raise ValueError(
+                f"adjoint_method={method!r} differs from method={scheme.name!r}, so options cannot serve both: give "
+                "adjoint_options too"
+            )
+        options = {**scheme.options, "norm": None}
+    options = dict(options)
+    options.pop("compile", None)  # of the forward solve only: the backward one calls autograd at every stage
+    norm = options.pop("norm", None)
+    rtol = scheme.controller.rtol if asked.get("rtol") is None else asked["rtol"]
+    atol = scheme.controller.atol if asked.get("atol") is None else asked["atol"]
+    backward = make_scheme(method, rtol, atol, options, layout, y0, strict=call.strict)
+    if backward.method.family == "symplectic":
+        raise ValueError(
+            f"{method!r} takes (position, velocity) states, which the adjoint's is not: give adjoint_method='rk4' with "
+            "adjoint_options=dict(step_size=…), or use gradient='checkpoint', which replays its steps"
+        )
+    if norm == "seminorm":  # parameters are outside error control anyway
+        norm = None
+    if norm is not None and layout.shapes is not None:
+        user_norm = norm
+
+        def norm(pieces: tuple[Tensor, ...]) -> Any:
+            t, y, a, *grads = pieces
+            return user_norm((t, *layout.unpack(y), *layout.unpack(a), *grads))
+
+    return Backward(call.func, backward, norm)
+
+
+@dataclass
+class AugmentedField:
+    """The continuous adjoint, (t, [y, a]) -> [f, −aᵀ∂f/∂y]: Algorithm 1 of the notes as the package runs it.
+
+        da/dt = −aᵀ ∂f/∂y  (24.6),      dL/dθ = −∫ aᵀ ∂f/∂θ dt from t1 back to t0  (24.7)
+
+    The state is y and a stacked, (2, *y.shape). The parameter gradient is a pure integral that nothing else depends on,
+    so it is summed outside the state with the step's own weights and outside error control, which is what torchdiffeq
+    calls the seminorm (Kidger, Chen & Lyons 2021): each slope has −aᵀ∂f/∂θ as its attribute `integrand`.
+
+    With carry the state is flat and ends with the parameter gradients: a custom adjoint norm wants to see them, and a
+    method without a tableau has no weights.
+
+    Attributes:
+        totals: the parameter gradients as far as they have been summed.
+    """
+
+    f: VectorField
+    params: Sequence[Tensor]
+    totals: list[Tensor]
+    carry: bool
+
+    def pack(self, y: Tensor, a: Tensor, thetas: Grads) -> Tensor:
+        """y, its adjoint a and, to be carried, the parameter gradients as one state."""
+        if not self.carry:
+            return torch.stack([y, a])
+        full = [torch.zeros_like(p) if g is None else g for p, g in zip(self.params, thetas, strict=True)]
+        return torch.cat([piece.reshape(-1).to(y.dtype) for piece in (y, a, *full)])
+
+    def unpack(self, state: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """The inverse of `pack`; no parameter gradients where they are not carried."""
+        if not self.carry:
+            y, a = state.unbind()
+            return y, a, []
+        n = self.f.shape.numel()
+        y, a, *thetas = state.split([n, n, *(p.numel() for p in self.params)])
+        grads = [g.view(p.shape).to(p.dtype) for g, p in zip(thetas, self.params, strict=True)]
+        return y.view(self.f.shape), a.view(self.f.shape), grads
+
+    def pieces(self, state: Tensor) -> tuple[Tensor, ...]:
+        """(0, y, a, *parameter gradients): what torchdiffeq shows to norms and callbacks."""
+        y, a, thetas = self.unpack(state)
+        return state.new_zeros(()), y, a, *(thetas or self.totals)
+
+    def __call__(self, t: Tensor, state: Tensor) -> Tensor:
+        differentiable = torch.is_grad_enabled()  # an implicit method asks for this field's own Jacobian
+        with torch.enable_grad():
+            y, a, _ = self.unpack(state)
+            y = y if differentiable and y.requires_grad else y.detach().requires_grad_(True)
+            slope = self.f(t, y)
+            grads: Grads = [None] * (1 + len(self.params))
+            if slope.requires_grad:
+                grads = torch.autograd.grad(
+                    slope, (y, *self.params), -a, allow_unused=True, create_graph=differentiable
+                )
+        slope = slope if differentiable else slope.detach()
+        out = self.pack(slope, torch.zeros_like(slope) if grads[0] is None else grads[0], grads[1:])
+        out.integrand = grads[1:]  # type: ignore[attr-defined]
+        return out
+
+
+def _augmented_scheme(backward: Backward, field: AugmentedField, forward_norm: Norm) -> Scheme:
+    """The backward scheme with a norm and tolerances for the augmented state."""
+    scale = 1 / math.sqrt(field.f.shape.numel())
+
+    def largest_rms(x: Tensor) -> Tensor:  # as below, in fewer operations
+        return torch.linalg.vector_norm(x.flatten(1) if x.ndim > 1 else x[:, None], dim=1).amax() * scale
+
+    def largest(x: Tensor) -> Tensor:  # parameter gradients, where carried, stay out of it
+        y, a, _ = field.unpack(x)
+        return torch.maximum(*(torch.as_tensor(forward_norm(part), device=x.device) for part in (y, a)))
+
+    def by_the_caller(x: Tensor) -> Tensor:
+        return torch.as_tensor(backward.norm(field.pieces(x)), device=x.device)
+
+    controller = backward.scheme.controller
+    if not field.carry:
+        norm = largest_rms if forward_norm is rms_norm else largest
+        return replace(backward.scheme, controller=replace(controller, norm=norm))
+    norm = largest if backward.norm is None else by_the_caller
+    rtol, atol = _flat(controller.rtol, field), _flat(controller.atol, field)
+    return replace(backward.scheme, controller=replace(controller, norm=norm, rtol=rtol, atol=atol))
+
+
+def _flat(tol: float | Tensor, field: AugmentedField) -> float | Tensor:
+    """Tolerances per entry of y serve its adjoint too; the parameters' entries get the tightest."""
+    if isinstance(tol, float):
+        return tol
+    entries = tol.expand(field.f.shape).reshape(-1)
+    count = sum(p.numel() for p in field.params)
+    return torch.cat([entries, entries, entries.min().expand(count)])

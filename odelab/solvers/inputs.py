@@ -8,21 +8,83 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from odelab.solvers.control import Norm, rms_norm
-from odelab.solvers.loops import Callbacks, Stats
-from odelab.solvers.stepping import Time
-
+Time = float | Tensor  # 0-d tensors only when a grid needs its gradient; (batch, 1, …) per sample
+Field = Callable[[Time, Tensor], Tensor]
 State = Tensor | tuple[Tensor, ...]
-CALLBACK_NAMES = ("callback_step", "callback_accept_step", "callback_reject_step")
+
+
+@dataclass(frozen=True)
+class Call:
+    """The arguments of one call as the caller gave them; `solve` says what they mean.
+
+    Attributes:
+        backward: the adjoint's own rtol, atol, method and options; None or absent where the forward ones serve.
+        strict: refuse an option that the method does not know, and a single time; torchdiffeq's functions do not.
+    """
+
+    func: Callable[..., Any]
+    y0: Any
+    t: Any
+    method: str | None = None
+    rtol: Any = 1e-7
+    atol: Any = 1e-9
+    gradient: str = "backprop"
+    options: dict[str, Any] | None = None
+    event_fn: Any = None
+    dense: bool = False
+    params: Any = None
+    backward: dict[str, Any] = field(default_factory=dict)
+    strict: bool = True
+
+
+def as_float(t: Time) -> float:
+    """The number, without the gradient that a time may carry."""
+    return float(t.detach()) if isinstance(t, Tensor) else t
+
+
+class StepRecord(NamedTuple):
+    """One attempted step: where it started, its (signed) size, its error in units of the tolerance, its fate."""
+
+    t: float
+    dt: float
+    error_ratio: float
+    accepted: bool
+
+
+@dataclass
+class Stats:
+    """What a solve cost.
+
+    Attributes:
+        method: name of the method.
+        nfe: evaluations of ``func`` forward; nfe_backward: during the backward pass (filled in by ``backward()``).
+        accepted, rejected: numbers of steps forward.
+        steps: the log, one `StepRecord` per attempt.
+    """
+
+    method: str = ""
+    nfe: int = 0
+    nfe_backward: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    steps: list[StepRecord] = field(default_factory=list)
+
+    def record(self, t: float, dt: float, error_ratio: float, accepted: bool) -> None:
+        """Log and count one attempt."""
+        self.steps.append(StepRecord(t, dt, error_ratio, accepted))
+        if accepted:
+            self.accepted += 1
+        else:
+            self.rejected += 1
 
 
 class VectorField:
@@ -37,30 +99,30 @@ class VectorField:
         self.time_dtype = torch.empty((), dtype=y0.dtype).abs().dtype
 
     def __call__(self, t: Time, y: Tensor) -> Tensor:
+        """dy/dt at (t, y), of the shape, dtype and device of y.
+
+        Raises:
+            TypeError, ValueError: when func returns anything else.
+        """
         self.stats.nfe += 1
         if isinstance(t, Tensor):
             t = t.to(self.time_dtype)
         else:
             t = torch.scalar_tensor(t, dtype=self.time_dtype, device=self.device)
         slope = self.func(t, y)
-        if not isinstance(slope, Tensor) or slope.shape != self.shape or slope.dtype != self.dtype:
-            raise self._complaint(slope, t)
-        if slope.device != self.device:
-            raise self._complaint(slope, t)
+        if not isinstance(slope, Tensor):
+            raise TypeError(f"func must return a tensor like y, but returned {type(slope).__name__} at t = {t}")
+        if slope.shape != self.shape or slope.dtype != self.dtype or slope.device != self.device:
+            raise self._mismatch(slope, float(t))
         return slope
 
-    def _complaint(self, slope: Any, t: Tensor) -> Exception:
-        if not isinstance(slope, Tensor):
-            return TypeError(f"func must return a tensor like y, but returned {type(slope).__name__} at t = {t}")
-        for name in ("shape", "dtype", "device"):
-            got, wanted = getattr(slope, name), getattr(self, name)
-            if got != wanted:
-                got, wanted = (tuple(got), tuple(wanted)) if name == "shape" else (got, wanted)
-                kind = ValueError if name == "shape" else TypeError
-                return kind(
-                    f"func must return dy/dt with the {name} of y, {wanted}, but returned {got} at t = {float(t):.6g}"
-                )
-        return TypeError("func returned an unusable tensor")
+    def _mismatch(self, slope: Tensor, t: float) -> Exception:
+        if slope.shape != self.shape:
+            shapes = f"{tuple(self.shape)}, but returned {tuple(slope.shape)}"
+            return ValueError(f"func must return dy/dt with the shape of y, {shapes} at t = {t:.6g}")
+        name = "dtype" if slope.dtype != self.dtype else "device"
+        pair = f"{getattr(self, name)}, but returned {getattr(slope, name)}"
+        return TypeError(f"func must return dy/dt with the {name} of y, {pair} at t = {t:.6g}")
 
 
 @dataclass
@@ -69,12 +131,8 @@ class Layout:
 
     shapes: tuple[torch.Size, ...] | None = None
 
-    def pack(self, state: Any) -> Tensor:
-        """Tuple of tensors -> one flat tensor; a tensor stays as it is."""
-        return state if self.shapes is None else torch.cat([piece.reshape(-1) for piece in state])
-
     def unpack(self, y: Tensor, lead: tuple[int, ...] = ()) -> State:
-        """(*lead, numel) -> tuple of (*lead, *shape); the inverse of `pack` for lead = ()."""
+        """(*lead, numel) -> tuple of (*lead, *shape); the inverse of `pack_state` for lead = ()."""
         if self.shapes is None:
             return y
         sizes = [shape.numel() for shape in self.shapes]
@@ -103,18 +161,15 @@ class Layout:
         return packed
 
     def event(self, event_fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """event_fn over the caller's state -> event_fn over the packed state."""
         return event_fn if self.shapes is None else lambda t, y: event_fn(t, self.unpack(y))
 
-    def norm(self, user_norm: Callable[..., Any] | None) -> Norm:
-        """Error norm over the packed state; for tuples the largest of the pieces' norms by default."""
-        if self.shapes is None:
-            return user_norm or rms_norm
-        if user_norm is not None:
-            return lambda x: user_norm(self.unpack(x))
-        return lambda x: largest_norm(self.unpack(x))
-
     def tolerance(self, name: str, tol: Any, y0: Tensor) -> float | Tensor:
-        """A float, or a tensor that broadcasts against y0; for tuple states also one entry per item."""
+        """A float, or a tensor that broadcasts against y0; for tuple states also one entry per item.
+
+        Raises:
+            ValueError: when it is negative, NaN, of a shape that does not fit, or requires gradients.
+        """
         if self.shapes is not None and isinstance(tol, (tuple, list)):
             if len(tol) != len(self.shapes):
                 raise ValueError(f"{name} has {len(tol)} entries for a tuple y0 of {len(self.shapes)} tensors")
@@ -137,22 +192,22 @@ class Layout:
         return tol.to(device=y0.device, dtype=y0.abs().dtype)
 
 
-def largest_norm(pieces: Iterable[Tensor]) -> Tensor:
-    """The largest root mean square among the tensors of a tuple state."""
-    return torch.stack([rms_norm(piece) for piece in pieces if piece.numel()]).max()
-
-
 def _describe(x: Any) -> str:
     return f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"{type(x).__name__}"
 
 
 def pack_state(y0: Any) -> tuple[Tensor, Layout]:
-    """Check y0 and bring it into one floating-point or complex tensor."""
+    """y0 as one floating-point or complex tensor, and the way back.
+
+    Raises:
+        TypeError, ValueError: when y0 is no such tensor and no tuple of such on one device, or is empty.
+    """
     if isinstance(y0, list):
         raise TypeError("y0 is a list; pass a tensor, or a tuple of tensors")
     pieces = y0 if isinstance(y0, tuple) else (y0,)
     if not pieces:
         raise ValueError("y0 is an empty tuple")
+    size = 0
     for i, piece in enumerate(pieces):
         name = f"y0[{i}]" if isinstance(y0, tuple) else "y0"
         if not isinstance(piece, Tensor):
@@ -161,14 +216,20 @@ def pack_state(y0: Any) -> tuple[Tensor, Layout]:
             raise TypeError(f"{name} has integer dtype {piece.dtype}; use {name}.float() or .double()")
         if piece.device != pieces[0].device:
             raise ValueError(f"{name} is on {piece.device}, but y0[0] on {pieces[0].device}")
-    if sum(piece.numel() for piece in pieces) == 0:
+        size += piece.numel()
+    if size == 0:
         raise ValueError("y0 is empty: there is nothing to integrate")
-    layout = Layout(tuple(piece.shape for piece in y0)) if isinstance(y0, tuple) else Layout()
-    return layout.pack(y0), layout
+    if isinstance(y0, Tensor):
+        return y0, Layout()
+    return torch.cat([piece.reshape(-1) for piece in y0]), Layout(tuple(piece.shape for piece in y0))
 
 
 def check_times(t: Any, y0: Tensor) -> tuple[Tensor, list[float]]:
-    """t as a tensor on y0's device and as floats; strictly increasing or decreasing, at least one."""
+    """t as a tensor on y0's device and as floats; strictly increasing or decreasing, at least one.
+
+    Raises:
+        TypeError, ValueError: when t is anything else; the message names the first time that does not fit.
+    """
     if not isinstance(t, Tensor):
         # Through NumPy, so that a list of Python numbers keeps its 64 bits.
         t = torch.as_tensor(np.asarray(t), device=y0.device)
@@ -179,36 +240,93 @@ def check_times(t: Any, y0: Tensor) -> tuple[Tensor, list[float]]:
     if t.numel() == 0:
         raise ValueError("t is empty; give at least a start and an end, e.g. torch.tensor([0., 1.])")
     times = t.tolist()
-    bad = [i for i, x in enumerate(times) if not math.isfinite(x)]
-    if bad:
-        raise ValueError(f"t must be finite, but t[{bad[0]}] is {times[bad[0]]}")
-    steps = [b - a for a, b in pairwise(times)]
-    if steps and not (all(dt > 0 for dt in steps) or all(dt < 0 for dt in steps)):
-        i = next(i for i, dt in enumerate(steps) if dt == 0 or (dt > 0) != (steps[0] > 0))
-        raise ValueError(
-            f"t must be strictly increasing or decreasing, but t[{i}] = {times[i]:g} is followed by "
-            f"t[{i + 1}] = {times[i + 1]:g}"
-        )
+    for i, time in enumerate(times):
+        if not math.isfinite(time):
+            raise ValueError(f"t must be finite, but t[{i}] is {time}")
+    for i, (before, after) in enumerate(pairwise(times)):
+        if before == after or (after > before) != (times[1] > times[0]):
+            raise ValueError(
+                f"t must be strictly increasing or decreasing, but t[{i}] = {before:g} is followed by "
+                f"t[{i + 1}] = {after:g}"
+            )
     if t.device != y0.device:
         warnings.warn("t is not on the same device as y0; moving it there", stacklevel=4)
         t = t.to(y0.device)
     return t, times
 
 
+def _nothing(t0: Time, y0: Tensor, dt: Time) -> None:
+    """What is called where the caller has no callback."""
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Functions of (t0, y0, dt) called before each step and after its acceptance or rejection."""
+
+    step: Callable[[Time, Tensor, Time], Any] = _nothing
+    accept_step: Callable[[Time, Tensor, Time], Any] = _nothing
+    reject_step: Callable[[Time, Tensor, Time], Any] = _nothing
+
+
+NO_CALLBACKS = Callbacks()
+CALLBACK_NAMES = ("callback_step", "callback_accept_step", "callback_reject_step")
+
+
 def find_callbacks(
     func: Any, unpack: Callable[[Tensor], Any], suffix: str, supported: Sequence[str], method: str
 ) -> Callbacks:
-    """func.callback_step and its kin, wrapped to receive (t0: 0-d tensor, y0 as the caller knows it, dt > 0)."""
-    found = {name: getattr(func, name + suffix) for name in CALLBACK_NAMES if hasattr(func, name + suffix)}
-    unsupported = sorted(set(found) - set(supported))
+    """func.callback_step and its kin, wrapped to receive (t0: 0-d tensor, y0 as the caller knows it, dt > 0).
+
+    Args:
+        suffix: "_adjoint" for those of the backward solve.
+        supported: those of `CALLBACK_NAMES` that the method calls; a warning names the others.
+    """
+    callbacks: dict[str, Callable[..., Any]] = {}
+    unsupported: list[str] = []
+    for name in CALLBACK_NAMES:
+        callback = getattr(func, name + suffix, None)
+        if callback is None:
+            continue
+        if name in supported:
+            callbacks[name.removeprefix("callback_")] = _for_the_caller(callback, unpack)
+        else:
+            unsupported.append(name)
     if unsupported:
-        warnings.warn(f"method {method!r} does not call {', '.join(unsupported)}", stacklevel=4)
+        warnings.warn(f"method {method!r} does not call {', '.join(sorted(unsupported))}", stacklevel=4)
+    return Callbacks(**callbacks)
 
-    def wrap(callback: Callable[..., Any]) -> Callable[..., Any]:
-        def call(t0: Time, y0: Tensor, dt: Time) -> Any:
-            now, size = (torch.as_tensor(x, dtype=torch.float64, device=y0.device) for x in (t0, abs(dt)))
-            return callback(now, unpack(y0), size)
 
-        return call
+def _for_the_caller(callback: Callable[..., Any], unpack: Callable[[Tensor], Any]) -> Callable[..., Any]:
+    def call(t0: Time, y0: Tensor, dt: Time) -> Any:
+        now = torch.as_tensor(t0, dtype=torch.float64, device=y0.device)
+        size = torch.as_tensor(abs(dt), dtype=torch.float64, device=y0.device)
+        return callback(now, unpack(y0), size)
 
-    return Callbacks(**{n.removeprefix("callback_"): wrap(c) for n, c in found.items() if n in supported})
+    return call
+
+
+def find_parameters(func: Any, params: Any, gradient: str) -> tuple[Tensor, ...]:
+    """The tensors to differentiate: those given, else the parameters of the module func.
+
+    Raises:
+        ValueError: where neither says what they are; without them the gradient would silently miss them.
+    """
+    if params is not None:
+        params = (params,) if isinstance(params, Tensor) else params
+    elif isinstance(func, nn.Module):
+        params = _replica_parameters(func) if getattr(func, "_is_replica", False) else func.parameters()
+    else:
+        raise ValueError(
+            f"gradient='{gradient}' cannot see which tensors func depends on: it is not an nn.Module. Make it one, or "
+            "list them as adjoint_params=(…) (params=(…) in solve); () if there are none"
+        )
+    tensors = []
+    for tensor in params:
+        if tensor.requires_grad:
+            tensors.append(tensor)
+    return tuple(tensors)
+
+
+def _replica_parameters(module: nn.Module) -> Iterator[Tensor]:
+    for part in module.modules():  # replicas of DataParallel hold plain tensors in place of parameters
+        yield from (x for x in vars(part).values() if isinstance(x, Tensor) and x.requires_grad)

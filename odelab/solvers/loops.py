@@ -1,14 +1,15 @@
-"""The two loops: steps on a fixed grid, and steps that choose their own size.
+"""From one step to a solve: steps on a fixed grid, and steps that choose their own size.
 
-Both are generators of accepted `Step`s and know nothing of outputs, gradients or events; whoever consumes the steps
-interpolates, stores or differentiates them. Times are Python floats and dt carries the sign of the direction.
+Both loops are generators of accepted `Step`s and know nothing of outputs, gradients or events; `integrate` reads the
+output times off their steps. Times are Python floats and dt carries the sign of the direction.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -16,58 +17,239 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odelab.solvers import diagnosis
-from odelab.solvers.control import Controller
-from odelab.solvers.stepping import Field, Step, Time, as_float
+from odelab.solvers import errors
+from odelab.solvers.compiled import compiled_attempt
+from odelab.solvers.control import Controller, error_norm
+from odelab.solvers.inputs import CALLBACK_NAMES, NO_CALLBACKS, Callbacks, Layout, Time, VectorField, as_float
+from odelab.solvers.methods import Method, make_method
+from odelab.solvers.methods.scipy import SciPy
+from odelab.solvers.stepping import Attempt, Interpolant, RungeKutta, Step, combine, hermite, linear, quartic
 
-
-class StepRecord(NamedTuple):
-    """One attempted step: where it started, its (signed) size, its error in units of the tolerance, its fate."""
-
-    t: float
-    dt: float
-    error_ratio: float
-    accepted: bool
-
-
-@dataclass
-class Stats:
-    """What a solve cost.
-
-    Attributes:
-        method: name of the method.
-        nfe: evaluations of ``func`` forward; nfe_backward: during the backward pass (filled in by ``backward()``).
-        accepted, rejected: numbers of steps forward.
-        steps: the log, one `StepRecord` per attempt.
-    """
-
-    method: str = ""
-    nfe: int = 0
-    nfe_backward: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    steps: list[StepRecord] = field(default_factory=list)
-    next_dt: float | None = field(default=None, repr=False)  # where a continuing solve should start
-
-    def record(self, t: float, dt: float, error_ratio: float, accepted: bool) -> None:
-        self.steps.append(StepRecord(t, dt, error_ratio, accepted))
-        if accepted:
-            self.accepted += 1
-        else:
-            self.rejected += 1
+Mark = tuple[int, Time]  # (index of an output time, fraction of the step at which it lies; 1.0 exactly at its end)
+Watcher = Callable[[Step, list[Mark]], None]
 
 
 @dataclass(frozen=True)
-class Callbacks:
-    """Functions of (t0, y0, dt) called before each step and after its acceptance or rejection."""
+class Scheme:
+    """How to step: a method, the controller of its step size, and its options, all checked.
 
-    step: Callable[..., Any] | None = None
-    accept_step: Callable[..., Any] | None = None
-    reject_step: Callable[..., Any] | None = None
+    Attributes:
+        callback_names: those of `CALLBACK_NAMES` that the loop of this method calls.
+    """
+
+    name: str
+    method: Method
+    controller: Controller
+    options: dict[str, Any]
+    callback_names: tuple[str, ...]
+
+    def interpolate(self, step: Step, f: VectorField) -> Interpolant:
+        """The solution over one step; by default a straight line on fixed grids, as in torchdiffeq.
+
+        Else it is the quartic where the method has a tableau with a midpoint, and Hermite's cubic where not.
+        """
+        method = self.method
+        if not method.adaptive and self.options.get("interp", "linear") == "linear":
+            return linear(step)
+        if isinstance(method, RungeKutta) and method.tableau.middle:
+            return quartic(step, combine(step.y0, step.dt, method.tableau.middle, step.stages), f)
+        return hermite(step, f)
 
 
-NO_CALLBACKS = Callbacks()
-Attempt = Callable[[float, float, float, Tensor, Tensor], tuple[Step, float]]
+def make_scheme(
+    method: str | None, rtol: Any, atol: Any, options: dict | None, layout: Layout, y0: Tensor, *, strict: bool
+) -> Scheme:
+    """Check method, tolerances and options, those of `solve`, for a packed state y0.
+
+    Raises:
+        ValueError: unknown method or, where strict, option (naming the nearest one); values that cannot be.
+    """
+    name = "dopri5" if method is None else method
+    options = dict(options or {})
+    stepper = make_method(name, options, strict=strict)
+    rtol, atol = layout.tolerance("rtol", rtol, y0), layout.tolerance("atol", atol, y0)
+    if stepper.adaptive and bool(torch.as_tensor(rtol + atol == 0, device=y0.device).any()):
+        raise ValueError("rtol and atol are both 0: no step can satisfy that; give at least one a positive value")
+    sizes: dict[str, float] = {}
+    for option in ("safety", "ifactor", "dfactor", "min_step", "max_step"):
+        if option in options:
+            sizes[option] = float(options[option])
+    controller = Controller(stepper.order, rtol, atol, error_norm(layout, options.get("norm")), **sizes)
+    if stepper.family == "scipy":
+        return Scheme(name, stepper, controller, options, ())
+    return Scheme(name, stepper, controller, options, CALLBACK_NAMES if stepper.adaptive else CALLBACK_NAMES[:1])
+
+
+@dataclass
+class Problem:
+    """What a loop is told.
+
+    Attributes:
+        f: the vector field over the packed state; it counts into `f.stats`.
+        times: where the solve starts, the output times and, last of them, where it ends: floats, or 0-d tensors when
+            the solution must be differentiable with respect to them; the last may be infinite.
+        scheme: how to step.
+        first_step: size of the first step; the caller's, or chosen from f, where it is None.
+        watch: told of every step that `gradients.backprop` records and of the outputs in it, for dense output.
+    """
+
+    f: VectorField
+    times: Sequence[Time]
+    scheme: Scheme
+    callbacks: Callbacks = NO_CALLBACKS
+    first_step: float | None = None
+    watch: Watcher | None = None
+
+    @property
+    def direction(self) -> float:
+        """1.0 forwards in time, −1.0 backwards."""
+        return math.copysign(1.0, as_float(self.times[-1]) - as_float(self.times[0]))
+
+    @property
+    def step_limit(self) -> int:
+        """max_num_steps holds per output interval; the default must end also where there are many of them."""
+        limit, intervals = self.scheme.options.get("max_num_steps"), len(self.times) - 1
+        return 100_000 + 1000 * intervals if limit is None else int(limit) * intervals
+
+    def marked_steps(self, y0: Tensor) -> Iterator[tuple[Step, list[Mark]]]:
+        """The accepted steps, each with the output times that lie in it."""
+        index, direction = 1, self.direction
+        for step in steps(self, y0):
+            marks: list[Mark] = []
+            while index < len(self.times) and (step.t1 - self.times[index]) * direction >= 0:
+                t = self.times[index]
+                marks.append((index, 1.0 if t == step.t1 else (t - step.t0) / step.dt))
+                index += 1
+            yield step, marks
+
+
+def integrate(problem: Problem, y0: Tensor, watch: Watcher | None = None) -> Tensor:
+    """States at all output times, (len(times), *y0.shape); watch is told of every step and the outputs in it."""
+    states = [y0]
+    for step, marks in problem.marked_steps(y0):
+        solution = None
+        for _, fraction in marks:
+            if fraction == 1.0:
+                states.append(step.y1)
+                continue
+            if solution is None:
+                solution = problem.scheme.interpolate(step, problem.f)
+            states.append(solution(fraction))
+        if watch is not None:
+            watch(step, marks)
+    return torch.stack(states)
+
+
+def steps(problem: Problem, y0: Tensor) -> Iterator[Step]:
+    """The accepted steps from the first time to the last, by the loop that the method needs."""
+    method, controller = problem.scheme.method, problem.scheme.controller
+    if isinstance(method, SciPy):  # takes its own steps
+        times = [as_float(t) for t in problem.times]
+        return method.steps(problem.f, y0, times, controller.rtol, controller.atol)
+    return adaptive_steps(problem, y0) if method.adaptive else fixed_steps(problem, y0)
+
+
+def fixed_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
+    """One step per interval of the grid; with option perturb, f is evaluated just inside both ends of each interval.
+
+    Raises:
+        ValueError: when the grid of the caller's grid_constructor does not go from the first time to the last.
+        MaxStepsExceeded: when the last time is infinite, and whoever consumes the steps has not stopped.
+    """
+    f, method = problem.f, problem.scheme.method.fresh()
+    perturb = problem.scheme.options.get("perturb", False)
+    slope: Tensor | None = None
+    for t0, t1 in pairwise(_grid(problem, y)):
+        dt = t1 - t0
+        problem.callbacks.step(t0, y, dt)
+        if perturb:
+            direction = math.copysign(1.0, dt)
+            side0 = just_before(as_float(t0), -direction, y.dtype)
+            side1 = just_before(as_float(t1), direction, y.dtype)
+            step = method.step(f, side0, side1, dt, y, f(side0, y))
+            step.t0, step.t1, step.sides = t0, t1, (side0, side1)
+        else:
+            step = method.step(f, t0, t1, dt, y, slope)
+        f.stats.record(as_float(t0), as_float(dt), 0.0, True)
+        yield step
+        y = step.y1
+        slope = None if perturb else step.slope1
+
+
+def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
+    """Steps whose estimated error stays within the controller's tolerance.
+
+    Raises:
+        NonFiniteState, StepSizeUnderflow, MaxStepsExceeded: see `errors`.
+    """
+    f, stats, callbacks = problem.f, problem.f.stats, problem.callbacks
+    method, controller, options = problem.scheme.method.fresh(), problem.scheme.controller, problem.scheme.options
+    t, direction, limit, stops = as_float(problem.times[0]), problem.direction, problem.step_limit, _stops(problem)
+    attempt: Attempt = partial(_attempt, f, method, controller)
+    if options.get("compile"):
+        attempt = compiled_attempt(f, method, controller, y) or attempt
+
+    side0 = just_before(t, -direction, y.dtype) if t in _time_list(options, "jump_t") else t
+    slope0 = f(side0, y)
+    size = problem.first_step or options.get("first_step") or controller.first_step(f, side0, y, slope0, direction)
+    if math.isnan(size):
+        raise errors.non_finite(t, 0.0, y, slope0, stats)
+    dt = controller.clip(math.copysign(size, direction))
+
+    slope: Tensor | None = slope0
+    attempts = 0
+    for stop in stops:
+        at_stop = False
+        while not at_stop:
+            if attempts == limit:
+                raise errors.too_many_steps(attempts, t, dt, y, f, stats, endless=math.isinf(stop.t))
+            attempts += 1
+            if slope is None:
+                slope = f(side0, y)
+            goal = _aim(t, dt, stop, direction, y.dtype)
+            if goal.t1 == t and not goal.at_stop:
+                raise errors.underflow(t, dt, y, slope, stats)
+
+            callbacks.step(t, y, goal.dt)
+            step, error_ratio = attempt(side0, goal.side1, goal.dt, y, slope)
+            accepted = error_ratio <= 1 or abs(goal.dt) <= controller.min_step
+            stats.record(t, goal.dt, error_ratio, accepted)
+            if not accepted:
+                callbacks.reject_step(t, y, goal.dt)
+                if not math.isfinite(error_ratio):
+                    errors.check_finite(t, goal.dt, y, slope, stats)
+                dt = controller.next_dt(goal.dt, error_ratio)
+                continue
+
+            callbacks.accept_step(t, y, goal.dt)
+            next_dt = controller.next_dt(goal.dt, error_ratio)
+            # A step cut short by a stop says nothing against the longer one it was cut from.
+            dt = max(next_dt, dt, key=abs) if goal.at_stop else next_dt
+            step.next_dt = dt
+            step.t0, step.t1, step.sides = t, goal.t1, (side0, goal.side1)
+            yield step
+            t, y, slope, at_stop = goal.t1, step.y1, step.slope1, goal.at_stop
+            side0 = t
+        if stop.jump:
+            side0, slope = just_before(t, -direction, y.dtype), None
+
+
+def _attempt(
+    f: VectorField, method: Method, controller: Controller, t0: float, t1: float, dt: float, y0: Tensor, slope0: Tensor
+) -> tuple[Step, float]:
+    """One step, and its error in units of the tolerance."""
+    step = method.step(f, t0, t1, dt, y0, slope0)
+    with torch.no_grad():
+        return step, controller.error_ratio(method.error(step), y0, step.y1)
+
+
+class Goal(NamedTuple):
+    """Where an attempt goes: to t1 by a (signed) dt; func is asked at side1 in place of t1, before a jump there."""
+
+    t1: float
+    side1: float
+    dt: float
+    at_stop: bool
 
 
 class Stop(NamedTuple):
@@ -77,132 +259,70 @@ class Stop(NamedTuple):
     jump: bool = False
 
 
+def _aim(t: float, dt: float, stop: Stop, direction: float, dtype: torch.dtype) -> Goal:
+    """A step of size dt from t; one that would end within rounding of the stop, or behind it, ends on it."""
+    if (stop.t - t) * direction <= abs(dt) * (1 + 1e-9):
+        side1 = just_before(stop.t, direction, dtype) if stop.jump else stop.t
+        return Goal(stop.t, side1, stop.t - t, True)
+    return Goal(t + dt, t + dt, dt, False)
+
+
 def just_before(t: float, direction: float, dtype: torch.dtype) -> float:
     """The last time before t that func, which sees time in the state's precision, can tell from t."""
     number = np.float64 if dtype in (torch.float64, torch.complex128) else np.float32
     return float(np.nextafter(number(t), number(-direction * math.inf)))
 
 
-def fixed_steps(
-    f: Field,
-    y: Tensor,
-    grid: Iterable[Time],
-    method: Any,
-    stats: Stats,
-    *,
-    perturb: bool = False,
-    callbacks: Callbacks = NO_CALLBACKS,
-) -> Iterator[Step]:
-    """One step per interval of the grid.
-
-    Args:
-        grid: floats, or 0-d tensors when the solution must be differentiable with respect to them.
-        perturb: evaluate f just inside both ends of each interval, for fields that jump at grid points.
-    """
-    slope: Tensor | None = None
-    for t0, t1 in pairwise(grid):
-        dt = t1 - t0
-        if callbacks.step is not None:
-            callbacks.step(t0, y, dt)
-        if perturb:
-            direction = math.copysign(1.0, dt)
-            seen = just_before(as_float(t0), -direction, y.dtype), just_before(as_float(t1), direction, y.dtype)
-            step = method.step(f, *seen, dt, y, f(seen[0], y))
-            step.t0, step.t1, step.seen = t0, t1, seen
-        else:
-            step = method.step(f, t0, t1, dt, y, slope)
-        stats.record(as_float(t0), as_float(dt), 0.0, True)
-        yield step
-        y = step.y1
-        slope = None if perturb else step.slope1
+def _stops(problem: Problem) -> list[Stop]:
+    """step_t and jump_t behind the start, and the end, in the order of integration."""
+    start, end, direction = as_float(problem.times[0]), as_float(problem.times[-1]), problem.direction
+    step_t, jump_t = _time_list(problem.scheme.options, "step_t"), _time_list(problem.scheme.options, "jump_t")
+    repeated = set(step_t) & set(jump_t)
+    if repeated:
+        raise ValueError(f"step_t and jump_t both contain {sorted(repeated)}")
+    stops = []
+    for t in sorted({*step_t, *jump_t, end}, reverse=direction < 0):
+        if direction * start < direction * t <= direction * end:
+            stops.append(Stop(t, jump=t in jump_t))
+    return stops
 
 
-def adaptive_steps(
-    f: Field,
-    y: Tensor,
-    t: float,
-    stops: Sequence[Stop],
-    method: Any,
-    controller: Controller,
-    stats: Stats,
-    *,
-    direction: float,
-    first_step: float | None = None,
-    after_jump: bool = False,
-    max_num_steps: int = 100_000,
-    attempt: Attempt | None = None,
-    callbacks: Callbacks = NO_CALLBACKS,
-) -> Iterator[Step]:
-    """Steps whose estimated error stays within the controller's tolerance.
+def _time_list(options: dict[str, Any], name: str) -> list[float]:
+    times = options.get(name)
+    if times is None:
+        return []
+    values = torch.as_tensor(times, dtype=torch.float64, device="cpu").reshape(-1).tolist()
+    if len(set(values)) != len(values):
+        raise ValueError(f"option {name!r} has repeated times: {values}")
+    return values
 
-    Args:
-        stops: where steps must end, in the order of integration; the last one ends the solve. Without any, the steps
-            go on until the consumer has seen enough.
-        first_step: size of the first step; chosen from f where it is None.
-        after_jump: f jumps at the start, so it is evaluated just behind it.
-        attempt: (t0, t1, dt, y0, slope0) -> (step, error ratio); the method's own step by default.
 
-    Raises:
-        NonFiniteState, StepSizeUnderflow, MaxStepsExceeded: see `errors`.
-    """
-    if attempt is None:
+def _grid(problem: Problem, y0: Tensor) -> Iterable[Time]:
+    """The times between which fixed steps go: the output times themselves, unless options say otherwise."""
+    times, options, f = problem.times, problem.scheme.options, problem.f
+    if math.isinf(as_float(times[-1])):
+        return _endless_grid(problem)
+    if options.get("step_size") is not None:
+        size, start, end = float(options["step_size"]), as_float(times[0]), as_float(times[-1])
+        count = max(math.ceil(abs(end - start) / size - 1e-9), 1)
+        step = math.copysign(size, end - start)
+        return [times[0] + i * step for i in range(count)] + [times[-1]]
+    if options.get("grid_constructor") is None:
+        return times
+    asked = torch.stack([torch.as_tensor(t, dtype=f.time_dtype, device=f.device) for t in times])
+    grid = options["grid_constructor"](f, y0, asked)
+    ends = (as_float(grid[0]), as_float(grid[-1]))
+    if ends != (as_float(asked[0]), as_float(asked[-1])):
+        raise ValueError(f"grid_constructor must return a grid from t[0] to t[-1], got one from {ends[0]} to {ends[1]}")
+    return list(grid) if isinstance(times[0], Tensor) else grid.tolist()
 
-        def attempt(t0: float, t1: float, dt: float, y0: Tensor, slope0: Tensor) -> tuple[Step, float]:
-            step = method.step(f, t0, t1, dt, y0, slope0)
-            with torch.no_grad():
-                return step, controller.error_ratio(method.error(step), y0, step.y1)
 
-    seen0 = just_before(t, -direction, y.dtype) if after_jump else t
-    start = f(seen0, y)
-    slope: Tensor | None = start
-    if first_step is None:
-        dt = controller.first_step(f, seen0, y, start, direction)
-        if not math.isfinite(dt):
-            raise diagnosis.non_finite(t, 0.0, y, start, stats)
-    else:
-        dt = controller.clip(math.copysign(first_step, direction))
-
-    goals = iter(stops)
-    stop = next(goals, None)
-    for _ in range(max_num_steps):
-        if stop is None and stops:
-            return
-        if slope is None:
-            slope = f(seen0, y)
-        wish, t1 = dt, t + dt
-        # A step that would end within rounding of a stop ends on it.
-        at_jump = on_stop = False
-        if stop is not None and (stop.t - t) * direction <= abs(dt) * (1 + 1e-9):
-            t1, dt, on_stop, at_jump = stop.t, stop.t - t, True, stop.jump
-        elif t1 == t:
-            raise diagnosis.underflow(t, dt, y, slope, f, stats)
-        if callbacks.step is not None:
-            callbacks.step(t, y, dt)
-        seen1 = just_before(t1, direction, y.dtype) if at_jump else t1
-        step, error_ratio = attempt(seen0, seen1, dt, y, slope)
-        accepted = error_ratio <= 1 or abs(dt) <= controller.min_step
-        stats.record(t, dt, error_ratio, accepted)
-        if not accepted:
-            if callbacks.reject_step is not None:
-                callbacks.reject_step(t, y, dt)
-            if not math.isfinite(error_ratio) and not diagnosis.all_finite(y, slope):
-                raise diagnosis.non_finite(t, dt, y, slope, stats)
-            dt = controller.next_dt(dt, error_ratio)
-            continue
-        if callbacks.accept_step is not None:
-            callbacks.accept_step(t, y, dt)
-        dt = controller.next_dt(dt, error_ratio)
-        if on_stop:  # a step cut short says nothing against the longer one it was cut from
-            dt = max(dt, wish, key=abs)
-            stop = next(goals, None)
-        if seen0 != t or seen1 != t1:
-            step.t0, step.t1, step.seen = t, t1, (seen0, seen1)
-        stats.next_dt = dt
-        yield step
-        t, y, slope = t1, step.y1, step.slope1
-        seen0 = t
-        if at_jump:
-            seen0, slope = just_before(t, -direction, y.dtype), None
-    if stop is not None or not stops:
-        endless = stop is None or math.isinf(stop.t)
-        raise diagnosis.too_many_steps(max_num_steps, t, dt, y, f, stats, endless)
+def _endless_grid(problem: Problem) -> Iterator[Time]:
+    size, start, limit = problem.scheme.options.get("step_size"), problem.times[0], problem.step_limit
+    if size is None:
+        name = problem.scheme.name
+        raise ValueError(f"events with the fixed-grid method {name!r} need options=dict(step_size=…)")
+    step = problem.direction * float(size)
+    for i in range(limit + 1):
+        yield start + i * step
+    raise errors.no_event(limit, as_float(start) + limit * step, step, problem.f.stats)

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.solvers import diagnosis
-from odelab.solvers.errors import MaxStepsExceeded
-from odelab.solvers.inputs import VectorField
-from odelab.solvers.loops import StepRecord
-from odelab.solvers.plan import Plan
+from odelab.solvers import errors
+from odelab.solvers.control import Controller
+from odelab.solvers.gradients import follow_outputs, follow_start
+from odelab.solvers.inputs import StepRecord, VectorField, as_float
+from odelab.solvers.loops import Problem, Scheme
 from odelab.solvers.stepping import Step
 
 
@@ -30,61 +30,100 @@ class RowStats:
     rejected: Tensor
 
 
-def solve_rows(plan: Plan, f: VectorField, y0: Tensor, times: list[float]) -> tuple[Tensor, RowStats]:
-    """States at the output times, (len(times), batch, …), differentiable by backpropagation.
+def solve_rows(problem: Problem, y0: Tensor, t: Tensor) -> tuple[Tensor, RowStats]:
+    """States at the output times t, (len(t), batch, …), differentiable by backpropagation, also in t.
 
     Raises:
         ValueError: for states without a batch axis, or options that hold for the whole batch only.
         NonFiniteState, StepSizeUnderflow, MaxStepsExceeded: naming the first row that failed.
     """
-    _check(plan, y0)
-    rows = (len(y0), *[1] * (y0.ndim - 1))
-    control = _RowControl(plan, y0)
-    direction = math.copysign(1.0, times[-1] - times[0])
-    t = torch.full(rows, times[0], dtype=torch.float64, device=y0.device)
-    grid = torch.tensor(times, dtype=torch.float64, device=y0.device)
+    _check(problem.scheme, y0)
+    y, stats = _integrate_rows(problem, follow_start(problem.f, t, y0))
+    return follow_outputs(problem.f, t, y, y0, record=True), stats
+
+
+def _integrate_rows(problem: Problem, y0: Tensor) -> tuple[Tensor, RowStats]:
+    f, method = problem.f, problem.scheme.method
+    control = _RowControl(problem.scheme.controller, y0)
+    outputs = _Outputs(problem, y0)
+    end, direction = outputs.times[-1], problem.direction
+    t = torch.full((len(y0), *[1] * (y0.ndim - 1)), as_float(problem.times[0]), dtype=torch.float64, device=y0.device)
     y, slope = y0, f(t, y0)
     dt = control.first_step(f, t, y, slope, direction)
-    pending = torch.ones(len(y0), dtype=torch.long, device=y0.device)  # next output of each row
-    outputs: list[list[Tensor]] = [[] for _ in times]  # pieces that sum to an output, one per step that served it
-    stats = RowStats(torch.zeros_like(pending), torch.zeros_like(pending))
-    real = f.time_dtype
-    for _ in range(plan.step_limit(len(times) - 1)):
-        active = (pending < len(times)).view(rows)
+    zeros = torch.zeros(len(y0), dtype=torch.long, device=y0.device)
+    stats = RowStats(zeros, zeros.clone())
+    for _ in range(problem.step_limit):
+        active = outputs.open.view_as(t)
         if not bool(active.any()):
             break
-        rest = grid[-1] - t
+        rest = end - t
         ending = (rest * direction <= dt.abs() * (1 + 1e-9)) & active
         h = torch.where(active, torch.where(ending, rest, dt), torch.zeros_like(dt))
-        t1 = torch.where(ending, grid[-1].expand_as(t), t + h)
+        t1 = torch.where(ending, end.expand_as(t), t + h)
         _refuse_stuck(t, t1, h, y, slope, active, f)
-        step = plan.method.step(f, t, t1, h.to(real), y, slope)
-        ratio = control.error_ratio(plan.method.error(step), y, step.y1)
+        step = method.step(f, t, t1, h.to(f.time_dtype), y, slope)
+        ratio = control.error_ratio(method.error(step), y, step.y1)
         accepted = (ratio <= 1) & active
         _log(f, t, h, ratio, accepted, stats, active)
-        _sample(plan, f, step, t, t1, accepted, grid, pending, outputs, direction)
+        outputs.read(step, t, t1, accepted)
         dt = torch.where(active, control.next_dt(torch.where(ending & (ratio <= 1), dt, h), ratio), dt)
         slope1 = step.slope1 if step.slope1 is not None else f(t1, step.y1)
         t = torch.where(accepted, t1, t)
         y, slope = torch.where(accepted, step.y1, y), torch.where(accepted, slope1, slope)
     else:
-        row = int((pending < len(times)).nonzero()[0])
-        raise MaxStepsExceeded(
-            f"max_num_steps were not enough for row {row}",
-            t=float(t.view(-1)[row]),
-            dt=float(dt.view(-1)[row]),
-            nfe=f.stats.nfe,
-            hint="loosen the tolerance, or raise options=dict(max_num_steps=…)",
-        )
+        row = int(outputs.open.nonzero()[0])
+        where = {"t": float(t.view(-1)[row]), "dt": float(dt.view(-1)[row])}
+        hint = "loosen the tolerance, or raise options=dict(max_num_steps=…)"
+        message = f"max_num_steps were not enough for row {row}"
+        raise errors.MaxStepsExceeded(message, **where, nfe=f.stats.nfe, hint=hint)
     f.stats.accepted, f.stats.rejected = int(stats.accepted.sum()), int(stats.rejected.sum())
-    return torch.stack([y0, *[torch.stack(pieces).sum(0) for pieces in outputs[1:]]]), stats
+    return outputs.states(), stats
+
+
+class _Outputs:
+    """States at the output times, row by row in time but all rows at once."""
+
+    def __init__(self, problem: Problem, y0: Tensor) -> None:
+        self.problem, self.y0 = problem, y0
+        times = [as_float(t) for t in problem.times]
+        self.times = torch.tensor(times, dtype=torch.float64, device=y0.device)
+        self.index = torch.ones(len(y0), dtype=torch.long, device=y0.device)  # next output of each row
+        self.pieces: list[list[Tensor]] = [[] for _ in times]  # sum to an output; one per step that served it
+
+    @property
+    def open(self) -> Tensor:
+        """Which rows have outputs before them, (batch,)."""
+        return self.index < len(self.times)
+
+    def read(self, step: Step, t: Tensor, t1: Tensor, accepted: Tensor) -> None:
+        """Take the outputs that lie in this step, for the rows of which it is accepted."""
+        solution, f = None, self.problem.f
+        while True:
+            goal = self.times[self.index.clamp_max(len(self.times) - 1)].view_as(t)
+            due = accepted & self.open.view_as(t) & ((t1 - goal) * self.problem.direction >= 0)
+            if not bool(due.any()):
+                return
+            values, at_end = step.y1, goal == t1
+            if bool((due & ~at_end).any()):
+                if solution is None:
+                    solution = self.problem.scheme.interpolate(step, f)
+                x = torch.where(due, (goal - t) / torch.where(due, t1 - t, 1.0), 0.0)
+                values = torch.where(at_end, step.y1, solution(x.to(f.time_dtype)))
+            for i in self.index[due.view(-1)].unique().tolist():
+                rows = due & (self.index == i).view_as(t)
+                self.pieces[i].append(torch.where(rows, values, torch.zeros_like(values)))
+            self.index += due.view(-1)
+
+    def states(self) -> Tensor:
+        """(number of times, batch, …), once all rows are through."""
+        return torch.stack([self.y0, *[torch.stack(pieces).sum(0) for pieces in self.pieces[1:]]])
 
 
 class _RowControl:
     """`control.Controller` with one norm, one ratio and one dt per row, all (batch, 1, …)."""
 
-    def __init__(self, plan: Plan, y0: Tensor) -> None:
-        self.c, self.axes = plan.controller, tuple(range(1, y0.ndim))
+    def __init__(self, controller: Controller, y0: Tensor) -> None:
+        self.c, self.axes = controller, tuple(range(1, y0.ndim))
 
     def norm(self, x: Tensor, size: Tensor) -> Tensor:
         x = x / (self.c.atol + self.c.rtol * size)
@@ -110,7 +149,7 @@ class _RowControl:
         size = y0.abs()
         d0, d1 = self.norm(y0, size), self.norm(slope, size)
         if not bool(torch.isfinite(d0 + d1).all()):
-            raise diagnosis.non_finite(float(t.view(-1)[0]), 0.0, y0, slope, f.stats)
+            raise errors.non_finite(float(t.view(-1)[0]), 0.0, y0, slope, f.stats)
         h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1)
         slope1 = f(t + direction * h0, y0 + (direction * h0).to(f.time_dtype) * slope).detach()
         d2 = self.norm(slope1 - slope, size) / h0
@@ -119,13 +158,13 @@ class _RowControl:
         return self.clip(direction * torch.minimum(100 * h0, h1))
 
 
-def _check(plan: Plan, y0: Tensor) -> None:
-    if plan.method.family != "runge_kutta" or not plan.adaptive:
-        raise ValueError(f"per_sample needs an adaptive Runge–Kutta method, not {plan.name!r}")
+def _check(scheme: Scheme, y0: Tensor) -> None:
+    if scheme.method.family != "runge_kutta" or not scheme.method.adaptive:
+        raise ValueError(f"per_sample needs an adaptive Runge–Kutta method, not {scheme.name!r}")
     if y0.ndim == 0:
         raise ValueError("per_sample needs a batch axis: y0 of shape (batch, …)")
     for name in ("step_t", "jump_t", "first_step", "norm", "compile"):
-        if plan.options.get(name) is not None:
+        if scheme.options.get(name) is not None:
             raise ValueError(f"option {name!r} does not go together with per_sample")
 
 
@@ -134,9 +173,9 @@ def _refuse_stuck(t: Tensor, t1: Tensor, h: Tensor, y: Tensor, slope: Tensor, ac
     if bool(stuck.any()):
         row = int(stuck.nonzero()[0])
         where = float(t.view(-1)[row]), float(h.view(-1)[row])
-        if not diagnosis.all_finite(y[row], slope[row]):
-            raise diagnosis.non_finite(*where, y[row], slope[row], f.stats)
-        raise diagnosis.underflow(*where, y[row], slope[row], f, f.stats)
+        if not errors.all_finite(y[row], slope[row]):
+            raise errors.non_finite(*where, y[row], slope[row], f.stats)
+        raise errors.underflow(*where, y[row], slope[row], f.stats)
 
 
 def _log(
@@ -148,35 +187,3 @@ def _log(
     row = int(torch.where(active, ratio, -math.inf).argmax())
     values: list[Any] = [x.reshape(-1)[row].item() for x in (t, h, ratio, accepted)]
     f.stats.steps.append(StepRecord(*values))
-
-
-def _sample(
-    plan: Plan,
-    f: VectorField,
-    step: Step,
-    t: Tensor,
-    t1: Tensor,
-    accepted: Tensor,
-    grid: Tensor,
-    pending: Tensor,
-    outputs: list[list[Tensor]],
-    direction: float,
-) -> None:
-    """Write the outputs that lie in this step, row by row in time but all rows at once; moves `pending` on."""
-    solution, end = None, len(grid)
-    while True:
-        goal = grid[pending.clamp_max(end - 1)].view_as(t)
-        due = accepted & (pending < end).view_as(t) & ((t1 - goal) * direction >= 0)
-        if not bool(due.any()):
-            return
-        at_end = goal == t1
-        if bool((due & ~at_end).any()):
-            solution = solution or plan.interpolate(step, f)
-            x = torch.where(due, (goal - t) / torch.where(due, t1 - t, 1.0), 0.0)
-            values = torch.where(at_end, step.y1, solution(x.to(f.time_dtype)))
-        else:
-            values = step.y1
-        for index in pending[due.view(-1)].unique().tolist():
-            mine = due & (pending == index).view_as(t)
-            outputs[index].append(torch.where(mine, values, torch.zeros_like(values)))
-        pending += due.view(-1)

@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.solvers.inputs import Layout, State
-from odelab.solvers.interpolation import Interpolant
-from odelab.solvers.loops import Stats
-from odelab.solvers.stepping import Step, as_float
+from odelab.solvers.inputs import Layout, State, Stats, as_float
+from odelab.solvers.stepping import Interpolant, Step
 
 
 @dataclass
@@ -24,6 +22,7 @@ class DenseSolution:
     pieces: list[tuple[Any, Any, Interpolant]] = field(default_factory=list)
 
     def add(self, step: Step, solution: Interpolant) -> None:
+        """Keep the interpolant of the next step."""
         self.starts.append(as_float(step.t0))
         self.pieces.append((step.t0, step.dt, solution))
 

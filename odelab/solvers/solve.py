@@ -1,4 +1,4 @@
-"""solve: from what the caller passed to a `Solution`, through problem, plan, loop and gradient."""
+"""From what the caller passed to a `Solution`: check it, solve it with the gradient asked for, check the numbers."""
 
 from __future__ import annotations
 
@@ -8,27 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.solvers import events, gradients
-from odelab.solvers.diagnosis import all_finite
 from odelab.solvers.errors import NonFiniteState
-from odelab.solvers.gradients import Forward
+from odelab.solvers.events import solve_to_event
+from odelab.solvers.gradients import GRADIENTS, follow_outputs, follow_start
 from odelab.solvers.inputs import (
-    CALLBACK_NAMES,
+    Call,
     Layout,
+    Stats,
     VectorField,
     check_times,
     find_callbacks,
     pack_state,
 )
-from odelab.solvers.interpolation import Interpolant
-from odelab.solvers.loops import Stats
-from odelab.solvers.parameters import adjoint_settings, find_parameters
+from odelab.solvers.loops import Problem, Scheme, make_scheme
 from odelab.solvers.per_sample import solve_rows
-from odelab.solvers.plan import Plan, make_plan
 from odelab.solvers.solution import DenseSolution, Solution
-from odelab.solvers.stepping import Step
-
-GRADIENTS = ("backprop", "adjoint", "checkpoint")
 
 
 def solve(
@@ -84,127 +78,87 @@ def solve(
         >>> (solution.y[:, 0] - torch.exp(-t)).abs().max() < 1e-6
         tensor(True)
     """
-    adjoint = {"rtol": adjoint_rtol, "atol": adjoint_atol, "method": adjoint_method, "options": adjoint_options}
-    return run_solve(func, y0, t, method, rtol, atol, gradient, options, event_fn, dense, params, adjoint, strict=True)
+    backward = {"rtol": adjoint_rtol, "atol": adjoint_atol, "method": adjoint_method, "options": adjoint_options}
+    return run(Call(func, y0, t, method, rtol, atol, gradient, options, event_fn, dense, params, backward))
 
 
-def run_solve(
-    func: Callable[..., Any],
-    y0: Any,
-    t: Any,
-    method: str | None,
-    rtol: Any,
-    atol: Any,
-    gradient: str,
-    options: dict | None,
-    event_fn: Any,
-    dense: bool,
-    params: Any,
-    adjoint: dict,
-    *,
-    strict: bool,
-) -> Solution:
-    if gradient not in GRADIENTS:
-        raise ValueError(f"gradient must be one of {', '.join(GRADIENTS)}, got {gradient!r}")
-    y0, layout = pack_state(y0)
-    t, times = check_times(t, y0)
+def run(call: Call) -> Solution:
+    """One call from top to bottom; steps per sample and events leave it at the top.
+
+    Raises:
+        ValueError, TypeError, SolverError: see `solve`.
+    """
+    if call.gradient not in GRADIENTS:
+        raise ValueError(f"gradient must be one of {', '.join(GRADIENTS)}, got {call.gradient!r}")
+    y0, layout = pack_state(call.y0)
+    t, times = check_times(call.t, y0)
     if len(times) == 1:
-        if strict:
-            raise ValueError("t has a single time; give at least a start and an end, e.g. torch.tensor([0., 1.])")
-        return Solution(t, layout.unpack(y0[None], (1,)), Stats(method or "dopri5"))
-    if event_fn is not None and len(times) != 2:
-        raise ValueError(f"with event_fn, t must hold two times (start and direction), got {len(times)}")
-    plan = make_plan(method, rtol, atol, options, layout, y0, strict=strict)
-    stats = Stats(method=plan.name)
-    f = VectorField(layout.field(func), y0, stats)
-    forward = Forward(plan, f, times)
-    if plan.method.family != "scipy":
-        supported = CALLBACK_NAMES if plan.adaptive else CALLBACK_NAMES[:1]
-        forward.callbacks = find_callbacks(func, layout.unpack, "", supported, plan.name)
-    else:
-        find_callbacks(func, layout.unpack, "", (), plan.name)
-        _check_scipy(plan, gradient, event_fn, dense)
-    if event_fn is not None:
-        forward.event = events.first_of(layout.event(event_fn), f, times[0], y0)
+        return _single_time(call, t, y0, layout)
+    scheme = make_scheme(call.method, call.rtol, call.atol, call.options, layout, y0, strict=call.strict)
+    _check_together(call, scheme)
+    f = VectorField(layout.field(call.func), y0, Stats(method=scheme.name))
+    callbacks = find_callbacks(call.func, layout.unpack, "", scheme.callback_names, scheme.name)
+    problem = Problem(f, times, scheme, callbacks)
+    dense = None
+    if call.dense:
+        dense = DenseSolution(layout)
+        problem.watch = lambda step, marks: dense.add(step, scheme.interpolate(step, f))
 
-    own_grid = plan.adaptive or any(plan.options.get(name) is not None for name in ("step_size", "grid_constructor"))
-    exact_times = t.requires_grad and not own_grid and gradient == "backprop" and event_fn is None
-    if exact_times:  # the steps themselves move with t
-        forward.times = list(t.to(f.time_dtype).unbind())
-    start = y0
-    if t.requires_grad and not exact_times:  # a later start shortens the way: dy/dt0 = −f(t0, y0)
-        start = y0 - ((t[0] - t[0].detach()) * f(times[0], y0)).to(y0.dtype)
+    if scheme.options.get("per_sample"):
+        y, rows = solve_rows(problem, y0, t)
+        return _finish(layout, t, y, f.stats, rows=rows)
+    if call.event_fn is not None:
+        event_t, y = solve_to_event(problem, y0, t, call, layout)
+        return _finish(layout, torch.stack([t[0], event_t]), y, f.stats, event_t=event_t, _dense=dense)
 
-    rows, record = None, DenseSolution(layout) if dense else None
-    if plan.options.get("per_sample"):
-        if gradient != "backprop" or event_fn is not None or dense:
-            raise ValueError("per_sample offers gradient='backprop', and neither events nor dense output")
-        y, rows = solve_rows(plan, f, start, times)
-    else:
-        y = _differentiate(forward, func, layout, start, gradient, params, adjoint, record, strict)
-
-    event_t = None
-    if event_fn is not None:
-        at = torch.as_tensor(forward.event_t, dtype=t.dtype, device=t.device)
-        event_t, end = events.link_gradients(f, layout.event(event_fn), at, y[-1])
-        t = torch.stack([t[0], event_t])
-        y = torch.stack([y0, end if strict else y[-1]])  # torchdiffeq's odeint holds the event time fixed
-    elif t.requires_grad and not exact_times:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and gradient == "backprop"):
-            slopes = torch.stack([f(now, state) for now, state in zip(times[1:], y[1:], strict=True)])
-        moved = (t - t.detach())[1:].view(-1, *[1] * (y.ndim - 1)) * slopes
-        y = torch.cat([y0[None], y[1:] + moved.to(y.dtype)])
-    _require_finite(y, t, stats)
-    return Solution(t, layout.unpack(y, (len(y),)), stats, event_t, rows, record)
+    moving_t = t
+    if _steps_end_on(t, call, scheme):  # then autograd sees t in the steps themselves
+        problem.times = list(t.to(f.time_dtype).unbind())
+        moving_t = t.detach()
+    start = follow_start(f, moving_t, y0)
+    y = GRADIENTS[call.gradient](problem, start, call, layout)
+    y = follow_outputs(f, moving_t, y, y0, call.gradient == "backprop")
+    return _finish(layout, t, y, f.stats, _dense=dense)
 
 
-def _differentiate(
-    forward: Forward,
-    func: Any,
-    layout: Layout,
-    y0: Tensor,
-    gradient: str,
-    params: Any,
-    adjoint: dict,
-    record: DenseSolution | None,
-    strict: bool,
-) -> Tensor:
-    """Run the solve with the gradient asked for."""
-    if gradient == "backprop":
-
-        def keep(step: Step, marks: Any, solution: Interpolant | None) -> None:
-            assert record is not None
-            record.add(step, solution or forward.plan.interpolate(step, forward.f))
-
-        return gradients.backprop(forward, y0, keep if record is not None else None)
-    if record is not None:
-        raise ValueError("dense output needs gradient='backprop' (under torch.no_grad() it keeps no graph)")
-    params = find_parameters(func, params, gradient)
-    if gradient == "checkpoint":
-        if not forward.plan.method.one_step:
-            raise ValueError(
-                f"gradient='checkpoint' replays single steps, and {forward.plan.name!r} is not a one-step method; "
-                "use 'adjoint' or 'backprop'"
-            )
-        return gradients.checkpoint(forward, y0, params)
-    plan, how = adjoint_settings(forward, func, layout, y0, adjoint, strict)
-    return gradients.adjoint(forward, plan, y0, params, **how)
+def _single_time(call: Call, t: Tensor, y0: Tensor, layout: Layout) -> Solution:
+    if call.strict:
+        raise ValueError("t has a single time; give at least a start and an end, e.g. torch.tensor([0., 1.])")
+    return Solution(t, layout.unpack(y0[None], (1,)), Stats(call.method or "dopri5"))
 
 
-def _check_scipy(plan: Plan, gradient: str, event_fn: Any, dense: bool) -> None:
-    if event_fn is not None or dense:
+def _check_together(call: Call, scheme: Scheme) -> None:
+    """What is allowed by itself and not together."""
+    plain = call.event_fn is None and not call.dense
+    if scheme.method.family == "scipy" and not plain:
         raise ValueError("scipy_solver offers neither events nor dense output here")
-    if gradient == "checkpoint":
+    if scheme.method.family == "scipy" and call.gradient == "checkpoint":
         raise ValueError("scipy_solver keeps no steps to replay; use gradient='adjoint'")
+    if scheme.options.get("per_sample") and not (plain and call.gradient == "backprop"):
+        raise ValueError("per_sample offers gradient='backprop', and neither events nor dense output")
+    if call.dense and call.gradient != "backprop":
+        raise ValueError("dense output needs gradient='backprop' (under torch.no_grad() it keeps no graph)")
 
 
-def _require_finite(y: Tensor, t: Tensor, stats: Stats) -> None:
-    """Fixed grids have no error estimate to notice that the numbers overflowed."""
-    if all_finite(y.detach()):
-        return
-    index = next(i for i, state in enumerate(y.detach()) if not all_finite(state))
-    dt = stats.steps[-1].dt if stats.steps else 0.0
-    hint = "a fixed step may be too large for this problem: try a smaller step_size or an adaptive method"
-    raise NonFiniteState(
-        "the solution became NaN or infinite", t=float(t[index].detach()), dt=dt, nfe=stats.nfe, hint=hint
-    )
+def _steps_end_on(t: Tensor, call: Call, scheme: Scheme) -> bool:
+    """Whether the output times, of which gradients are wanted, are the grid of a method recorded by autograd."""
+    options = scheme.options
+    own_grid = options.get("step_size") is not None or options.get("grid_constructor") is not None
+    return t.requires_grad and not (scheme.method.adaptive or own_grid) and call.gradient == "backprop"
+
+
+def _finish(layout: Layout, t: Tensor, y: Tensor, stats: Stats, **extras: Any) -> Solution:
+    """The solution in the caller's layout.
+
+    Raises:
+        NonFiniteState: where y is not finite; fixed grids have no error estimate to notice that numbers overflowed.
+    """
+    finite = torch.isfinite(y.detach())
+    if not bool(finite.all()):
+        index = next(i for i, state in enumerate(finite) if not bool(state.all()))
+        dt = stats.steps[-1].dt if stats.steps else 0.0
+        hint = "a fixed step may be too large for this problem: try a smaller step_size or an adaptive method"
+        raise NonFiniteState(
+            "the solution became NaN or infinite", t=float(t[index].detach()), dt=dt, nfe=stats.nfe, hint=hint
+        )
+    return Solution(t, layout.unpack(y, (len(y),)), stats, **extras)

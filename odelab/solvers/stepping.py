@@ -1,26 +1,23 @@
-"""One step of a Runge–Kutta method.
+"""One step of an explicit Runge–Kutta method, its error, and the solution between its ends.
 
 Time is a Python float; the state never leaves its device. A step costs one evaluation of f per stage and, for each
-nonzero weight, one fused `torch.add(y, k, alpha=dt * w)`, which keeps nothing for the backward pass.
+nonzero weight, one fused `torch.add(y, k, alpha=dt * w)`, which keeps nothing for the backward pass. The interpolant is
+built only for steps in which somebody asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from odelab.solvers.inputs import Field, Time
 from odelab.solvers.tableaus import ButcherTableau, Weights
 
-Time = float | Tensor  # 0-d tensors only when a grid needs its gradient; (batch, 1, …) per sample
-Field = Callable[[Time, Tensor], Tensor]
-
-
-def as_float(t: Time) -> float:
-    """The number, without the gradient that a time may carry."""
-    return float(t.detach()) if isinstance(t, Tensor) else t
+Interpolant = Callable[[Time], Tensor]  # fraction x of the step, 0 ≤ x ≤ 1 -> state
 
 
 @dataclass(slots=True)
@@ -31,7 +28,8 @@ class Step:
         stages: the k_i of a Runge–Kutta method; otherwise only [f(t0, y0)], or nothing.
         slope1: f(t1, y1) where the method computed it.
         error: the embedded error estimate where the step itself computed it, same shape as y.
-        seen: the two end times as func saw them, where a jump of func moved them inside the step.
+        sides: where func was asked for t0 and t1: there, or just inside the step where it jumps; None means there.
+        next_dt: the (signed) size that the controller proposes for the step after this one.
     """
 
     t0: Time
@@ -42,7 +40,11 @@ class Step:
     stages: list[Tensor] = field(default_factory=list)
     slope1: Tensor | None = None
     error: Tensor | None = None
-    seen: tuple[Time, Time] | None = None
+    sides: tuple[Time, Time] | None = None
+    next_dt: float | None = None
+
+
+Attempt = Callable[[float, float, float, Tensor, Tensor], tuple[Step, float]]  # t0, t1, dt, y0, slope0; error ratio
 
 
 def combine(y: Tensor, dt: Time, weights: Weights, stages: Sequence[Tensor]) -> Tensor:
@@ -58,8 +60,8 @@ def combine(y: Tensor, dt: Time, weights: Weights, stages: Sequence[Tensor]) -> 
 
 def increment(dt: Time, weights: Weights, stages: Sequence[Tensor]) -> Tensor:
     """dt Σᵢ wᵢ kᵢ."""
-    (i, w), *rest = weights
-    return combine(stages[i] * (dt * w), dt, tuple(rest), stages)
+    i, w = weights[0]
+    return combine(stages[i] * (dt * w), dt, weights[1:], stages)
 
 
 @dataclass(frozen=True)
@@ -67,18 +69,17 @@ class RungeKutta:
     """An explicit Runge–Kutta method, driven by its tableau."""
 
     tableau: ButcherTableau
+    order: int = field(init=False, repr=False, compare=False)
+    adaptive: bool = field(init=False, repr=False, compare=False)
     family = "runge_kutta"
     one_step = True  # a step depends on (t, dt, y) alone, so it can be replayed
 
-    @property
-    def order(self) -> int:
-        return self.tableau.order
-
-    @property
-    def adaptive(self) -> bool:
-        return self.tableau.adaptive
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "order", self.tableau.order)
+        object.__setattr__(self, "adaptive", self.tableau.adaptive)
 
     def fresh(self) -> RungeKutta:
+        """A method for one solve: itself, because it remembers nothing."""
         return self
 
     def step(
@@ -106,3 +107,53 @@ class RungeKutta:
     def error(self, step: Step) -> Tensor:
         """Estimate of y1's local error, the shape of y."""
         return increment(step.dt, self.tableau.error, step.stages)
+
+
+def quartic(step: Step, y_mid: Tensor, f: Field) -> Interpolant:
+    """Through y0, y(½) = y_mid and y1 with the slopes f0 and f1 at its ends (Shampine 1986).
+
+    The basis is evaluated in numbers, so that one output costs four additions.
+    """
+    slope0, slope1 = end_slopes(step, f)
+    terms, dt = (step.y1 - step.y0, y_mid - step.y0, slope0, slope1), step.dt
+
+    def evaluate(x: Time) -> Tensor:
+        rise = x * (-5 + x * (14 - 8 * x))  # all four times x
+        bend = 16 * x * (1 - x) ** 2
+        start = dt * (1 + x * (-4 + x * (5 - 2 * x)))
+        end = dt * x * (1 + x * (-3 + 2 * x))
+        weights: Any = ((0, rise), (1, bend), (2, start), (3, end))  # numbers, or as x and dt are
+        return combine(step.y0, x, weights, terms)
+
+    return evaluate
+
+
+def hermite(step: Step, f: Field) -> Interpolant:
+    """The cubic with y(0) = y0, y(1) = y1, y'(0) = dt f0, y'(1) = dt f1."""
+    slope0, slope1 = end_slopes(step, f)
+    y0, y1, dt = step.y0, step.y1, step.dt
+
+    def evaluate(x: Time) -> Tensor:
+        rest = 1 - x
+        return (
+            (1 + 2 * x) * rest**2 * y0
+            + (x * rest**2 * dt) * slope0
+            + x * x * (3 - 2 * x) * y1
+            - (x * x * rest * dt) * slope1
+        )
+
+    return evaluate
+
+
+def linear(step: Step) -> Interpolant:
+    """The straight line from y0 to y1."""
+    return lambda x: step.y0 + x * (step.y1 - step.y0)
+
+
+def end_slopes(step: Step, f: Field) -> tuple[Tensor, Tensor]:
+    """f at both ends of the step, evaluated only where the method has not done so."""
+    if not step.stages:
+        step.stages.append(f(step.t0, step.y0))
+    if step.slope1 is None:
+        step.slope1 = f(step.t1, step.y1)
+    return step.stages[0], step.slope1

@@ -5,7 +5,7 @@ A method with s stages is a table of numbers (Butcher 1964): nodes c, a lower-tr
     k_i = f(t + c_i dt, y + dt Σ_j a_ij k_j),        y(t + dt) ≈ y + dt Σ_i b_i k_i.
 
 `b_err` weighs the stages into an error estimate, b − b̂ with b̂ the weights of a second method on the same stages.
-`mid` weighs them into y(t + dt/2), from which `interpolation` builds dense output. Adding a method is adding a table.
+`mid` weighs them into y(t + dt/2), for dense output. Adding a method is adding a table.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ class ButcherTableau:
         b_err: b − b̂, length s; None for methods without an error estimate.
         mid: weights of y(t + dt/2), length s; None where dense output is a cubic Hermite polynomial.
         reference: where the numbers come from.
+        stages: s, the number of stages.
+        adaptive: whether it estimates its error.
+        fsal: first same as last; the last stage is f(t + dt, y(t + dt)), the first stage of the next step.
 
     Raises:
         ValueError: when a row of ``a`` does not sum to its node, ``b`` not to 1, ``b_err`` not to 0, ``mid`` not to ½.
@@ -43,6 +46,9 @@ class ButcherTableau:
     b_err: Row | None = None
     mid: Row | None = None
     reference: str = ""
+    stages: int = field(init=False, repr=False, compare=False)
+    adaptive: bool = field(init=False, repr=False, compare=False)
+    fsal: bool = field(init=False, repr=False, compare=False)
     # The nonzero weights as (stage, weight): what a step really adds up.
     rows: tuple[Weights, ...] = field(init=False, repr=False, compare=False)
     solution: Weights = field(init=False, repr=False, compare=False)
@@ -58,6 +64,9 @@ class ButcherTableau:
             if weights is not None:
                 self._require(len(weights) == s, f"{name} has {len(weights)} weights for {s} stages")
                 self._require(abs(sum(weights) - total) < 1e-12, f"{name} sums to {sum(weights)!r}, not {total}")
+        object.__setattr__(self, "stages", s)
+        object.__setattr__(self, "adaptive", self.b_err is not None)
+        object.__setattr__(self, "fsal", s > 1 and self.c[-1] == 1.0 and (*self.a[-1], 0.0) == self.b)
         object.__setattr__(self, "rows", tuple(_nonzero(row) for row in self.a))
         object.__setattr__(self, "solution", _nonzero(self.b))
         object.__setattr__(self, "error", _nonzero(self.b_err or ()))
@@ -66,19 +75,6 @@ class ButcherTableau:
     def _require(self, condition: bool, what: str) -> None:
         if not condition:
             raise ValueError(f"tableau {self.name!r}: {what}")
-
-    @property
-    def stages(self) -> int:
-        return len(self.c)
-
-    @property
-    def adaptive(self) -> bool:
-        return self.b_err is not None
-
-    @property
-    def fsal(self) -> bool:
-        """First same as last: the last stage is f(t + dt, y(t + dt)), the first stage of the next step."""
-        return self.stages > 1 and self.c[-1] == 1.0 and (*self.a[-1], 0.0) == self.b
 
 
 def _nonzero(weights: Row) -> Weights:

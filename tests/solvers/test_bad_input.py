@@ -10,8 +10,8 @@ import torch
 from odelab import odeint, odeint_adjoint, solve
 from odelab.solvers import NonFiniteState
 from odelab.solvers.inputs import Layout
-from odelab.solvers.plan import make_plan
-from tests.solvers.problems import tensor, times
+from odelab.solvers.loops import Problem, make_scheme
+from tests.solvers.problems import field_of, tensor, times
 
 
 def decay(t, y):
@@ -155,8 +155,9 @@ def test_rodas3_wants_real_states_of_moderate_size():
 
 
 def test_a_default_limit_ends_the_solve_however_many_outputs_there_are():
-    plan = make_plan("dopri5", 1e-6, 1e-6, None, Layout(), Y0, strict=True)
-    assert plan.step_limit(1) == 101_000 and plan.step_limit(1000) == 1_100_000
+    scheme = make_scheme("dopri5", 1e-6, 1e-6, None, Layout(), Y0, strict=True)
+    problems = [Problem(field_of(decay, Y0), times(1.0, n + 1).tolist(), scheme) for n in (1, 1000)]
+    assert [problem.step_limit for problem in problems] == [101_000, 1_100_000]
 
 
 def test_parameters_that_cannot_be_found():

@@ -9,7 +9,8 @@ import torch
 
 from odelab import solve
 from odelab.solvers import METHODS, TABLEAUS
-from odelab.solvers.interpolation import interpolant
+from odelab.solvers.inputs import Layout
+from odelab.solvers.loops import Scheme, make_scheme
 from tests.solvers.problems import (
     ADAMS,
     FIXED,
@@ -111,23 +112,29 @@ def test_the_error_estimate_has_one_order_less_than_the_solution(name):
     assert observed == pytest.approx(method.order, abs=0.2)
 
 
+def scheme_of(name: str) -> Scheme:
+    """The method with the best dense output it offers."""
+    options = {} if METHODS[name]({}).adaptive else {"interp": "cubic"}
+    return make_scheme(name, 1e-6, 1e-6, options, Layout(), START, strict=True)
+
+
 @pytest.mark.parametrize("x", [0.3, 0.8])
 @pytest.mark.parametrize("name", ONE_STEP)
 def test_dense_output_has_the_order_of_its_polynomial(name, x):
     """Inside a step a quartic errs by O(dt⁵) and a cubic by O(dt⁴), beside the method's own O(dt^(p+1))."""
-    method, f, errors = METHODS[name]({}), field_of(CYCLE, START), []
+    scheme, f, errors = scheme_of(name), field_of(CYCLE, START), []
     for dt in (0.05, 0.025):
-        solution = interpolant(method, method.step(f, 0.0, dt, dt, START), f)
+        solution = scheme.interpolate(scheme.method.step(f, 0.0, dt, dt, START), f)
         errors.append((solution(x) - CYCLE.exact(x * dt)).norm().item())
     quartic = name in TABLEAUS and bool(TABLEAUS[name].middle)
-    assert slopes(errors)[0] > min(5 if quartic else 4, method.order + 1) - 0.35
+    assert slopes(errors)[0] > min(5 if quartic else 4, scheme.method.order + 1) - 0.35
 
 
 @pytest.mark.parametrize("name", ONE_STEP)
 def test_dense_output_meets_both_ends_and_their_slopes(name):
-    method, f, dt = METHODS[name]({}), field_of(CYCLE, START), 0.1
-    step = method.step(f, 0.0, dt, dt, START)
-    solution = interpolant(method, step, f)
+    scheme, f, dt = scheme_of(name), field_of(CYCLE, START), 0.1
+    step = scheme.method.step(f, 0.0, dt, dt, START)
+    solution = scheme.interpolate(step, f)
     for x, value in ((0.0, step.y0), (1.0, step.y1)):
         torch.testing.assert_close(solution(x), value)
         slope = torch.autograd.functional.jacobian(solution, torch.tensor(x, dtype=torch.float64)) / dt

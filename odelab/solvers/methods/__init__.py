@@ -1,17 +1,23 @@
-"""Every method by name. A method knows its order and how to take one step; nothing else."""
+"""Every method by name, and the options it knows; here live those that are not explicit Runge–Kutta methods.
+
+A method knows its order and how to take one step; nothing else.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from odelab.choices import suggestion
+from odelab.solvers.inputs import Field, Time
 from odelab.solvers.methods.adams import EXPLICIT_ORDER, MAX_ITERS, MAX_ORDER, Adams
 from odelab.solvers.methods.rosenbrock import Rodas3
 from odelab.solvers.methods.scipy import SciPy
 from odelab.solvers.methods.symplectic import Symplectic
-from odelab.solvers.stepping import Field, RungeKutta, Step, Time
+from odelab.solvers.stepping import RungeKutta, Step
 from odelab.solvers.tableaus import TABLEAUS, ButcherTableau
 
 
@@ -61,3 +67,55 @@ METHODS: dict[str, Callable[[dict[str, Any]], Method]] = {
     "rodas3": lambda options: Rodas3(),
     "scipy_solver": lambda options: SciPy(options),
 }
+
+ADAPTIVE_OPTIONS = {
+    *("first_step", "min_step", "max_step", "safety", "ifactor", "dfactor", "max_num_steps", "step_t", "jump_t"),
+    *("norm", "dtype", "per_sample", "compile"),
+}
+FIXED_OPTIONS = {"step_size", "grid_constructor", "interp", "perturb", "norm", "max_num_steps"}
+FAMILY_OPTIONS = {
+    "adams": FIXED_OPTIONS | {"max_order", "max_iters"},
+    "scipy": {"solver", "min_step", "max_step", "norm"},
+}
+ALL_OPTIONS = ADAPTIVE_OPTIONS.union(*FAMILY_OPTIONS.values())
+
+
+def make_method(name: str, options: dict[str, Any], *, strict: bool) -> Method:
+    """The method of this name.
+
+    Args:
+        options: of the solve; those that the method does not know are dropped from it.
+        strict: raise on such an option (`solve`) instead of warning (`odeint`, as torchdiffeq).
+
+    Raises:
+        ValueError: unknown method or option (naming the nearest one), or an option that cannot be.
+    """
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}{suggestion(name, METHODS)}. Known: {', '.join(sorted(METHODS))}")
+    method = METHODS[name](options)
+    known = FAMILY_OPTIONS.get(method.family, ADAPTIVE_OPTIONS if method.adaptive else FIXED_OPTIONS)
+    for option in list(options):
+        if option not in known:
+            _refuse(option, name, known, strict)
+            del options[option]
+    _check_values(options)
+    return method
+
+
+def _refuse(option: str, method: str, known: set[str], strict: bool) -> None:
+    why = suggestion(option, known)
+    if option in ALL_OPTIONS:
+        why = f" (another method's option; {method!r} ignores it)"
+    if strict:
+        raise ValueError(f"unknown option {option!r} for method {method!r}{why}. Known: {', '.join(sorted(known))}")
+    warnings.warn(f"Unexpected arguments: option {option!r} for method {method!r}{why}", stacklevel=6)
+
+
+def _check_values(options: dict[str, Any]) -> None:
+    if options.get("step_size") is not None and options.get("grid_constructor") is not None:
+        raise ValueError("step_size and grid_constructor exclude each other")
+    for name in ("step_size", "first_step", "max_step", "max_num_steps"):
+        if options.get(name) is not None and not float(options[name]) > 0:
+            raise ValueError(f"option {name!r} must be positive, got {options[name]}")
+    if options.get("interp", "linear") not in ("linear", "cubic"):
+        raise ValueError(f"option 'interp' must be 'linear' or 'cubic', got {options['interp']!r}")

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.control import Controller
-from odelab.solvers.stepping import Field, RungeKutta, Step, Time
+from odelab.solvers.inputs import Field, Time
+from odelab.solvers.stepping import RungeKutta, Step
 from odelab.solvers.tableaus import TABLEAUS
 
 MIN_ORDER, MAX_ORDER, MAX_ITERS = 4, 12, 4

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from odelab.solvers.stepping import Field, Step, Time
+from odelab.solvers.inputs import Field, Time
+from odelab.solvers.stepping import Step
 
 GAMMA = 0.5
 ALPHA = (0.0, 0.0, 1.0, 1.0)  # stage times

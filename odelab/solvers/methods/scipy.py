@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.errors import SolverError
-from odelab.solvers.inputs import VectorField
-from odelab.solvers.stepping import Field, Step, Time
+from odelab.solvers.inputs import Field, Time, VectorField
+from odelab.solvers.stepping import Step
 
 SOLVERS = ("RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA")
 
@@ -34,10 +35,10 @@ class SciPy:
     def fresh(self) -> SciPy:
         return self
 
-    def integrate(
+    def steps(
         self, f: VectorField, y0: Tensor, times: Sequence[float], rtol: float | Tensor, atol: float | Tensor
-    ) -> list[Tensor]:
-        """The states at times[1:], detached.
+    ) -> Iterator[Step]:
+        """From each of the times to the next; the states at times[1:] are detached.
 
         Raises:
             SolverError: when SciPy gives up.
@@ -68,7 +69,11 @@ class SciPy:
         if not result.success or not np.isfinite(result.y).all():
             t = float(result.t[-1]) if len(result.t) else times[0]
             raise SolverError(f"scipy's {solver} failed: {result.message}", t=t, nfe=f.stats.nfe)
-        return [to_tensor(y) for y in result.y.T[1:]]
+        y = y0
+        for (t0, t1), y1 in zip(pairwise(times), result.y.T[1:], strict=True):
+            step = Step(t0, t1, t1 - t0, y, to_tensor(y1))
+            yield step
+            y = step.y1
 
     def step(
         self, f: Field, t0: Time, t1: Time, dt: Time, y0: Tensor, slope0: Tensor | None = None, *, end: bool = True

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from odelab.solvers.stepping import Field, Step, Time
+from odelab.solvers.inputs import Field, Time
+from odelab.solvers.stepping import Step
 
 _CUBE_ROOT = 2.0 ** (1 / 3)
 _OUTER = 1 / (2 - _CUBE_ROOT)
