@@ -4,19 +4,12 @@ from odelab.datasets.bouncing_balls import bouncing_balls, simulate_balls
 from odelab.datasets.densities import DENSITIES, Density, density
 from odelab.datasets.energies import ENERGIES, Energy, energy
 from odelab.datasets.images import Images, digits8, mnist
-from odelab.datasets.mocap import (
-    Mocap,
-    Skeleton,
-    WalkSplit,
-    channels62,
-    mocap35,
-    read_amc,
-    read_asf,
-    standard_skeleton,
-    synthetic_walks,
-    walk_split,
-    walks62,
-)
+from odelab.datasets.mocap.channels import channels62
+from odelab.datasets.mocap.formats import read_amc, read_asf
+from odelab.datasets.mocap.gait import synthetic_walks
+from odelab.datasets.mocap.skeleton import Skeleton, standard_skeleton
+from odelab.datasets.mocap.subject35 import Mocap, mocap35
+from odelab.datasets.mocap.walks import WalkSplit, walk_split, walks62
 from odelab.datasets.rotating_digits import RotatingDigits, rotating_digits
 from odelab.datasets.sequences import Sequences, load_sequences
 from odelab.datasets.series import Series, lynx_hare

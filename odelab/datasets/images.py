@@ -150,14 +150,14 @@ def mnist(split: str = "train", *, progress: bool = True) -> Images:
     if split not in ("train", "test"):
         raise ValueError(f"split must be 'train' or 'test', got {split!r}")
     names = [name for name in FILES if name.startswith("train" if split == "train" else "t10k")]
-    present = ((place, files) for place, folder in _folders() if (files := _in_folder(folder, names)))
-    place, found = next(present, ("a download", None))
-    if found is None:
+    present = ((place, paths) for place, folder in _folders() if (paths := _in_folder(folder, names)))
+    place, files = next(present, ("a download", None))
+    if files is None:
         try:
-            found = _downloaded(names, progress)
+            files = _downloaded(names, progress)
         except DownloadError as error:
             return _subset(split, str(error))
-    pixels, labels = (_verified(path, name) for path, name in zip(found, names, strict=True))
+    pixels, labels = (_verified(path, name) for path, name in zip(files, names, strict=True))
     x = torch.frombuffer(bytearray(pixels[16:]), dtype=torch.uint8).reshape(-1, 1, 28, 28)
     y = torch.frombuffer(bytearray(labels[8:]), dtype=torch.uint8).long()
     return Images(x, y, f"MNIST ({CREDIT}), {split} images, from {place}", complete=True)
@@ -187,12 +187,12 @@ def _verified(path: Path, name: str) -> bytes:
     expected = FILES[name][0]
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        found = f"their SHA-256 is {hashlib.sha256(content).hexdigest()}"
+        fault = f"their SHA-256 is {hashlib.sha256(content).hexdigest()}"
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        content, found = b"", f"they cannot be decompressed ({error})"
+        content, fault = b"", f"they cannot be decompressed ({error})"
     if hashlib.sha256(content).hexdigest() != expected:
         raise ValueError(
-            f"{path} is truncated or altered: its decompressed bytes should have SHA-256 {expected}, but {found}. "
+            f"{path} is truncated or altered: its decompressed bytes should have SHA-256 {expected}, but {fault}. "
             "It was not used. Delete it and call again, which looks in the next place or downloads it."
         )
     return content
