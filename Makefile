@@ -11,16 +11,18 @@ ROOTFLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 LABFLAGS ?=
 JOBS ?= 2
 NOTEBOOKS = $(sort $(wildcard notebooks/*.ipynb))
-NBVAL := --nbval-lax --nbval-cell-timeout=300
+NBVAL := --nbval-lax --nbval-cell-timeout=120
+# A file stays with one worker, and lessons, which take longest, are named before tests.
+LONGEST_FIRST := --dist loadfile --no-loadscope-reorder
 NUMERICAL := $(addprefix tests/,solvers nets flows latent datasets)
 # The libraries' kernels for a processor of 2008: no AVX, no fused multiply-add, so every sum rounds otherwise.
 OLD_CPU := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 OPENBLAS_CORETYPE=Nehalem
 
 # One thread per process: small tensors gain nothing from more, and two test workers would fight over the cores.
-run test test-cpus test-browser bench: export OMP_NUM_THREADS ?= 1
+run test coverage test-cpus test-browser bench: export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test test-cpus test-browser run bench lint format student clean
+.PHONY: help install lab test coverage test-cpus test-browser run bench lint format student clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,10 +42,14 @@ lab: $(STAMP)  ## open the course in JupyterLab (LABFLAGS=… are passed on)
 	$(VENV)/bin/jupyter lab $(ROOTFLAG) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LABFLAGS)
 
 test: $(STAMP) lint  ## everything that must hold, except what needs a browser
-	$(VENV)/bin/pytest tests notebooks $(NBVAL) -n $(JOBS) --dist loadfile
+	$(VENV)/bin/pytest notebooks tests $(NBVAL) -n $(JOBS) $(LONGEST_FIRST) --cov=odelab --cov-report=
+	@echo "Lessons and tests ran $$($(VENV)/bin/coverage report --format=total) % of odelab's lines"
+
+coverage: test  ## make test, and the lines that nothing ran; fails when they are more than 10 %
+	$(VENV)/bin/coverage report --show-missing --skip-covered --fail-under=90
 
 test-cpus: $(STAMP)  ## notebooks and numerical tests as other processors round: old kernels, then two threads
-	$(OLD_CPU) $(VENV)/bin/pytest $(NUMERICAL) notebooks $(NBVAL) -n $(JOBS) --dist loadfile
+	$(OLD_CPU) $(VENV)/bin/pytest notebooks $(NUMERICAL) $(NBVAL) -n $(JOBS) $(LONGEST_FIRST)
 	@rm -rf build/two_threads && mkdir -p build/two_threads
 	@for n in $(NOTEBOOKS); do sed 's/set_num_threads(1)/set_num_threads(2)/' $$n > build/two_threads/$${n##*/}; done
 	OMP_NUM_THREADS=2 $(VENV)/bin/pytest build/two_threads/*.ipynb $(NBVAL)
@@ -74,5 +80,5 @@ student: $(STAMP)  ## copies of the lessons without solutions and outputs, under
 		--RegexRemovePreprocessor.enabled=True --RegexRemovePreprocessor.patterns='<details>\s*<summary><b>(Solution|Answer)'
 
 clean:  ## remove .venv, build/ and caches
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
