@@ -13,14 +13,10 @@ class Recipe:
     Attributes:
         iterations: of the optimizer.
         lr: its learning rate at the top of the schedule.
-        clip: largest norm of a gradient.
-        every: iterations between validations.
     """
 
     iterations: int
     lr: float
-    clip: float = 5.0
-    every: int = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +27,15 @@ class FlowRecipe(Recipe):
         batch: over all processes together.
         penalties: cost -> λ; the notes' scaling (24.27): sums over the dimensions, no ½, and the whole objective / d.
         ema: of the weights that are judged; None for the weights themselves.
+        clip: largest norm of a gradient; every: iterations between validations.
     """
 
     lr: float = 5e-3
     batch: int = 512
     penalties: Mapping[str, float] | None = None
     ema: float | None = 0.99
+    clip: float = 5.0
+    every: int = 500
 
 
 #: Models of video, in words.
@@ -60,6 +59,7 @@ class VideoRecipe(Recipe):
         latent: weight of the divergences of z₀ and of the path; at 1 the mean frame was hard to beat.
         gamma: of KL[q_ode ‖ q_enc] in (21), for "ode2vae-kl".
         grow: share of the run in which sequences grow from twice m + 1 frames to all.
+        clip: largest norm of a gradient; every: iterations between validations.
     """
 
     q: int
@@ -70,5 +70,6 @@ class VideoRecipe(Recipe):
     latent: float = 0.1
     gamma: float = 0.1
     grow: float = 0.3
+    clip: float = 5.0
     every: int = 200
     activation: str = "relu"

@@ -24,6 +24,7 @@ class SpiralsRecipe(Recipe):
 
     lr: float = 0.01
     batch: int = 200
+    clip: float = 5.0
     windows: int = 1000
     test: int = 500
     rnn_iterations: int | None = None

@@ -22,7 +22,7 @@ class WalkerRecipe(Recipe):
         beta, gamma: of (21); β is |q| / |W| (20) by default; γ = 0 leaves (16) with β.
         first, growth, longest: windows of first + growth · iteration frames, up to the longest.
         tempo: windows are played faster or slower by e^u, u uniform in ± tempo.
-        draws: of a validation.
+        clip: largest norm of a gradient; every: iterations between validations; draws: of a validation.
         scale: degrees that are one unit to the networks.
     """
 
@@ -57,7 +57,7 @@ MOCAP2: dict[str, WalkerRecipe] = {
     "order-1-refitted": replace(FULL, order=1, dim=6),
 }
 REFITTED = ("ode2vae-kl-refitted", "order-1-refitted")  # the settings chosen, trained on the validation walks too
-WALKS = (
+WALKS = [
     "02_01",
     "05_01",
     "06_01",
@@ -72,7 +72,7 @@ WALKS = (
     "43_01",
     "49_01",
     "55_04",
-)
+]
 ONE_WALK = WalkerRecipe(iterations=250, first=40, growth=0.5, longest=100)
 MOCAP1_LIKE = {"ode2vae": ONE_WALK, "ode2vae-kl": replace(ONE_WALK, gamma=1.0)}
 BETAS = (0.0, 1.0, 10.0, 1000.0)  # in units of |q| / |W| (20); up to ten times it nothing changes in 200 iterations

@@ -12,23 +12,22 @@ from torch import Tensor
 
 from odelab.datasets import ENERGIES, density, energy
 from odelab.experiments.planar.kernels import KINDS, GatedRK4, train_flow
+from odelab.experiments.recipe import Recipe
 from odelab.experiments.results import Key
 from odelab.flows import CNF
 from odelab.flows.planar import PlanarCNF, PlanarDensity, PlanarFlow
 from odelab.training import seed_of
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Iterations of ``batch`` points each, drawn for ``chunk`` iterations at once, and the learning rate.
+@dataclass(frozen=True, kw_only=True)
+class PlanarRecipe(Recipe):
+    """Iterations of ``batch`` points each, drawn for ``chunk`` iterations at once.
 
     Attributes:
         schedule: "constant", or "cosine" from lr to 0 over all iterations.
         rk4_steps: of a CNF's training; by its width, as `steps` has it, where none are given.
     """
 
-    iterations: int
-    lr: float
     batch: int
     chunk: int
     schedule: str = "constant"
@@ -57,7 +56,7 @@ class Recipe:
         return self.rk4_steps or {2: 32, 8: 16, 32: 8}.get(width, 32)
 
 
-def marks(recipe: Recipe) -> list[int]:
+def marks(recipe: PlanarRecipe) -> list[int]:
     """Iterations at which the curve is measured: 1, 2, 5, 10, … chunks, and the end."""
     series = {round(step * 10**power) * recipe.chunk for power in range(6) for step in (1, 2, 5)}
     return sorted({mark for mark in series if mark < recipe.iterations} | {recipe.iterations})
@@ -66,7 +65,7 @@ def marks(recipe: Recipe) -> list[int]:
 class DiscreteTrainer:
     """K planar layers by RMSprop with momentum, in float64."""
 
-    def __init__(self, key: Key, recipe: Recipe):
+    def __init__(self, key: Key, recipe: PlanarRecipe):
         flow = PlanarFlow(2, key["width"])
         theta = torch.cat([flow.w, flow.u, flow.b[:, None]], 1).detach().double()
         self.state = {"theta": theta, "square": torch.zeros_like(theta), "velocity": torch.zeros_like(theta)}
@@ -89,7 +88,7 @@ class DiscreteTrainer:
 class ContinuousTrainer:
     """M gated planar units by Adam, through steps of classical RK4; data stand at t = 0, the base at t = 1."""
 
-    def __init__(self, key: Key, recipe: Recipe):
+    def __init__(self, key: Key, recipe: PlanarRecipe):
         self.field = PlanarCNF(2, key["width"])
         self.optimizer = torch.optim.Adam(self.field.parameters(), recipe.lr, fused=True)
         self.kind = kind_of(key["target"])
@@ -134,7 +133,7 @@ def kind_of(target: str) -> str:
     return target if target in ENERGIES else "normal"
 
 
-def draw(target: str, recipe: Recipe, seed: int, chunk: int) -> Tensor:
+def draw(target: str, recipe: PlanarRecipe, seed: int, chunk: int) -> Tensor:
     """The points of a chunk of iterations, (chunk, 2, batch): base samples for an energy, data for a density.
 
     They depend on seed and chunk alone: targets share their noise, and a resumed run sees what it would have seen.

@@ -17,7 +17,7 @@ from odelab.experiments.planar import run as planar
 from odelab.experiments.planar.kernels import DECAY, KINDS, MOMENTUM, flow_gradient
 from odelab.experiments.planar.recipe import keys
 from odelab.experiments.planar.run import RECIPES, measure, train, trained
-from odelab.experiments.planar.training import ContinuousTrainer, DiscreteTrainer, Recipe, draw, marks, scored
+from odelab.experiments.planar.training import ContinuousTrainer, DiscreteTrainer, PlanarRecipe, draw, marks, scored
 from odelab.experiments.results import stored_rows
 from odelab.flows import CNF, PlanarFlow
 from tests.experiments.run_context import context_in
@@ -47,7 +47,10 @@ def test_gradients_by_hand_are_those_of_autograd(kind: str) -> None:
     assert error(by_hand, torch.cat([to_w, to_u, to_b[:, None]], 1)) < 1e-11
 
     target = "circles" if kind == "normal" else kind
-    trainer = ContinuousTrainer({"flow": "cnf", "width": 8, "target": target}, Recipe(1, 1e-2, 200, 1, rk4_steps=5))
+    trainer = ContinuousTrainer(
+        {"flow": "cnf", "width": 8, "target": target},
+        PlanarRecipe(iterations=1, lr=1e-2, batch=200, chunk=1, rk4_steps=5),
+    )
     field = trainer.field.double()
     model = CNF(field, method="rk4_classic", steps=5, gradient="backprop")
     exact = torch.autograd.grad(plain_losses(trainer, model, z), [*field.parameters()])
@@ -59,7 +62,7 @@ def test_gradients_by_hand_are_those_of_autograd(kind: str) -> None:
 @pytest.mark.parametrize("target", ["U2", "moons"])
 def test_training_is_that_of_the_plain_flows_by_the_optimizers_of_torch(target: str, schedule: str) -> None:
     """The same start and the same draws in float64, by hand and by autograd: losses and weights stay together."""
-    recipe = Recipe(30, 1e-2, 32, 30, schedule, rk4_steps=4)
+    recipe = PlanarRecipe(iterations=30, lr=1e-2, batch=32, chunk=30, schedule=schedule, rk4_steps=4)
     z, rates = draw(target, recipe, 0, 0).double(), recipe.rates(0)
     torch.manual_seed(1)
     discrete = DiscreteTrainer({"flow": "nf", "width": 4, "target": target}, recipe)
@@ -90,7 +93,7 @@ def test_training_is_that_of_the_plain_flows_by_the_optimizers_of_torch(target: 
 
 def discrete_run() -> list[list[float]]:
     torch.manual_seed(1)
-    recipe = Recipe(20, 1e-2, 32, 20)
+    recipe = PlanarRecipe(iterations=20, lr=1e-2, batch=32, chunk=20)
     trainer = DiscreteTrainer({"flow": "nf", "width": 4, "target": "U3"}, recipe)
     trainer.advance(draw("U3", recipe, 0, 0), recipe.rates(0))
     return trainer.state["theta"].tolist()
@@ -105,18 +108,23 @@ def test_without_numba_the_same_lines_are_numpy() -> None:
 
 
 def test_the_learning_rate_falls_along_a_cosine_over_all_chunks() -> None:
-    recipe = Recipe(40, 0.5, 8, 10, "cosine")
+    recipe = PlanarRecipe(iterations=40, lr=0.5, batch=8, chunk=10, schedule="cosine")
     rates = torch.cat([recipe.rates(chunk) for chunk in range(4)])
     assert rates[0] == 0.5 and (rates.diff() < 0).all()
     torch.testing.assert_close(rates[[20, 30]], torch.tensor([0.25, 0.25 * (1 - 0.5**0.5)], dtype=torch.float64))
-    assert (Recipe(40, 0.5, 8, 10).rates(3) == 0.5).all()
+    assert (PlanarRecipe(iterations=40, lr=0.5, batch=8, chunk=10).rates(3) == 0.5).all()
     with pytest.raises(ValueError, match="no schedule 'linear'; there are constant and cosine"):
-        Recipe(40, 0.5, 8, 10, "linear").rates(0)
+        PlanarRecipe(iterations=40, lr=0.5, batch=8, chunk=10, schedule="linear").rates(0)
 
 
 def test_rk4_steps_are_those_of_the_recipe_or_of_the_width() -> None:
-    assert [Recipe(1, 1.0, 1, 1).steps(width) for width in (2, 8, 32, 64)] == [32, 16, 8, 32]
-    assert Recipe(1, 1.0, 1, 1, rk4_steps=16).steps(32) == 16
+    assert [PlanarRecipe(iterations=1, lr=1.0, batch=1, chunk=1).steps(width) for width in (2, 8, 32, 64)] == [
+        32,
+        16,
+        8,
+        32,
+    ]
+    assert PlanarRecipe(iterations=1, lr=1.0, batch=1, chunk=1, rk4_steps=16).steps(32) == 16
 
 
 @pytest.mark.parametrize("flow", ["nf", "cnf"])
@@ -125,7 +133,7 @@ def test_training_helps_and_an_interrupted_run_ends_the_same(
     flow: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = {"flow": flow, "width": 4, "target": target}
-    recipe = Recipe(60, 3e-3, 64, 10)
+    recipe = PlanarRecipe(iterations=60, lr=3e-3, batch=64, chunk=10)
     whole = train(key, recipe, context_in(tmp_path / "whole"))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(planar, "draw", interrupted_after(3))
@@ -138,7 +146,7 @@ def test_training_helps_and_an_interrupted_run_ends_the_same(
 
 
 def interrupted_after(chunks: int) -> Callable[..., Tensor]:
-    def drawn(target: str, recipe: Recipe, seed: int, chunk: int) -> Tensor:
+    def drawn(target: str, recipe: PlanarRecipe, seed: int, chunk: int) -> Tensor:
         if chunk == chunks:
             raise KeyboardInterrupt
         return draw(target, recipe, seed, chunk)
@@ -150,7 +158,7 @@ def test_the_measured_kl_is_that_of_a_known_case() -> None:
     """An untrained flow near the identity against its own grid: two routes to KL(q‖p)."""
     torch.manual_seed(0)
     key = {"flow": "nf", "width": 2, "target": "U1"}
-    model = DiscreteTrainer(key, Recipe(1, 1e-3, 8, 1)).model()
+    model = DiscreteTrainer(key, PlanarRecipe(iterations=1, lr=1e-3, batch=8, chunk=1)).model()
     with torch.no_grad():
         sampled, by_grid = measure(model, "U1", 20_000), energy("U1").kl_from(model.log_prob)
     assert abs(sampled["kl"] - by_grid) < 5 * sampled["kl_error"]
@@ -159,7 +167,7 @@ def test_the_measured_kl_is_that_of_a_known_case() -> None:
 def test_a_gradient_step_follows_the_field_from_base_to_data() -> None:
     """What the continuous trainer descends is the KL of the model that it returns."""
     torch.manual_seed(0)
-    recipe = Recipe(200, 1e-2, 256, 50)
+    recipe = PlanarRecipe(iterations=200, lr=1e-2, batch=256, chunk=50)
     trainer = ContinuousTrainer({"flow": "cnf", "width": 8, "target": "U2"}, recipe)
     with torch.no_grad():
         before = measure(trainer.model(), "U2", 2000)["kl"]
