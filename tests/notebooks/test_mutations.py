@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 import torch
-from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
+from nbformat.v4 import new_code_cell, new_notebook
 
 from odelab.lessons.kit.claims import record
-from tests.notebooks.mutations import CAUGHT, PASSED, Variants, VariantsInKernel, survivors
+from tests.notebooks.mutations import CAUGHT, PASSED, ROOT, Variants, survivors
 
 BEFORE = """
 import numpy as np, torch
@@ -89,20 +95,30 @@ def test_a_broken_claim_is_not_kept_as_verified() -> None:
     assert [claim.measured for claim in record.claims.values()] == ["2", "2"]
 
 
-def test_the_kernel_of_nbval_runs_variants() -> None:
-    kernel = RunningKernel(CURRENT_ENV_KERNEL_NAME)
-    try:
-
-        def ask(source: str, answer: str) -> str:
-            reply = kernel.kc.execute(source, user_expressions={"answer": answer}, reply=True, timeout=60)
-            return reply["content"]["user_expressions"]["answer"]["data"]["text/plain"]
-
-        names = "sorted(name for name in globals() if not name.startswith('_'))"
-        bound = ask(BEFORE, names)
-        variants = VariantsInKernel(kernel.kc, timeout=60)
-        assert variants.run(GOOD) == PASSED
-        assert variants.run(GOOD.replace("abs(2", "abs(3")) == CAUGHT + "1.1"
-        assert variants.run("%matplotlib inline\nundefined") == "NameError: name 'undefined' is not defined"
-        assert ask("", names) == bound, "a name came into the lesson, or went from it"
-    finally:
-        kernel.stop()
+def test_nbval_runs_the_mutations_of_a_lesson(tmp_path: Path) -> None:
+    """In a folder of its own, with the conftest.py of this one."""
+    names = "sorted(name for name in globals() if not name.startswith('_'))"
+    cells = [
+        (f"{BEFORE}\nbound = {names} + ['bound']", []),
+        (GOOD + "\n%matplotlib inline", [["abs(2 * x", "abs(3 * x"]]),
+        (TAUTOLOGY.replace("1.1", "1.2"), [["2 * x, 2", "3 * x, 2"]]),
+        (f"assert {names} == sorted(bound)", []),
+    ]
+    notebook = new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    for source, mutations in cells:
+        metadata = {"odelab": {"mutations": mutations}} if mutations else {}
+        notebook.cells.append(new_code_cell(source, metadata=metadata))
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "01_a.ipynb")
+    shutil.copy(ROOT / "conftest.py", tmp_path)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval-lax", "--color=no", "notebooks"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 failed, 3 passed" in run.stdout, run.stdout
+    assert "'2 * x, 2' -> '3 * x, 2' gave no error instead of ClaimFailed" in run.stdout
+    assert "FAILED notebooks/01_a.ipynb::Cell 2" in run.stdout
