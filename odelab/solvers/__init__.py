@@ -1,7 +1,7 @@
 """Solvers for dy/dt = f(t, y) on tensors, readable in one sitting.
 
-Read inputs, tableaus, stepping, control, loops, gradients, solve and drop_in, in this order: each imports only from
-those before it. Beside this line stand the methods that are not explicit Runge–Kutta methods (methods/), steps per
+Read inputs, tableaus, stepping, control, loops, gradients, solve and drop_in, in this order: no file needs one that
+comes after it. Beside this line stand the methods that are not explicit Runge–Kutta methods (methods/), steps per
 sample, events, the compiled step, and what goes wrong (errors).
 """
 
