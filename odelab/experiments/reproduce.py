@@ -9,11 +9,13 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from odelab.experiments.context import Context
@@ -21,6 +23,8 @@ from odelab.experiments.registry import Experiment, experiment
 from odelab.experiments.results import Key, Row, add_row, load_rows, result_file, run_name
 from odelab.folders import FOLDERS
 from odelab.training.devices import first_process, make_fabric, resolved
+
+LOCK = "lock"  # in the folder of a run, held by the process that is at it
 
 
 def commit(root: Path = FOLDERS[1].parent) -> str:
@@ -93,9 +97,11 @@ def reproduce(
         only: "name=value" or "name=one,another" texts; keys that fit them all are run, others not.
         out: the file, in place of the usual one.
 
+    Two commands at once share the runs: what one is at, or has done meanwhile, the other leaves to it.
+
     Raises:
-        ValueError: for a name, budget, key or device that is not there, when rows are there and it is not said
-            whether to resume or to begin again, and for a result that cannot be stored.
+        ValueError: for a name, budget, key or device that is not there, when rows or runs that were cut off are there
+            and it is not said whether to resume or to begin again, and for a result that cannot be stored.
     """
     what = experiment(name)
     if budget not in ("lecture", "full"):
@@ -113,48 +119,104 @@ def reproduce(
         there = len(keys) * len(seeds) - len(todo)
         raise ValueError(f"{path} has {there} of these runs; --resume keeps them, --again does them anew")
     ours = path == result_file(name, budget) and path.is_absolute()  # relative where there is no checkout
+    scratch = (FOLDERS[1].parent / "build" if ours else path.parent) / "runs" / name / budget
+    cut = [] if resume or again else [run_name(*run) for run in todo if cut_off(scratch / run_name(*run))]
+    if cut:
+        raise ValueError(
+            f"{', '.join(cut)} of {name} {'was' if len(cut) == 1 else 'were'} cut off, and {scratch} holds how far: "
+            "--resume goes on from there, --again begins anew"
+        )
     source = commit()  # of the code that runs, which files changed later do not change
     fabric = make_fabric(device)
     fabric.barrier()  # no row is written before all processes have read which are missing
-    scratch = (FOLDERS[1].parent / "build" if ours else path.parent) / "runs"
     for number, (key, seed) in enumerate(todo, 1):
         label = f"{name} {number}/{len(todo)} {run_name(key, seed)}"
-        tqdm.write(label) if progress and writes else None
-        folder = scratch / name / budget / run_name(key, seed)
-        if writes and folder.exists() and not resume:
-            shutil.rmtree(folder)
-        if writes:
-            folder.mkdir(parents=True, exist_ok=True)
-        start, before = time.perf_counter(), _minutes(folder)
-        minutes = before
-        try:
-            measured = what.run(key, _context(seed, budget, folder, path, resume, label if progress else False, device))
-        finally:
-            minutes += (time.perf_counter() - start) / 60
-            if writes:
-                _note(folder, minutes)
-        fabric.barrier()  # no folder is removed before all have read what they need
-        if not writes:
-            continue
-        command = f"python -m odelab reproduce {name} --budget {budget} --seeds {seed}"
-        command += " --only" * bool(key) + "".join(f" {shlex.quote(f'{k}={v}')}" for k, v in key.items())
-        when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-        row = Row(key, seed, budget, measured, round(minutes, 2), command, source, device_name(device), when)
-        add_row(path, name, row)
-        shutil.rmtree(folder, ignore_errors=True)  # gone already where the run left nothing in it
+        folder = scratch / run_name(key, seed)
+        with claimed(folder) as free:
+            there = not again and (run_name(key, seed), budget) in {(row.name, row.budget) for row in load_rows(path)}
+            free = fabric.broadcast(free and not there)  # as the process sees it that holds the lock
+            if writes and (progress or not free):
+                tqdm.write(label if free else f"{label} is left to another process")
+            if not free:
+                continue
+            if writes and not resume:
+                _empty(folder)
+            start, before = time.perf_counter(), _minutes(folder)
+            minutes = before
+            try:
+                context = _context(seed, budget, folder, path, resume, label if progress else False, device)
+                measured = what.run(key, context)
+            finally:
+                minutes += (time.perf_counter() - start) / 60
+                if writes and _files(folder):
+                    (folder / "minutes").write_text(f"{minutes}")
+            fabric.barrier()  # no folder is emptied before all have read what they need
+            if not writes:
+                continue
+            command = f"python -m odelab reproduce {name} --budget {budget} --seeds {seed}"
+            command += " --only" * bool(key) + "".join(f" {shlex.quote(f'{k}={v}')}" for k, v in key.items())
+            when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+            row = Row(key, seed, budget, measured, round(minutes, 2), command, source, device_name(device), when)
+            add_row(path, name, row)
+            _empty(folder)
     return path
 
 
-def _note(folder: Path, minutes: float) -> None:
-    """Note how long a run has taken, if there is anything to go on from; else leave no folder behind."""
-    if any(folder.iterdir()):
-        (folder / "minutes").write_text(f"{minutes}")
+@contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Whether the run of this folder is ours to do; if so, no other process gets it meanwhile.
+
+    Of the processes of torchrun the first one claims. A folder that holds nothing at the end is removed, and those
+    above it, as far as they are empty.
+    """
+    if not first_process():
+        yield True
         return
-    for empty in (folder, *folder.parents[:3]):  # of this run, its budget, the experiment, all runs
-        try:
-            empty.rmdir()
-        except OSError:  # others are at work there
-            return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=1)  # longer than `cut_off` holds it
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        _give_up(lock)
+        for empty in (folder, *folder.parents[:3]):  # of this run, its budget, the experiment, all runs
+            try:
+                empty.rmdir()
+            except OSError:  # something is left to go on from, or others are at work there
+                break
+
+
+def cut_off(folder: Path) -> bool:
+    """Whether the folder holds a run that was begun and that no process is at."""
+    if not _files(folder):
+        return False
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return False
+    _give_up(lock)
+    return True
+
+
+def _give_up(lock: FileLock) -> None:
+    with suppress(OSError):  # a file that is open cannot be removed on Windows
+        Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()
+
+
+def _files(folder: Path) -> list[Path]:
+    """What a run has left in its folder; none where there is no such folder."""
+    return [file for file in folder.glob("*") if file.name != LOCK]
+
+
+def _empty(folder: Path) -> None:
+    for file in _files(folder):
+        shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
 
 
 def _minutes(folder: Path) -> float:

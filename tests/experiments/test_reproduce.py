@@ -5,6 +5,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -122,14 +123,40 @@ def test_an_interrupted_run_goes_on_and_its_minutes_add_up(fake):
     assert not folder.exists()
 
 
-def test_without_resume_a_cut_off_run_begins_anew(fake):
+def test_a_cut_off_run_is_not_thrown_away_unasked(fake):
     fake.on_step = interrupt_in("up hill", 0, 3)
     with pytest.raises(KeyboardInterrupt):
         go(fake, seeds=[0])
+    kept = sorted((fake.path.parent / "runs").rglob("*"))
     steps = []
     fake.on_step = lambda key, seed, step: steps.append(step)
-    go(fake, seeds=[0])
+    with pytest.raises(ValueError, match=r"up_hill-1e-05-seed0 of fake was cut off.*--resume goes on.*--again begins"):
+        go(fake, seeds=[0])
+    assert steps == [] and sorted((fake.path.parent / "runs").rglob("*")) == kept
+    go(fake, seeds=[0], again=True)
     assert steps == [*range(6), *range(6)]
+
+
+def test_the_same_command_twice_at_once_shares_the_runs(fake):
+    """The second one starts while the first is in the middle of a run, and does the other three."""
+    first = []
+
+    def on_step(key, seed, step):
+        if not first and step == 2:
+            first.append((key["line"], seed))
+            second.start()
+            second.join()
+
+    def command():
+        rows.extend(go(fake))
+
+    rows, second = [], threading.Thread(target=command)
+    fake.on_step = on_step
+    both = go(fake)
+    assert first == [("up hill", 0)] and len(rows) == 3
+    assert sorted(fake.done) == [("down/hill", 0), ("down/hill", 1), ("up hill", 0), ("up hill", 1)]
+    assert len(both) == 4 and [row for row in both if row.name != "up_hill-1e-05-seed0"] == rows
+    assert not (fake.path.parent / "runs").exists()
 
 
 def test_a_run_that_fails_leaves_the_rows_before_it_and_its_checkpoint(fake):
