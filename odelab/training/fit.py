@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import threading
@@ -94,11 +95,13 @@ class _Run:
         path: str | Path | None,
         seed: int,
         steps: int,
+        settings: dict[str, Any],
     ) -> None:
         self.model, self.average, self.optimizer, self.path = model, average, optimizer, path
         self.identity = {"seed": seed, "steps": steps, "parameters": sum(p.numel() for p in model.parameters())}
+        self.settings = settings
         self.history = History()
-        self.rates: list[float] = []
+        self.rates: list[float] = settings["lr"]
         self.best: dict[str, Tensor] | None = None
         self.waited = 0
 
@@ -138,6 +141,7 @@ class _Run:
     def save(self) -> None:
         state = {
             "identity": self.identity,
+            "settings": self.settings,
             "history": vars(self.history)
             | {"loss": torch.tensor(self.history.loss, dtype=torch.float64, device="cpu")},
             "rates": self.rates,
@@ -156,6 +160,7 @@ class _Run:
             raise self._stranger(
                 f"it has {theirs}, {'no' if average is None else 'an'} average; this one {self.identity}"
             )
+        self._check_settings(state)
         try:
             self.model.load_state_dict(state["model"])
             if self.average and average:
@@ -166,6 +171,17 @@ class _Run:
         self.history = History(**(state["history"] | {"loss": state["history"]["loss"].tolist()}))
         self.rates, self.waited, self.best = state["rates"], state["waited"], state["best"]
 
+    def _check_settings(self, state: dict[str, Any]) -> None:
+        """Raise ValueError when another learning rate, optimizer, clip, … is asked for than the run has had so far."""
+        groups = state.get("optimizer", {}).get("param_groups", [])
+        earlier = {"lr": state.get("rates"), "groups": [_plain(group) for group in groups], **state.get("settings", {})}
+        for name, value in earlier.items():
+            if not _alike(value, self.settings[name]):
+                raise ValueError(
+                    f"{self.path} is of a run with {name} = {value}, and now {name} = {self.settings[name]} is asked "
+                    "for: go on with the same settings, or begin anew with another checkpoint file"
+                )
+
     def _stranger(self, why: str) -> ValueError:
         return ValueError(f"{self.path} is of another run: {why}; move it away, or pass another checkpoint file")
 
@@ -174,6 +190,23 @@ class _Run:
         weights = self.best if keep == "best" and self.best is not None else self.evaluated_model.state_dict()
         self.model.load_state_dict({name: tensor.clone() for name, tensor in weights.items()})
         self.model.eval()
+
+
+def _plain(group: dict[str, Any]) -> dict[str, Any]:
+    """What an optimizer's group of parameters is told, its learning rate aside, as JSON has it."""
+    told = {name: value for name, value in group.items() if name not in ("params", "lr", "initial_lr")}
+    return json.loads(json.dumps(told, default=str))
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two settings are the same, numbers up to what another machine rounds otherwise."""
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_alike(a[name], b[name]) for name in a)
+    return a == b
 
 
 Loss = Callable[[Any, Any], Tensor]  # (model, batch) -> 0-d tensor
@@ -241,7 +274,7 @@ def fit(
         patience: stop after so many validations in a row without a new best.
         keep: "best" leaves the weights of the best validation in the model (where there is one), "last" the last.
         checkpoint: file to which the run is saved every ``save_seconds``, on Ctrl-C and at the end.
-        resume: go on from that file, if it is there.
+        resume: go on from that file, if it is there; without, a file that is there is refused, not written over.
         fabric: device, precision and processes; by default the CPU in float32.
         progress: show a bar; a text is its label.
         estimate: measure beforehand, on a copy, what the last iteration costs (`History.cost`), for growing batches
@@ -250,7 +283,8 @@ def fit(
     Raises:
         TrainingDiverged: when the loss is not finite.
         KeyboardInterrupt: on Ctrl-C, after the step is done and the checkpoint written.
-        ValueError: for settings that contradict each other, or a checkpoint of another run.
+        ValueError: for settings that contradict each other, a checkpoint of another run or with other settings
+            (learning rate, optimizer, schedule, clip, ema), and one that is there and not to be resumed.
     """
     if keep not in ("best", "last"):
         raise ValueError(f"keep is {keep!r}; it can be 'best' or 'last'")
@@ -258,17 +292,29 @@ def fit(
         raise ValueError("validate and every belong together: what to measure, and every how many steps")
     if resume and not checkpoint:
         raise ValueError("resume goes on from a checkpoint: say which file")
+    if checkpoint and not resume and Path(checkpoint).exists():
+        raise ValueError(
+            f"{checkpoint} is there: resume=True goes on from it; to begin anew, delete it or move it away"
+        )
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     model.to(fabric.device)
     raw = (optimizer or adam())([p for p in model.parameters() if p.requires_grad])
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
     objective, opt = fabric.setup(_Objective(model, loss), raw)
-    run = _Run(model, average, raw, checkpoint, seed, steps)
+    settings = {
+        "lr": [float(group["lr"]) for group in raw.param_groups],
+        "groups": [_plain(group) for group in raw.param_groups],
+        "optimizer": type(raw).__name__,
+        "clip": clip,
+        "ema": ema,
+        "schedule": [float(schedule(k / 4)) for k in range(4)],
+    }
+    run = _Run(model, average, raw, checkpoint, seed, steps, settings)
     if resume and checkpoint and Path(checkpoint).is_file():
         run.restore(fabric.device)
     fabric.barrier()  # nobody saves before all have read
     history = run.history
-    rates = run.rates = run.rates or [group["lr"] for group in raw.param_groups]
+    rates = run.rates
     if estimate and (history.step < steps or not history.cost):
         _estimate(fabric, model, loss, batches, steps, history, bool(progress))
     bar = tqdm(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from odelab.saving import load_checkpoint
-from odelab.training import History
+from odelab.saving import load_checkpoint, save_checkpoint
+from odelab.training import History, adam, constant
 from tests.training.small_run import STEPS, small_fit, small_model
 
 
@@ -141,6 +141,49 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, change, text):
     model = torch.nn.Linear(3, 1) if change.pop("model", None) else small_model()
     with pytest.raises(ValueError, match=f"of another run.*{text}.*move it away"):
         small_fit(model, checkpoint=path, resume=True, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"optimizer": adam(0.1, betas=(0.8, 0.99))}, r"lr = \[0\.05\], and now lr = \[0\.1\] is asked for"),
+        ({"optimizer": adam(0.05)}, r"'betas': \[0\.8, 0\.99\].*and now"),
+        ({"optimizer": lambda p: torch.optim.SGD(p, 0.05)}, "and now"),
+        ({"schedule": constant}, "schedule = .*and now schedule = "),
+        ({"clip": 2.0}, r"clip = 1\.0, and now clip = 2\.0"),
+        ({"ema": 0.9}, r"ema = 0\.8, and now ema = 0\.9"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_settings_unsaid(tmp_path, change, text):
+    path = tmp_path / "run.safetensors"
+    small_fit(small_model(), checkpoint=path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=f"run.safetensors is of a run with .*{text}"):
+        small_fit(small_model(), checkpoint=path, resume=True, **change)
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_from_before_settings_were_kept_has_its_learning_rate_all_the_same(tmp_path):
+    path = tmp_path / "run.safetensors"
+    expected = small_model()
+    history = small_fit(expected, checkpoint=path)
+    state = load_checkpoint(path)
+    del state["settings"]
+    save_checkpoint(path, state)
+    with pytest.raises(ValueError, match=r"lr = \[0\.05\], and now lr = \[0\.1\]"):
+        small_fit(small_model(), checkpoint=path, resume=True, optimizer=adam(0.1, betas=(0.8, 0.99)))
+    model = small_model()
+    assert_same(small_fit(model, checkpoint=path, resume=True), model, history, expected)
+
+
+def test_a_checkpoint_is_not_written_over_when_resume_was_forgotten(tmp_path):
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        small_fit(small_model(), interrupt_at(6), checkpoint=path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"run\.safetensors is there: resume=True goes on from it; to begin anew, del"):
+        small_fit(small_model(), checkpoint=path)
+    assert path.read_bytes() == before
 
 
 def test_a_model_of_the_same_size_but_other_names_is_refused(tmp_path):
