@@ -96,7 +96,24 @@ def _with_tensors(tree: Any, tensors: dict[str, Tensor]) -> Any:
     return content
 
 
-class Savable(nn.Module):
+class _Remembering(type):
+    """Makes modules remember what they were given; a copy is made without a call and takes it over."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super().__call__(*args, **kwargs)
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        settings = dict(list(bound.arguments.items())[1:])
+        rest = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD), "")
+        settings |= settings.pop(rest, {})
+        self.__dict__["settings"] = {k: None if isinstance(v, nn.Module) else v for k, v in settings.items()}
+        own = vars(self)  # substeps, but not SecondOrder.dim, of which the argument is half
+        self.__dict__["mirrored"] = [name for name, v in self.settings.items() if name in own and own[name] == v]
+        return self
+
+
+class Savable(nn.Module, metaclass=_Remembering):
     """A module that a file can describe, because it remembers what its constructor was given.
 
     Every argument is a plain value (number, text, list), or a module that is savable too and is kept as an attribute
@@ -104,38 +121,38 @@ class Savable(nn.Module):
 
     Attributes:
         settings: the constructor's arguments by name, defaults included; None in place of a module.
+        mirrored: those of them that are attributes too; where one was changed, the new value is saved.
     """
 
     classes: ClassVar[dict[str, type[Savable]]] = {}
     settings: dict[str, Any]
+    mirrored: list[str]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         Savable.classes[cls.__name__] = cls
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
-        signature = inspect.signature(cls.__init__)
-        bound = signature.bind_partial(self, *args, **kwargs)  # a copy is made without; __init__ misses the rest
-        bound.apply_defaults()
-        settings = dict(list(bound.arguments.items())[1:])
-        rest = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD), "")
-        settings |= settings.pop(rest, {})
-        self.__dict__["settings"] = {k: None if isinstance(v, nn.Module) else v for k, v in settings.items()}
-        return self
-
     def description(self) -> dict[str, Any]:
-        """What it takes to build the module anew, as JSON can hold it.
+        """What it takes to build the module anew as it is now, as JSON can hold it.
 
         Raises:
             TypeError: for a part that is not `Savable`.
         """
-        parts = {name: _described(getattr(self, name, None), value) for name, value in self.settings.items()}
+        now = self.settings | {name: getattr(self, name) for name in self.mirrored}
+        parts = {name: _described(getattr(self, name, None), value) for name, value in now.items()}
         return {"kind": type(self).__name__, "settings": parts}
 
     def save(self, path: str | Path) -> None:
-        """Weights as safetensors, settings as JSON in the header."""
-        save_tensors(path, self.state_dict(), {MODEL: json.dumps(self.description())})
+        """Weights as safetensors, settings as JSON in the header.
+
+        Raises:
+            TypeError: for a part that is not `Savable`.
+            ValueError: where the module was changed in a way that its constructors cannot repeat.
+        """
+        header = json.dumps(self.description())
+        with torch.random.fork_rng(devices=[]):
+            _check_twin(self, _built(json.loads(header)))
+        save_tensors(path, self.state_dict(), {MODEL: header})
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
@@ -172,6 +189,38 @@ def _described(part: Any, value: Any) -> Any:
     if Savable.classes.get(name) is not type(part):
         raise TypeError(f"{name} cannot be saved: derive its class from odelab.saving.Savable, or save a state_dict")
     return part.description()
+
+
+def _check_twin(module: nn.Module, twin: nn.Module) -> None:
+    """What is loaded would be the twin with the module's weights: is it the same?
+
+    Raises:
+        ValueError: with the attribute or weight that differs.
+    """
+    parts = dict(module.named_modules())
+    for where, part in twin.named_modules():
+        for name, value in vars(part).items() if where in parts else ():
+            if name.startswith("_") or name in ("training", "settings", "mirrored") or not _is_plain(value):
+                continue
+            now = vars(parts[where]).get(name)
+            if (list(now) if isinstance(now, tuple) else now) != (list(value) if isinstance(value, tuple) else value):
+                raise ValueError(
+                    f"{f'{where}.{name}'.lstrip('.')} is {now!r}, but was {value!r} when the model was built, and "
+                    "what is loaded would have that: build the model with the new value, and load its state_dict"
+                )
+    shapes, others = ({name: tuple(x.shape) for name, x in m.state_dict().items()} for m in (module, twin))
+    if shapes != others:
+        name = next(name for name in [*shapes, *others] if shapes.get(name) != others.get(name))
+        raise ValueError(
+            f"{name} is {shapes.get(name, 'not there')}, but {others.get(name, 'not there')} as the constructor of "
+            f"{type(module).__name__} makes it, so that the file could not be loaded: save the state_dict"
+        )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return isinstance(value, (bool, int, float, str, type(None)))
 
 
 def _built(description: dict[str, Any]) -> Savable:

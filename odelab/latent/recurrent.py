@@ -147,7 +147,8 @@ class ODERNNEncoder(SeriesEncoder):
         super().__init__(channels, latent, hidden, scale=scale)
         self.cell = nn.GRUCell(channels, hidden)
         self.field = nn.Sequential(nn.Linear(hidden, field_hidden), nn.Tanh(), nn.Linear(field_hidden, hidden))
-        self.solver, self.method, self.substeps = RungeKutta(choose(TABLEAUS, method, "method")), method, substeps
+        choose(TABLEAUS, method, "method")
+        self.method, self.substeps = method, substeps
 
     def state(self, x: Tensor, gaps: Tensor, count: Tensor) -> Tensor:
         return self.trace(x, gaps, count)[-1][1]
@@ -167,9 +168,9 @@ class ODERNNEncoder(SeriesEncoder):
 
     def flow(self, state: Tensor, elapsed: Tensor) -> Tensor:
         """The state (n, hidden) after a time for each sequence, (n, 1)."""
-        dt = elapsed / self.substeps
+        solver, dt = RungeKutta(choose(TABLEAUS, self.method, "method")), elapsed / self.substeps
         for _ in range(self.substeps):
-            state = self.solver.step(lambda t, h: self.field(h), 0.0, 0.0, dt, state).y1
+            state = solver.step(lambda t, h: self.field(h), 0.0, 0.0, dt, state).y1
         return state
 
 

@@ -128,6 +128,34 @@ def test_file(order, tmp_path):
     assert torch.equal(*draws)
 
 
+def test_settings_changed_after_construction_are_saved_or_refused(tmp_path):
+    path, (x, times) = tmp_path / "model.safetensors", sequences()
+    model = vector_model()
+    model.substeps, model.method, model.missing, model.encoder.scale = 5, "rk4", "zeros", 3.0
+    model.save(path)
+    other = ODE2VAE.load(path)
+    assert (other.substeps, other.method, other.missing, other.encoder.scale) == (5, "rk4", "zeros", 3.0)
+    draws = [m.forecast(x, times, 5, seeded()).draws for m in (model, other)]
+    assert torch.equal(*draws)
+    whole = path.read_bytes()
+    model.dynamics.net.activation = "relu"  # an argument of SecondOrder, but no attribute of it
+    with pytest.raises(
+        ValueError, match=r"dynamics\.net\.activation is 'relu', but was 'tanh' when the model was built"
+    ):
+        model.save(path)
+    model.dynamics.net.activation = "tanh"
+    model.decoder.net.append(torch.nn.Linear(CHANNELS, CHANNELS))
+    with pytest.raises(
+        ValueError, match=r"decoder\.net\.\S+ is .*, but not there as the constructor of ODE2VAE makes it"
+    ):
+        model.save(path)
+    assert path.read_bytes() == whole
+    before, same = torch.random.get_rng_state(), vector_model()
+    torch.random.set_rng_state(before)
+    same.save(path)
+    assert torch.equal(torch.random.get_rng_state(), before)  # what is built to compare with draws nothing
+
+
 @pytest.mark.parametrize(
     ("written", "read"),
     [(torch.float64, torch.float64), (torch.float32, torch.float32), (torch.float16, torch.float32)],
