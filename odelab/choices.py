@@ -1,10 +1,12 @@
-"""Names that a user chooses from, and what to say when one is not among them."""
+"""Names that a user chooses from, devices among them, and what to say when one is not among them."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
+
+import torch
 
 T = TypeVar("T")
 
@@ -25,3 +27,19 @@ def choose(known: Mapping[str, T], name: str, what: str) -> T:
         return known[name]
     hint = suggestion(name, known) or "."
     raise ValueError(f"unknown {what} {name!r}{hint} Known: {', '.join(known)}")
+
+
+def resolved(device: str) -> str:
+    """The device that a text stands for: "auto" is a GPU where there is one, and any other text itself.
+
+    Raises:
+        ValueError: for a device that is not there.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    kind, colon, index = device.partition(":")
+    if not there.get(kind) or (colon and not (index.isdecimal() and int(index) < there[kind])):
+        names = ", ".join(f"{name}:{i}" if name == "cuda" else name for name in there for i in range(there[name]))
+        raise ValueError(f"device {device!r} is not there; this machine has {names}")
+    return device

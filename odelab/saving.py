@@ -18,6 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from odelab.choices import resolved
+
 MODEL, RUN = "odelab.latent", "odelab"  # what a header calls the description of a model, and the state of a run
 
 
@@ -162,8 +164,9 @@ class Savable(nn.Module, metaclass=_Remembering):
 
         Raises:
             FileNotFoundError: when there is no such file.
-            ValueError: when the file is cut short, or holds something else.
+            ValueError: when the file is cut short, or holds something else, and for a device that is not there.
         """
+        device = resolved(str(device))
         if not Path(path).is_file():
             raise FileNotFoundError(f"no model at {path}; save one with model.save(path)")
         try:

@@ -9,21 +9,9 @@ import os
 import torch
 from lightning_fabric import Fabric
 
+from odelab.choices import resolved
 
-def resolved(device: str) -> str:
-    """The device that a text stands for: "auto" is a GPU where there is one, and any other text itself.
-
-    Raises:
-        ValueError: for a device that is not there.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    kind, colon, index = device.partition(":")
-    if not there.get(kind) or (colon and not (index.isdecimal() and int(index) < there[kind])):
-        names = ", ".join(f"{name}:{i}" if name == "cuda" else name for name in there for i in range(there[name]))
-        raise ValueError(f"device {device!r} is not there; this machine has {names}")
-    return device
+__all__ = ["first_process", "make_fabric", "resolved"]
 
 
 def first_process() -> bool:

@@ -128,6 +128,16 @@ def test_file(order, tmp_path):
     assert torch.equal(*draws)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_named(tmp_path):
+    path = tmp_path / "model.safetensors"
+    vector_model().save(path)
+    for device in ("cuda", torch.device("cuda", 1)):
+        with pytest.raises(ValueError, match=rf"^device '{device}' is not there; this machine has cpu"):
+            ODE2VAE.load(path, device)
+    assert next(ODE2VAE.load(path, "auto").parameters()).device.type == "cpu"
+
+
 def test_settings_changed_after_construction_are_saved_or_refused(tmp_path):
     path, (x, times) = tmp_path / "model.safetensors", sequences()
     model = vector_model()
