@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from odelab.choices import choose
+from odelab.latent.observations import check_clock, observe
 from odelab.saving import Savable
 from odelab.solvers import TABLEAUS
 from odelab.solvers.stepping import RungeKutta
@@ -97,7 +98,7 @@ class SeriesEncoder(Savable):
         packed = pack(x, times, mask)
         if x.shape[2] != self.channels:
             raise ValueError(f"x has {x.shape[2]} channels, the encoder was made for {self.channels}")
-        gaps = gaps_before(packed, times.expand(x.shape[:2])[:, 0])
+        gaps = gaps_before(packed, times.expand(x.shape[:2])[:, 0]).to(x.dtype)
         x, gaps = latest_first(packed.x / self.scale, packed.number), latest_first(gaps, packed.number)
         mean, log_std = self.head(self.state(x, gaps, packed.number)).chunk(2, -1)
         return Independent(Normal(mean, log_std.exp()), 1)
@@ -202,16 +203,31 @@ class RecurrentForecaster(Savable):
         states, _ = self.network(inputs, None if state is None else state[None])
         return self.head(states) * self.scale, states
 
+    def _packed(self, x: Tensor, times: Tensor, mask: Tensor | None) -> tuple[Packed, Tensor]:
+        """The observations, checked, on a clock in the precision of x; and when that clock begins, 0-d."""
+        x = observe(self, x, times, mask, (self.channels,)).x
+        begin = times.min()
+        return pack(x, (times - begin).to(x.dtype), mask), begin
+
     def loss(self, x: Tensor, times: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Mean squared error of the next observation, in units of the scale, 0-d."""
-        packed = pack(x, times, mask)
+        """Mean squared error of the next observation, in units of the scale, 0-d.
+
+        Args:
+            x: (n, T, channels); times: (T,) or (n, T); mask: bool (n, T), True where observed.
+
+        Raises:
+            ValueError, TypeError: for data that cannot be, and where no sequence has two observations.
+        """
+        packed, _ = self._packed(x, times, mask)
+        if bool((packed.number < 2).all()):
+            raise ValueError("no sequence has two observations, so that there is none to predict from another")
         guess, _ = self.next(packed.x[:, :-1], packed.times.diff(dim=1))
         there = torch.arange(1, packed.x.shape[1], device=x.device) < packed.number[:, None]
         return ((guess - packed.x[:, 1:]) / self.scale)[there].square().mean()
 
     @torch.no_grad()
     def predict(self, x: Tensor, times: Tensor, mask: Tensor | None, at: Tensor) -> Tensor:
-        """What it expects at times ``at`` (T',), from the observations before each: (n, T', channels).
+        """What it expects at times ``at`` (T',) or (n, T'), from the observations before each: (n, T', channels).
 
         Beyond the last observation it goes on in steps of the sequence's mean gap. Between two of its moments a network
         that reads gaps is asked for the time in question; for one that does not the guess is a straight line. Up to the
@@ -219,17 +235,20 @@ class RecurrentForecaster(Savable):
 
         Raises:
             ValueError: for times before the start, since it cannot run backwards, and for a sequence never observed.
+            ValueError, TypeError: for data and times that cannot be, with where and what to do.
         """
-        packed = pack(x, times, mask)
-        if bool((at < times.min()).any()):
+        check_clock(at, len(x), name="at")
+        packed, begin = self._packed(x, times, mask)
+        if bool((at < begin).any()):
             raise ValueError(
-                f"asked for t = {float(at.min()):g}, before the first time {float(times.min()):g}: a forecaster only "
+                f"asked for t = {float(at.min()):g}, before the first time {float(begin):g}: a forecaster only "
                 "goes forward; a latent ODE can be asked"
             )
+        at = (at - begin).to(x.dtype)
         if bool((packed.number == 0).any()):
             raise ValueError(f"sequence {int(packed.number.argmin())} has no observation to go on from")
         moments = self._moments(packed, at.max())
-        before = (moments.times[:, None] < at[:, None]).sum(-1) - 1  # (n, T'): the last moment before each time
+        before = (moments.times[:, None] < at[..., None]).sum(-1) - 1  # (n, T'): the last moment before each time
         place = before.clamp(min=0)
         start = moments.times.take_along_dim(place, 1)
         if self.gaps:

@@ -96,3 +96,60 @@ def test_what_it_cannot_be_asked(batch: tuple[Tensor, Tensor, Tensor]) -> None:
         net.predict(x, times, mask, torch.tensor([-0.5]).double())
     with pytest.raises(ValueError, match="sequence 2 has no observation"):
         net.predict(x, times, mask & (torch.arange(4) != 2)[:, None], times)
+
+
+def test_each_sequence_may_be_asked_for_times_of_its_own(batch: tuple[Tensor, Tensor, Tensor]) -> None:
+    net, (x, times, mask) = forecaster(True), batch
+    at = torch.rand(4, 5, generator=torch.Generator().manual_seed(2)).double() * 4
+    for i in (0, 2, 3):  # sequence 1 was observed once, and goes on by the gaps of the others
+        alone = net.predict(x[i : i + 1], times, mask[i : i + 1], at[i])
+        torch.testing.assert_close(net.predict(x, times, mask, at)[i], alone[0])
+
+
+@pytest.mark.parametrize("gaps", [True, False])
+def test_seconds_since_1970_keep_their_gaps(batch: tuple[Tensor, Tensor, Tensor], gaps: bool) -> None:
+    net, (x, times, mask) = forecaster(gaps).float(), batch
+    x, at = x.float(), torch.tensor([0.0, 1.1, 3.9]).double()
+    late = [net.predict(x, times + shift, mask, at + shift) for shift in (1_614_556_800, 0)]
+    torch.testing.assert_close(late[0], late[1], rtol=1e-4, atol=1e-4)
+    losses = [net.loss(x, times + shift, mask) for shift in (1_614_556_800, 0)]
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-5)
+
+
+X, TIMES = torch.zeros(4, 9, 2).double(), torch.arange(9.0).double()
+REFUSED = {
+    "other channels": ((X[..., :1], TIMES), ValueError, r"x has shape \(4, 9, 1\), but the model reads \(n, T, 2\)"),
+    "another precision": ((X.float(), TIMES), TypeError, "x is torch.float32, the model's weights torch.float64"),
+    "whole numbers": ((X.long(), TIMES), TypeError, "x must be a tensor of floating point"),
+    "a list of times": ((X, [0.0, 1.0]), TypeError, "times must be a floating point tensor.* got list"),
+    "whole times": ((X, TIMES.long()), TypeError, "times must be a floating point tensor.* got torch.int64"),
+    "other times": ((X, TIMES[:5]), ValueError, r"times has shape \(5,\); it must be \(9,\)"),
+    "NaN": ((X * torch.nan, TIMES), ValueError, "x is not finite in sequence 0, frame 0"),
+    "channels missing": ((X, TIMES, X == 0), ValueError, "a recurrent network reads whole frames"),
+    "two at once": ((X, TIMES.clamp(max=3)), ValueError, "frames 3 and 4 are both at 3: leave one of them out"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_is_said_in_words(name: str) -> None:
+    (x, times, *mask), error, words = REFUSED[name]
+    net = forecaster(True)
+    for call in (net.loss, lambda x, times, mask=None: net.predict(x, times, mask, TIMES)):
+        with pytest.raises(error, match=words):
+            call(x, times, *mask)
+
+
+def test_questions_that_cannot_be() -> None:
+    net = forecaster(False)
+    for at, error in (
+        (3.0, TypeError),
+        (TIMES.long(), TypeError),
+        (TIMES.view(3, 3), ValueError),
+        (TIMES / 0, ValueError),
+    ):
+        with pytest.raises(error, match=r"^at (must be|has shape)"):
+            net.predict(X, TIMES, None, at)
+    with pytest.raises(ValueError, match="no sequence has two observations"):
+        net.loss(X, TIMES, torch.arange(9) == torch.zeros(4, 1))
+    with pytest.raises(ValueError, match="no sequence has two observations"):
+        net.loss(X[:, :1], TIMES[:1])
