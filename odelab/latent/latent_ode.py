@@ -116,7 +116,8 @@ class LatentODE(Savable):
         return observe(self, x, times, mask, self.decoder.shape)
 
     def _read(self, observations: Observations) -> Independent:
-        return self.encoder(observations.x, observations.times.to(observations.x.dtype), observations.frames)
+        since_first = observations.times - observations.times[..., :1]  # before it is rounded to the model's precision
+        return self.encoder(observations.x, since_first.to(observations.x.dtype), observations.frames)
 
     def trajectory(self, z0: Tensor, times: Tensor) -> Tensor:
         """Solve from z₀ to times counted from its own, either way  (slides 7b).

@@ -76,7 +76,7 @@ def check_clock(times: Tensor, n: int, count: int | None = None, name: str = "ti
         kind = times.dtype if isinstance(times, Tensor) else type(times).__name__
         raise TypeError(
             f"{name} must be a floating point tensor (T,) or (n, T), got {kind}; "
-            f"convert it with torch.as_tensor({name}).float()"
+            f"convert it with torch.as_tensor({name}).double()"
         )
     T = times.shape[-1] if times.ndim else 0
     if times.ndim not in (1, 2) or (times.ndim == 2 and len(times) != n) or count not in (None, T):
@@ -90,16 +90,28 @@ def check_clock(times: Tensor, n: int, count: int | None = None, name: str = "ti
 
 
 def check_order(times: Tensor, n: int, count: int | None, frames: Tensor | None = None) -> None:
-    """As `check_clock`, and increasing; a clock may stand still before a frame that nobody observed."""
+    """As `check_clock`, and increasing; a clock of its own may stand still before a frame that nobody observed.
+
+    Args:
+        frames: bool (n, T), which frames were observed; None: all of them. Where `count` is None these are questions,
+            not observations, and the clock of a sequence may stand still anywhere.
+    """
     check_clock(times, n, count)
     gaps = times.diff(dim=-1)
     bad = gaps <= 0
-    if times.ndim == 2 and frames is not None:
+    if times.ndim == 2 and count is None:
+        bad = gaps < 0
+    elif times.ndim == 2 and frames is not None:
         bad = torch.where(frames[:, 1:], bad, gaps < 0)
     if bool(bad.any()):
         *row, i = bad.nonzero()[0].tolist()
         before, after = times[(*row, i)].item(), times[(*row, i + 1)].item()
         where = f"sequence {row[0]}: " if row else ""
+        if before == after:
+            raise ValueError(
+                f"times must increase; {where}frames {i} and {i + 1} are both at {before:g}: leave one of them out"
+                + ("; where one of them is padding, mark it in the mask" if row else "")
+            )
         raise ValueError(
             f"times must increase; {where}frame {i + 1} is at {after:g} after frame {i} at {before:g}; sort the frames"
         )

@@ -87,7 +87,7 @@ def _stepped(
 ) -> Any:
     """By the steps of `odelab.solvers`, recorded by autograd."""
     solver, shared = RungeKutta(tableau), times.ndim == 1
-    clock: list[Any] = times.tolist() if shared else list(times.to(z0.dtype)[..., None].unbind(-2))
+    clock: list[Any] = times.tolist() if shared else list(times[..., None].unbind(-2))
     path, stage_t, stage_z, sizes = [z0], [], [], []
 
     def recorded(t: Any, z: Tensor) -> Tensor:
@@ -97,7 +97,8 @@ def _stepped(
 
     z = z0
     for start, stop in pairwise(clock):
-        dt = (stop - start) / substeps
+        dt = (stop - start) / substeps  # before it is rounded to the precision of z
+        start, dt = (start, dt) if shared else (start.to(z0), dt.to(z0))
         for i in range(substeps):
             t0 = start + i * dt
             z = solver.step(recorded, t0, t0 + dt, dt, z, end=False).y1

@@ -70,6 +70,19 @@ def test_clocks_may_be_more_precise_than_the_model(encoder: str) -> None:
     torch.testing.assert_close(fine, coarse)
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_seconds_since_1970_keep_their_gaps(encoder: str) -> None:
+    """float32 has room for steps of 128 there; a clock is rounded after it was made relative."""
+    latent, late = model(encoder).float(), TIMES + 1_614_556_800
+    relative = late - late[:, :1]
+    means = [latent.forecast(X.float(), t, t, mean=True).mean for t in (late, relative)]
+    torch.testing.assert_close(means[0], means[1])
+    elbos = [latent.terms(X.float(), t, generator=seeded()).elbo() for t in (late, relative)]
+    torch.testing.assert_close(elbos[0], elbos[1])
+    encoded = [latent.encoder(X.float(), t).mean for t in (late, relative)]
+    torch.testing.assert_close(encoded[0], encoded[1])
+
+
 @pytest.mark.parametrize("times", [TIMES, TIMES[0]], ids=["clocks of their own", "one clock"])
 def test_forecast_of_the_first_frames_at_all_times(times: Tensor) -> None:
     latent, mask = model(), SEEN[:, :5]

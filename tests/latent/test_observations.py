@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.latent.latent_problems import own_clocks, sequences, vector_model
+from odelab.latent import flow
+from tests.latent.latent_problems import own_clocks, seeded, sequences, vector_model
 
 X, TIMES = sequences()
 FRAMES = torch.ones(4, 6, dtype=torch.bool)
@@ -40,7 +41,7 @@ BAD = {
     "times of other length": ((X, TIMES[:5]), r"times has shape \(5,\); it must be \(6,\).*\(4, 6\)"),
     "times of other sequences": ((X, own_clocks()[:3]), r"times has shape \(3, 6\)"),
     "times backwards": ((X, TIMES.flip(0)), "times must increase; frame 1 is at .* sort the frames"),
-    "one clock stands still": ((X, stepping_back()), "times must increase; sequence 1: frame 3"),
+    "one clock stands still": ((X, stepping_back()), "sequence 1: frames 2 and 3 are both at .* leave one of them out"),
     "times not finite": ((X, TIMES * torch.inf), "times must be finite"),
     "mask of other shape": ((X, TIMES, FRAMES[:, :5]), r"mask has shape \(4, 5\); it must be \(4, 6\)"),
     "first frame missing": ((X, TIMES, hole(1, 1)), "sequence 1: frame 1 is not observed.*reads the first 2; drop"),
@@ -63,7 +64,7 @@ def test_bad_types():
         model.terms(X.long(), TIMES)
     with pytest.raises(TypeError, match=r"times must be a floating point tensor.* got list; convert it with torch"):
         model.terms(X, [0.0, 1.0])
-    with pytest.raises(TypeError, match=r"got torch.int64; convert it with torch.as_tensor\(times\).float\(\)"):
+    with pytest.raises(TypeError, match=r"got torch.int64; convert it with torch.as_tensor\(times\).double\(\)"):
         model.forecast(X, torch.arange(6))
     for call in (model.terms, model.forecast):
         with pytest.raises(TypeError, match=r"x is torch.float32, the model's weights torch.float64: convert one"):
@@ -105,5 +106,26 @@ def test_padding_may_stand_still():
     times[1, 4:] = times[1, 3]
     model = vector_model()
     assert model.terms(X, times, hole(1, slice(4, None))).elbo().isfinite()
-    with pytest.raises(ValueError, match="sequence 1: frame 4"):
+    with pytest.raises(ValueError, match="sequence 1: frames 3 and 4 are both"):
         model.terms(X, times)
+
+
+def test_a_forecast_may_be_asked_on_a_clock_that_stands_still():
+    """That of a shorter sequence does after its end."""
+    times = own_clocks()
+    times[1, 4:] = times[1, 3]
+    draws = vector_model().forecast(X, times, mean=True).draws
+    assert torch.equal(draws[:, 1, 4], draws[:, 1, 3]) and torch.equal(draws[:, 1, 5], draws[:, 1, 3])
+
+
+@pytest.mark.parametrize("gradient", ["rollout", "backprop"])
+def test_seconds_since_1970_keep_their_gaps(gradient):
+    """float32 has room for steps of 128 there; a clock is rounded after it was made relative."""
+    model, x, clocks = vector_model().float(), X.float(), own_clocks()
+    field, z0 = model.dynamics.draw(mean=True), torch.ones(4, 4)
+    for times in (TIMES, clocks):
+        late = times + 1_614_556_800
+        paths = [flow(field, z0, t, gradient=gradient) for t in (late, late - late.flatten()[0])]
+        torch.testing.assert_close(paths[0], paths[1])
+        terms = [model.terms(x, t, generator=seeded()).elbo() for t in (late, late - late.flatten()[0])]
+        torch.testing.assert_close(terms[0], terms[1])
