@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import statistics
 import tempfile
 import time
 import warnings
 from typing import Any
+from unittest import mock
 
 import torchdiffeq
 
 import odelab
 from benchmarks.problems import Problem
 from benchmarks.solvers import distance, forward_solve
-from benchmarks.timing import Effort, interleave, ratio
+from benchmarks.timing import Effort, interleave, medians, ratio
 
 
 def measure(problem: Problem, effort: Effort) -> dict[str, Any]:
@@ -29,15 +29,10 @@ def measure(problem: Problem, effort: Effort) -> dict[str, Any]:
     }
     with tempfile.TemporaryDirectory() as cache, warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")
-        before = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-        start = time.perf_counter()
-        y = tasks["compiled"]()
-        first_call = time.perf_counter() - start
-        if before is None:
-            del os.environ["TORCHINDUCTOR_CACHE_DIR"]
-        else:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = before
+        with mock.patch.dict(os.environ, TORCHINDUCTOR_CACHE_DIR=cache):
+            start = time.perf_counter()
+            y = tasks["compiled"]()
+            first_call = time.perf_counter() - start
     reasons = [str(complaint.message) for complaint in complaints if "could not compile" in str(complaint.message)]
     if reasons:
         return {"title": problem.title, "not_compiled": reasons[0]}
@@ -51,5 +46,5 @@ def measure(problem: Problem, effort: Effort) -> dict[str, Any]:
             "target": problem.targets.get("compiled"),
         },
         "plain over compiled": ratio(seconds["plain"], seconds["compiled"]),
-        "cpu_seconds": {name: statistics.median(samples) for name, samples in seconds.items()},
+        "cpu_seconds": medians(seconds),
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -11,24 +9,18 @@ import torch
 import torchdiffeq
 from torch import Tensor, nn
 
-from benchmarks.report import markdown, spread, table
+from benchmarks.report import Cell, Show, by_title, markdown, median
 from benchmarks.solvers import Counted, distance
-from benchmarks.timing import QUICK, Effort, interleave, ratio
+from benchmarks.timing import QUICK, Effort, Task, compare, medians, ratio
 from benchmarks.usual_flows import UsualField, UsualFlow, d_backward_passes
+from odelab.datasets import density
 from odelab.flows import CNF, exact_divergence, hutchinson_divergence, jacobian_products, probes, unit_directions
 from odelab.nets import ConvField, MLPField, ODEBlock
+from odelab.training import adam, fit
 
 TARGETS = {"ffjord": 1.8, "ode-net": 1.2}
 EFFORT = Effort(8.0, least=5)
 GRADIENTS = ("checkpoint", "adjoint", "backprop")
-START, END = "<!-- bench-flows:start -->", "<!-- bench-flows:end -->"
-
-
-def eight_gaussians(n: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    angle = torch.randint(8, (n,), generator=generator) * (math.pi / 4)
-    centres = 4 * torch.stack([angle.cos(), angle.sin()], 1)
-    return (centres + 0.5 * torch.randn(n, 2, generator=generator)) / 2**0.5
 
 
 def trained_flow(hidden: tuple[int, ...] = (64, 64, 64), iterations: int = 100) -> CNF:
@@ -36,12 +28,9 @@ def trained_flow(hidden: tuple[int, ...] = (64, 64, 64), iterations: int = 100) 
     torch.manual_seed(0)
     flow = CNF(MLPField(2, hidden), t1=0.5)
     quick = flow.replace(method="rk4", steps=4, gradient="backprop")
-    optimizer = torch.optim.Adam(flow.parameters(), lr=5e-3)
-    for i in range(iterations):
-        optimizer.zero_grad()
-        (-quick.log_prob(eight_gaussians(128, i)).mean()).backward()
-        optimizer.step()
-    return flow
+    draw, how = density("8gaussians").sample, {"optimizer": adam(5e-3), "progress": False}
+    fit(quick, lambda model, x: -model.log_prob(x).mean(), lambda step: draw(128), steps=iterations, **how)
+    return flow.train()
 
 
 def gradient_of(loss: Tensor, module: nn.Module) -> Tensor:
@@ -54,23 +43,22 @@ def gradient_of(loss: Tensor, module: nn.Module) -> Tensor:
 def ffjord(effort: Effort, flow: CNF | None = None, batch: int = 512) -> dict[str, Any]:
     """One training iteration: dopri5 at 1e-5, exact trace, loss and gradient."""
     flow = flow or trained_flow()
-    usual, x = UsualFlow(UsualField(flow.field), float(flow.t1), 1e-5), eight_gaussians(batch, 1000)  # type: ignore[arg-type]
-    found: dict[str, Tensor] = {}
+    usual = UsualFlow(UsualField(flow.field), float(flow.t1), 1e-5)  # type: ignore[arg-type]
+    x = density("8gaussians").sample(batch, torch.Generator().manual_seed(1000))
 
-    def ours(how: str) -> Callable[[], None]:
-        variant = flow.replace(gradient=how)
-        return lambda: found.update({how: gradient_of(-variant.log_prob(x).mean(), flow)})
+    def ours(variant: CNF) -> Task:
+        return lambda: gradient_of(-variant.log_prob(x).mean(), flow)
 
-    tasks: dict[str, Callable[[], object]] = {how: ours(how) for how in GRADIENTS}
-    tasks["usual"] = lambda: found.update({"usual": gradient_of(usual.loss(x), usual)})
-    row = compare("FFJORD 64–64–64, batch 512", tasks, effort, TARGETS["ffjord"])
+    tasks = {how: ours(flow.replace(gradient=how)) for how in GRADIENTS}
+    tasks["usual"] = lambda: gradient_of(usual.loss(x), usual)
+    row, gradients = against_usual("FFJORD 64–64–64, batch 512", tasks, effort, TARGETS["ffjord"])
     usual.nfe = usual.accepted = 0
     torch.no_grad()(usual.loss)(x)
     torch.no_grad()(flow.log_prob)(x)
     assert flow.stats is not None
     steps = {"usual": [usual.accepted, usual.nfe], "odelab": [flow.stats.accepted, flow.stats.nfe]}
     # the usual model's parameters stand in another order, so sizes are compared
-    sizes = {name: float(torch.linalg.vector_norm(g)) for name, g in found.items()}
+    sizes = {name: float(torch.linalg.vector_norm(g)) for name, g in gradients.items()}
     return {**row, "accepted, nfe": steps, "gradient_norm": sizes}
 
 
@@ -79,37 +67,35 @@ def ode_net(effort: Effort, batch: int = 32, channels: int = 64) -> dict[str, An
     torch.manual_seed(0)
     field, z = ConvField(channels, min(32, channels)), torch.randn(batch, channels, 6, 6)
     times, blocks = torch.tensor([0.0, 1.0]), {how: ODEBlock(field, gradient=how) for how in GRADIENTS}
-    found: dict[str, Tensor] = {}
 
-    def usual() -> None:
-        y = torchdiffeq.odeint_adjoint(field, z, times, rtol=1e-3, atol=1e-3, method="dopri5")[-1]
-        found["usual"] = gradient_of(y.square().mean(), field)
+    def usual(z: Tensor) -> Tensor:
+        return torchdiffeq.odeint_adjoint(field, z, times, rtol=1e-3, atol=1e-3, method="dopri5")[-1]
 
-    def ours(how: str) -> Callable[[], None]:
-        return lambda: found.update({how: gradient_of(blocks[how](z).square().mean(), field)})
+    def task(block: Callable[[Tensor], Tensor]) -> Task:
+        return lambda: gradient_of(block(z).square().mean(), field)
 
-    tasks: dict[str, Callable[[], object]] = {how: ours(how) for how in GRADIENTS}
-    row = compare(f"ODE-Net, {channels}×6×6, batch {batch}", {**tasks, "usual": usual}, effort, TARGETS["ode-net"])
+    tasks = {name: task(block) for name, block in [*blocks.items(), ("usual", usual)]}
+    title = f"ODE-Net, {channels}×6×6, batch {batch}"
+    row, gradients = against_usual(title, tasks, effort, TARGETS["ode-net"])
     counted = Counted(field)
     with torch.no_grad():
         torchdiffeq.odeint(counted, z, times, rtol=1e-3, atol=1e-3, method="dopri5")
     stats = blocks["checkpoint"].stats
     assert stats is not None
     steps = {"usual": [counted.accepted, counted.nfe], "odelab": [stats.accepted, stats.nfe]}
-    errors = {name: distance(g, found["backprop"]) for name, g in found.items()}
+    errors = {name: distance(g, gradients["backprop"]) for name, g in gradients.items()}
     return {**row, "accepted, nfe": steps, "gradient_error": errors}
 
 
-def compare(title: str, tasks: dict[str, Callable[[], object]], effort: Effort, target: float) -> dict[str, Any]:
-    """CPU time of the task "usual" over that of every other; the target is for the first of them."""
-    seconds = interleave(tasks, effort)
+def against_usual(
+    title: str, tasks: dict[str, Task], effort: Effort, target: float
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """CPU time of the task "usual" over that of every other, the target for the first of them; what each returned."""
+    seconds, results = compare(tasks, effort)
     columns = {name: ratio(seconds["usual"], seconds[name]) for name in tasks if name != "usual"}
     targets = {next(iter(columns)): target}
-    return {
-        "title": title,
-        "columns": {name: {**cell, "target": targets.get(name)} for name, cell in columns.items()},
-        "cpu_seconds": {name: statistics.median(samples) for name, samples in seconds.items()},
-    }
+    columns = {name: {**cell, "target": targets.get(name)} for name, cell in columns.items()}
+    return {"title": title, "columns": columns, "cpu_seconds": medians(seconds)}, results
 
 
 def traces(effort: Effort, dims: tuple[int, ...] = (2, 8, 32, 64), batch: int = 128) -> list[dict[str, Any]]:
@@ -121,11 +107,11 @@ def traces(effort: Effort, dims: tuple[int, ...] = (2, 8, 32, 64), batch: int = 
         usual, signs = UsualField(field), probes("rademacher", 1, x)
 
         def pulled(field: nn.Module, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-            f, rows = jacobian_products(_Hidden(field), t, z, unit_directions(z))
+            f, rows = jacobian_products(lambda t, z: field(t, z), t, z, unit_directions(z))  # a field without its jvp
             return f, rows.diagonal(dim1=0, dim2=-1).sum(-1)
 
-        def train(divergence: Callable[..., Any], field: nn.Module, *more: Any, x: Tensor = x) -> Callable[[], object]:
-            def task() -> object:
+        def train(divergence: Callable[..., Any], field: nn.Module, *more: Any, x: Tensor = x) -> Task:
+            def task() -> Tensor:
                 f, trace = divergence(field, torch.tensor(0.3), x.clone().requires_grad_(True), *more)
                 return gradient_of((f.square().sum(-1) + trace).mean(), field)
 
@@ -140,19 +126,9 @@ def traces(effort: Effort, dims: tuple[int, ...] = (2, 8, 32, 64), batch: int = 
         }
         with torch.no_grad():
             error = distance(exact_divergence(field, t, x)[1], d_backward_passes(usual, t, x.clone())[1].detach())
-        rows.append({"dim": dim, "error": error, **compare(f"trace, d = {dim}", tasks, effort, 1.0)})
+        row, _ = against_usual(f"trace, d = {dim}", tasks, effort, 1.0)
+        rows.append({"dim": dim, "error": error, **row})
     return rows
-
-
-class _Hidden(nn.Module):
-    """A field without its jvp."""
-
-    def __init__(self, field: nn.Module) -> None:
-        super().__init__()
-        self.field = field
-
-    def forward(self, t: Tensor, z: Tensor) -> Tensor:
-        return self.field(t, z)
 
 
 @torch.no_grad()
@@ -164,7 +140,7 @@ def sampling(effort: Effort, flow: CNF | None = None, n: int = 2000) -> dict[str
         "odelab": lambda: flow.sample(n),
         "usual": lambda: torchdiffeq.odeint(usual, torch.randn(n, 2), times, rtol=1e-5, atol=1e-5, method="dopri5"),
     }
-    row = compare(f"{n} samples", tasks, effort, 1.0)
+    row, _ = against_usual(f"{n} samples", tasks, effort, 1.0)
     return {**row, "samples per CPU second": n / row["cpu_seconds"]["odelab"]}
 
 
@@ -178,37 +154,18 @@ def measure(effort: Effort) -> dict[str, Any]:
     }
 
 
-def tables(results: dict[str, Any]) -> str:
-    rows = [[row["title"], *(spread(row["columns"][how]) for how in GRADIENTS)] for row in results["iterations"]]
-    names = list(results["traces"][0]["columns"])
+def page(results: dict[str, Any], cell: Cell = median, show: Show = markdown) -> str:
+    """What stands in docs/benchmarks.md; with other cells, shown otherwise, for the terminal."""
+    iterations, traces = (by_title(results[part], "columns").map(cell) for part in ("iterations", "traces"))
+    sampling = results["sampling"]
     return "\n\n".join(
         [
-            table(["training iteration: usual ÷ odelab", *GRADIENTS], rows),
-            table(["d backward passes ÷", *names], [_trace_cells(row, names) for row in results["traces"]]),
-            f"{results['sampling']['title']}: {spread(results['sampling']['columns']['odelab'])} of torchdiffeq, "
-            f"{results['sampling']['samples per CPU second']:,.0f} a CPU second",
-        ]
-    )
-
-
-def _trace_cells(row: dict[str, Any], names: list[str]) -> list[str]:
-    return [row["title"], *(f"{row['columns'][name]['ratio']:.1f}" for name in names)]
-
-
-def page(results: dict[str, Any]) -> str:
-    """What stands in docs/benchmarks.md between START and END."""
-    rows = [
-        [row["title"], *(f"{row['columns'][how]['ratio']:.1f}" for how in GRADIENTS)] for row in results["iterations"]
-    ]
-    names = list(results["traces"][0]["columns"])
-    return "\n\n".join(
-        [
-            markdown(["CPU time of a training iteration as usually written ÷ odelab's", *GRADIENTS], rows),
+            show("CPU time of a training iteration as usually written ÷ odelab's", iterations),
             "As usually written: `odeint_adjoint` of torchdiffeq and, for FFJORD, d backward passes for the trace; the "
             "same weights, tolerances and accepted steps.",
-            markdown(["d backward passes ÷", *names], [_trace_cells(row, names) for row in results["traces"]]),
+            show("d backward passes ÷", traces),
             "The trace of one evaluation with its gradient, a 64–64–64 net, batch 128. Sampling: "
-            f"{results['sampling']['samples per CPU second']:,.0f} points a CPU second, "
-            f"{results['sampling']['columns']['odelab']['ratio']:.1f} times as many as torchdiffeq.",
+            f"{sampling['samples per CPU second']:,.0f} points a CPU second, "
+            f"{cell(sampling['columns']['odelab'])} times as many as torchdiffeq.",
         ]
     )

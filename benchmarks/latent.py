@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.flows import compare, gradient_of
-from benchmarks.report import markdown, spread, table
+from benchmarks.flows import against_usual, gradient_of
+from benchmarks.report import Cell, Show, by_title, markdown, median
 from benchmarks.solvers import distance
 from benchmarks.timing import QUICK, Effort
 from benchmarks.usual_latent import usually
@@ -27,7 +27,6 @@ from odelab.latent import (
 
 TARGETS = {1: 1.3, 5: 2.0}  # by substeps
 EFFORT = Effort(8.0, least=5)
-START, END = "<!-- bench-latent:start -->", "<!-- bench-latent:end -->"
 Problem = tuple[str, ODE2VAE, Tensor, Tensor]
 
 
@@ -71,7 +70,7 @@ def training(effort: Effort, problem: Problem, target: float) -> dict[str, Any]:
         return lambda: objective_gradient(model, x, times)
 
     tasks = {"rollout": iteration(model), "backprop": iteration(recorded), "usual": iteration(usually(model))}
-    row = compare(title, tasks, effort, target)
+    row, _ = against_usual(title, tasks, effort, target)
     model.method = "rk4"  # torchdiffeq's is the 3/8 rule: with the same rule both find the same gradient
     usual = objective_gradient(usually(model), x, times)
     errors = {"rollout": distance(objective_gradient(model, x, times), usual)}
@@ -93,7 +92,7 @@ def forecasting(effort: Effort, n: int = 4, frames: int = 300, draws: int = 50) 
         "odelab": lambda: model.forecast(x, times, draws),
         "usual": lambda: one_after_another(usual, x, times, draws),
     }
-    row = compare(f"forecast of {n} walks over {frames} frames by {draws} draws", tasks, effort, 1.0)
+    row, _ = against_usual(f"forecast of {n} walks over {frames} frames by {draws} draws", tasks, effort, 1.0)
     return {**row, "sequences per CPU second": n / row["cpu_seconds"]["odelab"]}
 
 
@@ -115,39 +114,14 @@ def measure(effort: Effort) -> dict[str, Any]:
     return {"iterations": rows, "forecasting": forecasting(effort.shorter(), frames=50 if quick else 300)}
 
 
-HEADS = ("rollout", "backprop")
-
-
-def tables(results: dict[str, Any]) -> str:
-    rows = [
-        [row["title"], *(spread(row["columns"][how]) for how in HEADS), f"{row['cpu_seconds']['rollout'] * 1e3:.0f}"]
-        for row in results["iterations"]
-    ]
+def page(results: dict[str, Any], cell: Cell = median, show: Show = markdown) -> str:
+    """What stands in docs/benchmarks.md; with other cells, shown otherwise, for the terminal."""
+    iterations = by_title(results["iterations"], "columns").map(cell)
+    iterations["odelab's, ms"] = [f"{row['cpu_seconds']['rollout'] * 1e3:.0f}" for row in results["iterations"]]
     forecast = results["forecasting"]
     return "\n\n".join(
         [
-            table(["training iteration: usual ÷ odelab", *HEADS, "ms"], rows),
-            f"{forecast['title']}: {spread(forecast['columns']['odelab'])} of torchdiffeq, "
-            f"{forecast['sequences per CPU second']:,.1f} sequences a CPU second",
-        ]
-    )
-
-
-def page(results: dict[str, Any]) -> str:
-    """What stands in docs/benchmarks.md between START and END."""
-    rows = [
-        [
-            row["title"],
-            *(f"{row['columns'][how]['ratio']:.1f}" for how in HEADS),
-            f"{row['cpu_seconds']['rollout'] * 1e3:.0f}",
-        ]
-        for row in results["iterations"]
-    ]
-    forecast = results["forecasting"]
-    heads = ["CPU time of an ODE²VAE iteration as usually written ÷ odelab's", *HEADS, "odelab's, ms"]
-    return "\n\n".join(
-        [
-            markdown(heads, rows),
+            show("CPU time of an ODE²VAE iteration as usually written ÷ odelab's", iterations),
             "As usually written: rk4 of torchdiffeq over (z, log q) and q backward passes for the trace in each stage; "
             "the same encoders, decoders, objective and steps. Rollout is the loop with its own derivative, the "
             "default; backprop the same steps recorded by autograd; both take the trace in closed form, of all stages "

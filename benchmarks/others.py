@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import statistics
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ from torch import Tensor
 
 import odelab
 from benchmarks.problems import Decay, Problem
-from benchmarks.solvers import Solve, distance, forward_solve
-from benchmarks.timing import Effort, interleave, ratio
+from benchmarks.solvers import distance, forward_solve
+from benchmarks.timing import Effort, compare, medians, ratio
 
 Run = Callable[[], Tensor]
-RK45 = {"solver": "RK45"}
+SCIPY = {"method": "scipy_solver", "options": {"solver": "RK45"}}  # behind our interface, f is called with tensors
 RK4_STEPS = 500
 
 
@@ -34,11 +34,6 @@ def scipy_with_numpy(problem: Problem) -> Run:
         return torch.from_numpy(y.T.reshape(len(t), *problem.y0.shape))
 
     return run
-
-
-def scipy_with_torch(problem: Problem, solve: Solve) -> Run:
-    """SciPy behind the interface of odelab or torchdiffeq; f is called with tensors."""
-    return lambda: forward_solve(problem, solve, method="scipy_solver", options=RK45)
 
 
 def torchode(problem: Problem) -> Run:
@@ -78,17 +73,8 @@ def diffrax(problem: Problem) -> Run:
     def solve(y0: Any) -> Any:
         term, controller = dfx.ODETerm(field), dfx.PIDController(**problem.tolerances)
         save = dfx.SaveAt(ts=times)
-        return dfx.diffeqsolve(
-            term,
-            dfx.Dopri5(),
-            times[0],
-            times[-1],
-            None,
-            y0,
-            saveat=save,
-            stepsize_controller=controller,
-            max_steps=100_000,
-        ).ys
+        how = {"saveat": save, "stepsize_controller": controller, "max_steps": 100_000}
+        return dfx.diffeqsolve(term, dfx.Dopri5(), times[0], times[-1], None, y0, **how).ys
 
     return lambda: torch.from_numpy(np.array(solve(y0).block_until_ready()))
 
@@ -97,11 +83,11 @@ def contestants(problem: Problem) -> dict[str, Run | None]:
     """Each returns the states at the output times; None where a library is not installed."""
     runs: dict[str, Run | None] = {
         "odelab": lambda: forward_solve(problem, odelab.odeint),
-        "odelab, scipy_solver RK45": scipy_with_torch(problem, odelab.odeint),
-        "torchdiffeq, scipy_solver RK45": scipy_with_torch(problem, torchdiffeq.odeint),
+        "odelab, scipy_solver RK45": lambda: forward_solve(problem, odelab.odeint, **SCIPY),
+        "torchdiffeq, scipy_solver RK45": lambda: forward_solve(problem, torchdiffeq.odeint, **SCIPY),
         "SciPy RK45, f in NumPy": scipy_with_numpy(problem),
-        "torchode": _if_installed(torchode, problem),
-        "diffrax, jitted": _if_installed(diffrax, problem),
+        "torchode": torchode(problem) if find_spec("torchode") else None,
+        "diffrax, jitted": diffrax(problem) if find_spec("diffrax") else None,
     }
     steps = {"method": "rk4", "options": {"step_size": float(problem.t[-1] - problem.t[0]) / RK4_STEPS}}
     runs[f"odelab, rk4 in {RK4_STEPS} steps"] = lambda: forward_solve(problem, odelab.odeint, **steps)
@@ -111,23 +97,15 @@ def contestants(problem: Problem) -> dict[str, Run | None]:
     return runs
 
 
-def _if_installed(build: Callable[[Problem], Run], problem: Problem) -> Run | None:
-    try:
-        return build(problem)
-    except ImportError:
-        return None
-
-
 def measure(problem: Problem, effort: Effort) -> dict[str, Any]:
     """CPU time of each over odelab's dopri5, and the error of each; None where a library is not installed."""
     reference, found = problem.reference(), contestants(problem)
     runs = {name: run for name, run in found.items() if run is not None}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*no effect for a chosen solver")  # torchdiffeq passes min_step
-        errors = {name: distance(run(), reference) for name, run in runs.items()}
-        seconds = interleave(runs, effort)
+        seconds, states = compare(runs, effort)
     rows: dict[str, Any] = dict.fromkeys(found)
-    for name, samples in seconds.items():
-        middle = ratio(samples, seconds["odelab"])
-        rows[name] = {**middle, "cpu_seconds": statistics.median(samples), "error": errors[name]}
+    for name, median in medians(seconds).items():
+        error = distance(states[name], reference)
+        rows[name] = {**ratio(seconds[name], seconds["odelab"]), "cpu_seconds": median, "error": error}
     return {"title": problem.title, "rows": rows}

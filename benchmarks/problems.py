@@ -12,6 +12,8 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
+from odelab.nets import ConvField
+
 NumpyField = Callable[[float, np.ndarray], np.ndarray]
 
 
@@ -48,22 +50,6 @@ class Spiral(nn.Module):
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
         return self.net(y**3)
-
-
-class ConvField(nn.Module):
-    """GroupNorm – ReLU – convolution of (t, y), twice, then GroupNorm: ODE-Net's field. y: (batch, channels, h, w)."""
-
-    def __init__(self, channels: int = 64) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.norms = nn.ModuleList(nn.GroupNorm(min(32, channels), channels) for _ in range(3))
-        self.convolutions = nn.ModuleList(nn.Conv2d(channels + 1, channels, 3, padding=1) for _ in range(2))
-
-    def forward(self, t: Tensor, y: Tensor) -> Tensor:
-        for norm, convolution in zip(self.norms, self.convolutions, strict=False):
-            time = torch.ones_like(y[:, :1]) * t
-            y = convolution(torch.cat([time, torch.relu(norm(y))], dim=1))
-        return self.norms[-1](y)
 
 
 @dataclass(frozen=True)
@@ -146,11 +132,13 @@ def spiral(batch: int, targets: dict[str, float]) -> Problem:
 
 
 def convolution(batch: int = 128, channels: int = 64) -> Problem:
+    torch.manual_seed(0)
+    func = ConvField(channels, groups=min(32, channels))
     y0 = torch.randn(batch, channels, 7, 7, generator=torch.Generator().manual_seed(1))
     return Problem(
         "conv",
         f"ConvODE {batch}×{channels}×7×7",
-        ConvField(channels),
+        func,
         y0,
         torch.tensor([0.0, 1.0]),
         1e-3,

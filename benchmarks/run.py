@@ -1,17 +1,16 @@
-"""Measure, print, and keep the numbers in data/results/bench_solvers.json and in docs/benchmarks.md."""
+"""Measure, print, and keep the numbers in data/results/bench_*.json and in docs/benchmarks.md."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
-from importlib import metadata
+from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ import torch
 from benchmarks import compiled, memory, others, report, solvers
 from benchmarks.problems import PROBLEMS
 from benchmarks.timing import FULL, QUICK, Effort
+from odelab.experiments.report import between_markers
+from odelab.experiments.reproduce import commit, cpu_name
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "data" / "results" / "bench_solvers.json"
@@ -29,86 +30,51 @@ EXTRAS = ("compiled", "memory", "others", *MODELS, "widgets")
 LIBRARIES = ("torch", "torchdiffeq", "numpy", "scipy", "torchode", "diffrax", "jax")
 
 
-def circumstances() -> dict[str, Any]:
+def circumstances(command: str = "python -m benchmarks.run") -> dict[str, Any]:
     """What a reader needs to know to repeat a run."""
-    versions: dict[str, str | None] = {}
-    for library in LIBRARIES:
-        try:
-            versions[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            versions[library] = None
     return {
-        "command": "python -m benchmarks.run",
-        "commit": _commit(),
+        "command": command,
+        "commit": commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": {name: metadata.version(name) if find_spec(name) else None for name in LIBRARIES},
         "threads": torch.get_num_threads(),
     }
 
 
-def _commit() -> str | None:
-    """The short hash, with a + where the package has changed since."""
-    git = ["git", "-C", str(ROOT)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "odelab/solvers"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+def markers(part: str) -> tuple[str, str]:
+    """Between which a part stands in docs/benchmarks.md."""
+    return f"<!-- bench-{part}:start -->", f"<!-- bench-{part}:end -->"
 
 
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        if names:
-            return names[0]
-    return platform.processor() or platform.machine()
+def keep(part: str, results: dict[str, Any], page: str) -> None:
+    """Write the numbers down, and their page between its markers."""
+    RESULTS.with_name(f"bench_{part}.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    PAGE.write_text(between_markers(PAGE.read_text(), *markers(part), page))
 
 
 def measure(parts: list[str], effort: Effort) -> dict[str, Any]:
     """The parts of a run, each printed as soon as it is known."""
-    results: dict[str, Any] = circumstances()
+    results: dict[str, Any] = {}
 
-    def keep(name: str, value: Any, show: str) -> None:
-        results[name] = value
-        print(show, flush=True)
+    def add(part: str, value: Any) -> None:
+        results[part] = value
+        print(report.everything({part: value}), "\n", flush=True)
 
-    chosen = [name for name in parts if name in PROBLEMS]
-    for name in chosen:
-        row = solvers.measure(PROBLEMS[name](), effort)
-        keep("problems", {**results.get("problems", {}), name: row}, report.problem_tables({name: row}) + "\n")
+    for name in PROBLEMS:
+        if name in parts:
+            row = solvers.measure(PROBLEMS[name](), effort)
+            print(report.everything({"problems": {name: row}}), "\n", flush=True)
+            results.setdefault("problems", {})[name] = row
     if "compiled" in parts:
-        rows = [compiled.measure(PROBLEMS[name](), effort.shorter()) for name in ("decay", "spiral20")]
-        keep("compiled", rows, report.compiled_table(rows) + "\n")
+        add("compiled", [compiled.measure(PROBLEMS[name](), effort.shorter()) for name in ("decay", "spiral20")])
     if "memory" in parts:
-        rows = memory.measure(PROBLEMS["spiral20"]())
-        keep("memory", rows, report.memory_table(rows) + "\n")
+        add("memory", memory.measure(PROBLEMS["spiral20"]()))
     if "others" in parts:
         compared = ("decay", "spiral20") if effort is QUICK else ("decay", "spiral20", "spiral1000")
-        rows = [others.measure(PROBLEMS[name](), effort.shorter()) for name in compared]
-        keep("others", rows, "\n\n".join(map(report.others_table, rows)) + "\n")
+        add("others", [others.measure(PROBLEMS[name](), effort.shorter()) for name in compared])
     return results
-
-
-def models(part: str, *, quick: bool = False) -> None:
-    """Measure `benchmarks.flows` or `benchmarks.latent`, print the tables, and keep them unless it was quick."""
-    module = importlib.import_module(f"benchmarks.{part}")
-    torch.set_num_threads(1)
-    measured = module.measure(QUICK if quick else module.EFFORT)
-    results = {**circumstances(), "command": f"python -m benchmarks.run --only {part}", **measured}
-    print(module.tables(results), flush=True)
-    if not quick:
-        kept = RESULTS.with_name(f"bench_{part}.json")
-        kept.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        text = report.put_between(PAGE.read_text(), module.START, module.END, module.page(results))
-        PAGE.write_text(text)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -129,17 +95,20 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"unknown part {unknown[0]!r}; known: {', '.join(known)}")
     torch.set_num_threads(1)
     start = time.perf_counter()
-    results = measure(parts, QUICK if args.quick else FULL)
+    results = circumstances() | measure(parts, QUICK if args.quick else FULL)
     if not args.quick and not args.only:
+        keep("solvers", results, report.page(results))
         print(report.everything(results), "\n")
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        PAGE.write_text(report.put_into(PAGE.read_text(), results))
         print(f"kept in {RESULTS.relative_to(ROOT)} and {PAGE.relative_to(ROOT)}")
     print(f"{results['cpu']}, torch {torch.__version__}, {time.perf_counter() - start:.0f} s")
     for part in MODELS:
         if part in parts:
-            models(part, quick=args.quick)
+            module = import_module(f"benchmarks.{part}")
+            measured = module.measure(QUICK if args.quick else module.EFFORT)
+            print(module.page(measured, report.spread, report.text), flush=True)
+            if not args.quick:
+                command = f"python -m benchmarks.run --only {part}"
+                keep(part, circumstances(command) | measured, module.page(measured))
     if "widgets" in parts and not args.quick:
         os.environ.setdefault("MPLBACKEND", "agg")
         from benchmarks import widgets

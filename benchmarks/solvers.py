@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 import odelab
 from benchmarks.problems import Problem
-from benchmarks.timing import Effort, Task, interleave, ratio
+from benchmarks.timing import Effort, compare, medians, ratio
 
 Solve = Callable[..., Tensor]
 # column: (odelab's task, torchdiffeq's task); "itself" should give 1 and shows how far the others can be trusted
@@ -92,12 +91,7 @@ def tasks(problem: Problem) -> dict[str, Callable[[], Tensor]]:
 def measure(problem: Problem, effort: Effort) -> dict[str, Any]:
     """All columns of one row, with what both libraries did for it."""
     reference = problem.reference()
-    results: dict[str, Tensor] = {}
-
-    def remembering(name: str, task: Callable[[], Tensor]) -> Task:
-        return lambda: results.update({name: task()})
-
-    seconds = interleave({name: remembering(name, task) for name, task in tasks(problem).items()}, effort)
+    seconds, results = compare(tasks(problem), effort)
     exact = {name: results["backprop of torchdiffeq" if name == "odeint_adjoint" else "backprop"] for name in GRADIENTS}
     return {
         "title": problem.title,
@@ -113,7 +107,7 @@ def measure(problem: Problem, effort: Effort) -> dict[str, Any]:
             column: {**ratio(seconds[theirs], seconds[ours]), "target": problem.targets.get(column)}
             for column, (ours, theirs) in COLUMNS.items()
         },
-        "cpu_seconds": {name: statistics.median(samples) for name, samples in seconds.items()},
+        "cpu_seconds": medians(seconds),
         # relative distance to the same library's backprop
         "gradient_error": {name: distance(results[name], exact[name]) for name in GRADIENTS},
     }

@@ -8,8 +8,9 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-Task = Callable[[], object]
+Task = Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,20 @@ def interleave(tasks: Mapping[str, Task], effort: Effort) -> dict[str, list[floa
         return seconds
     finally:
         gc.unfreeze()
+
+
+def compare(tasks: Mapping[str, Task], effort: Effort) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """`interleave`, and what each task returned last."""
+    results: dict[str, Any] = {}
+
+    def remembering(name: str) -> Task:
+        return lambda: results.update({name: tasks[name]()})
+
+    return interleave({name: remembering(name) for name in tasks}, effort), results
+
+
+def medians(seconds: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: statistics.median(samples) for name, samples in seconds.items()}
 
 
 def ratio(slow: list[float], fast: list[float]) -> dict[str, float]:

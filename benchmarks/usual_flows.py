@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torchdiffeq
 from torch import Tensor, nn
@@ -42,13 +44,13 @@ class UsualField(nn.Module):
         return z
 
 
-def d_backward_passes(field: nn.Module, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """f and its divergence, one backward pass for each of the d entries."""
+def d_backward_passes(field: Callable[..., Tensor], t: Tensor, z: Tensor, skip: int = 0) -> tuple[Tensor, Tensor]:
+    """f and its divergence, one backward pass for each of the d entries but the first ones, which do not count."""
     with torch.enable_grad():
         z = z if z.requires_grad else z.requires_grad_(True)
         f = field(t, z)
         trace = torch.zeros_like(z[:, 0])
-        for i in range(z.shape[1]):
+        for i in range(skip, z.shape[1]):
             trace = trace + torch.autograd.grad(f[:, i].sum(), z, create_graph=True)[0][:, i]
     return f, trace
 

@@ -10,6 +10,7 @@ import torchdiffeq
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.usual_flows import d_backward_passes
 from odelab.latent import ODE2VAE, DrawnField
 
 
@@ -40,12 +41,7 @@ class UsualField:
 
     def with_density(self, t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """dz and d log q, a backward pass for each entry of v."""
-        with torch.enable_grad():
-            z = state[0] if state[0].requires_grad else state[0].requires_grad_(True)
-            dz = self(t, z)
-            trace = torch.zeros_like(z[:, 0])
-            for i in range(self.q, 2 * self.q):
-                trace = trace + torch.autograd.grad(dz[:, i].sum(), z, create_graph=True)[0][:, i]
+        dz, trace = d_backward_passes(self, t, state[0], skip=self.q)
         return dz, -trace
 
 

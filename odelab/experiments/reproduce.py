@@ -56,18 +56,20 @@ def chosen_device(what: Experiment, device: str) -> str:
     return "cpu"
 
 
+def cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
 def device_name(device: str) -> str:
     """The device in words, with the threads where it is a CPU."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    model = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
     threads = torch.get_num_threads()
-    return f"{model}, " + ("GPU" if device == "mps" else f"{threads} thread{'s' * (threads > 1)}")
+    return f"{cpu_name()}, " + ("GPU" if device == "mps" else f"{threads} thread{'s' * (threads > 1)}")
 
 
 def matches(key: Key, only: Sequence[str]) -> bool:

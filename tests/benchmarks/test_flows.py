@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import flows
+from benchmarks import flows, report, run
 from benchmarks.timing import Effort
 from benchmarks.usual_flows import UsualField, UsualFlow, d_backward_passes
+from odelab.experiments.report import between_markers
 from odelab.flows import exact_divergence
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,4 +63,10 @@ def test_results_reach_their_targets(kept: dict[str, Any]) -> None:
 
 def test_the_page_says_what_was_measured(kept: dict[str, Any]) -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text()
-    assert text.partition(flows.START)[2].partition(flows.END)[0].strip() == flows.page(kept)
+    assert between_markers(text, *run.markers("flows"), flows.page(kept)) == text
+
+
+def test_the_terminal_shows_quartiles_and_targets(kept: dict[str, Any]) -> None:
+    text = flows.page(kept, report.spread, report.text)
+    for row in kept["iterations"]:
+        assert row["title"] in text and all(report.spread(cell) in text for cell in row["columns"].values())

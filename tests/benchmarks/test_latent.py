@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import latent
+from benchmarks import latent, report, run
 from benchmarks.timing import Effort
 from benchmarks.usual_latent import usually
+from odelab.experiments.report import between_markers
 
 ROOT = Path(__file__).resolve().parents[2]
 ONCE = Effort(seconds=0, least=1, most=1, sample=0, warm=0)
@@ -56,4 +57,10 @@ def test_results_reach_their_targets(kept: dict[str, Any]) -> None:
 
 def test_the_page_says_what_was_measured(kept: dict[str, Any]) -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text()
-    assert text.partition(latent.START)[2].partition(latent.END)[0].strip() == latent.page(kept)
+    assert between_markers(text, *run.markers("latent"), latent.page(kept)) == text
+
+
+def test_the_terminal_shows_quartiles_and_targets(kept: dict[str, Any]) -> None:
+    text = latent.page(kept, report.spread, report.text)
+    for row in kept["iterations"]:
+        assert row["title"] in text and all(report.spread(cell) in text for cell in row["columns"].values())

@@ -14,6 +14,7 @@ import torch
 from benchmarks import memory, others, problems, report, run, solvers
 from benchmarks.problems import PROBLEMS, Problem
 from benchmarks.timing import Effort, interleave, ratio
+from odelab.experiments.report import between_markers
 
 ROOT = Path(__file__).resolve().parents[2]
 ONCE = Effort(seconds=0, least=1, most=1, sample=0)
@@ -44,7 +45,7 @@ def test_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
 
 def test_row_has_every_column_and_is_json(row: dict[str, Any]) -> None:
     row = json.loads(json.dumps(row))
-    assert set(row["columns"]) == set(solvers.COLUMNS) == set(report.COLUMNS)
+    assert set(row["columns"]) == set(solvers.COLUMNS)
     assert all(cell["ratio"] > 0 and cell["rounds"] == 1 for cell in row["columns"].values())
     assert row["columns"]["forward"]["target"] == 2.0
     for cost in row["cost"].values():
@@ -105,8 +106,16 @@ def test_others_solve_the_same_problem(name: str) -> None:
 
 
 def test_missing_library_is_said_to_be_missing() -> None:
-    row = {"title": "decay", "rows": {"torchode": None}}
-    assert "not installed" in report.others_table(row)
+    ours = {"odelab": {**ratio([1.0], [1.0]), "cpu_seconds": 1.0, "error": 0.1}}
+    rows = [{"title": "decay", "rows": ours | {"torchode": None}}, {"title": "spiral", "rows": ours}]
+    lines = [line.split() for line in report.others_tables(rows).splitlines() if line.startswith("torchode")]
+    assert lines == 3 * [["torchode", "not", "installed", "–"]], "missing, and not measured, in each table"
+
+
+def test_what_did_not_compile_says_why() -> None:
+    assert "decay: not compiled: no compiler" in report.compiled_table(
+        [{"title": "decay", "not_compiled": "no compiler"}]
+    )
 
 
 def test_parts_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,9 +159,23 @@ def test_results_reach_their_targets(kept: dict[str, Any]) -> None:
 
 def test_the_page_says_what_was_measured(kept: dict[str, Any]) -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text()
-    shown = text.partition(report.START)[2].partition(report.END)[0].strip()
-    assert shown == report.page(kept), "python -m benchmarks.run --page prints what belongs there"
-    assert report.put_into(text, kept) == text
+    page = report.page(kept)
+    assert between_markers(text, *run.markers("solvers"), page) == text, "python -m benchmarks.run --page prints it"
+
+
+def test_the_terminal_shows_every_number_that_is_kept(kept: dict[str, Any]) -> None:
+    text = report.everything(kept)
+    for row in [*kept["problems"].values(), *kept["compiled"]]:
+        assert row["title"] in text
+    for row in kept["problems"].values():
+        assert all(report.spread(cell) in text for cell in row["columns"].values())
+        assert all(f"{1e3 * seconds:.1f}" in text for seconds in row["cpu_seconds"].values())
+        assert all(f"{error:.1e}" in text for error in row["gradient_error"].values())
+        assert all(f"{number:.4g}" in text for cost in row["cost"].values() for number in cost.values())
+    for row in kept["memory"]:
+        assert all(f"{size:,}" in text for size in row["bytes"].values())
+    for cell in (cell for row in kept["others"] for cell in row["rows"].values()):
+        assert report.spread(cell) in text and f"{cell['error']:.1e}" in text
 
 
 def test_the_page_is_printed_from_the_kept_numbers_alone(
@@ -162,7 +185,13 @@ def test_the_page_is_printed_from_the_kept_numbers_alone(
     assert capsys.readouterr().out == report.page(kept) + "\n"
 
 
-def test_results_go_between_the_markers_and_nowhere_else(kept: dict[str, Any]) -> None:
-    text = f"above\n{report.START}\nold\n{report.END}\nbelow\n"
-    assert report.put_into(text, kept) == f"above\n{report.START}\n{report.page(kept)}\n{report.END}\nbelow\n"
-    assert report.put_into("no markers", kept) == "no markers"
+def test_results_go_between_the_markers_and_nowhere_else(
+    kept: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "bench_solvers.json")
+    monkeypatch.setattr(run, "PAGE", tmp_path / "benchmarks.md")
+    start, end = run.markers("solvers")
+    run.PAGE.write_text(f"above\n{start}\nold\n{end}\nbelow\n")
+    run.keep("solvers", kept, "new")
+    assert run.PAGE.read_text() == f"above\n{start}\nnew\n{end}\nbelow\n"
+    assert json.loads(run.RESULTS.read_text()) == kept
