@@ -22,7 +22,6 @@ EXPERIMENTS = {
         name="planar",
         title="planar NF against CNF: density matching with K = M = 2, 8, 32, likelihood with 64 (Chen et al. 2018)",
         keys=keys,
-        module="odelab.experiments.planar.run",
         minutes={"lecture": 3},
         alone=True,
     )

@@ -35,7 +35,7 @@ CHECKPOINT = "planar.safetensors"
 
 
 # The papers' numbers of iterations. Mini-batches of about a hundred are what planar flows were introduced with, by
-# RMSprop with momentum 0.9; the rates were chosen on a pilot with a seed of its own (`pilot`).
+# RMSprop with momentum 0.9; the rates were chosen on shorter runs with a seed of their own, see planar_attempts.json.
 RECIPES = {
     "full": {
         "cnf": PlanarRecipe(iterations=10_000, lr=1e-3, batch=128, chunk=100),
@@ -100,7 +100,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
 
 
 def train(key: Key, recipe: PlanarRecipe, context: Context) -> dict[str, Any]:
-    target, file = key["target"], context.folder / "run.safetensors"
+    target, file = key["target"], context.checkpoint
     torch.manual_seed(seed_of("planar-start", context.seed, key["flow"], key["width"]))
     trainer = (DiscreteTrainer if key["flow"] == "nf" else ContinuousTrainer)(key, recipe)
     chunks, curve, begin = recipe.iterations // recipe.chunk, [], 0
@@ -111,7 +111,7 @@ def train(key: Key, recipe: PlanarRecipe, context: Context) -> dict[str, Any]:
     label = context.progress if isinstance(context.progress, str) else None
     last = time.monotonic()
     for chunk in tqdm(range(begin, chunks), label, chunks, initial=begin, disable=not context.progress, leave=False):
-        trainer.advance(draw(target, recipe, context.seed, chunk), recipe.rates(chunk))
+        trainer.advance(draw(target, recipe, context.seed, chunk))
         done = (chunk + 1) * recipe.chunk
         if done in marks(recipe):
             with torch.no_grad():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,28 +23,12 @@ class PlanarRecipe(Recipe):
     """Iterations of ``batch`` points each, drawn for ``chunk`` iterations at once.
 
     Attributes:
-        schedule: "constant", or "cosine" from lr to 0 over all iterations.
         rk4_steps: of a CNF's training; by its width, as `steps` has it, where none are given.
     """
 
     batch: int
     chunk: int
-    schedule: str = "constant"
     rk4_steps: int | None = None
-
-    def rates(self, chunk: int) -> Tensor:
-        """The learning rates of the iterations of a chunk: (chunk,), float64.
-
-        Raises:
-            ValueError: for a schedule that is none.
-        """
-        if self.schedule not in ("constant", "cosine"):
-            raise ValueError(f"no schedule {self.schedule!r}; there are constant and cosine")
-        rates = torch.full((self.chunk,), self.lr, dtype=torch.float64)
-        if self.schedule == "cosine":
-            done = (chunk * self.chunk + torch.arange(self.chunk, dtype=torch.float64)) / self.iterations
-            rates *= (1 + (math.pi * done).cos()) / 2
-        return rates
 
     def steps(self, width: int) -> int:
         """Steps of RK4 in training: more where few units move points in jolts, and for likelihood (64 units).
@@ -69,11 +52,11 @@ class DiscreteTrainer:
         flow = PlanarFlow(2, key["width"])
         theta = torch.cat([flow.w, flow.u, flow.b[:, None]], 1).detach().double()
         self.state = {"theta": theta, "square": torch.zeros_like(theta), "velocity": torch.zeros_like(theta)}
-        self.kind, self.generates = kind_of(key["target"]), key["target"] in ENERGIES
+        self.kind, self.generates, self.lr = kind_of(key["target"]), key["target"] in ENERGIES, recipe.lr
 
-    def advance(self, z: Tensor, rates: Tensor) -> None:
-        """An iteration for each of z (iterations, 2, n) and rates (iterations,)."""
-        train_flow(KINDS[self.kind], *(tensor.numpy() for tensor in (*self.state.values(), z.double(), rates)))
+    def advance(self, z: Tensor) -> None:
+        """An iteration for each of z (iterations, 2, n)."""
+        train_flow(KINDS[self.kind], self.lr, *(tensor.numpy() for tensor in (*self.state.values(), z.double())))
 
     def load(self, state: dict[str, Tensor]) -> None:
         self.state = {name: tensor.double() for name, tensor in state.items()}
@@ -103,10 +86,9 @@ class ContinuousTrainer:
         moved, log_det = GatedRK4.apply(points, w, u * gate[..., None], b, (end - start) / self.steps)
         return (scored(self.kind, moved.mT) - log_det).mean()
 
-    def advance(self, z: Tensor, rates: Tensor) -> None:
-        """An iteration for each of z (iterations, 2, n) and rates (iterations,)."""
-        for points, rate in zip(z, rates.tolist(), strict=True):
-            self.optimizer.param_groups[0]["lr"] = rate
+    def advance(self, z: Tensor) -> None:
+        """An iteration for each of z (iterations, 2, n)."""
+        for points in z:
             self.optimizer.zero_grad()
             self.loss(points).backward()
             self.optimizer.step()

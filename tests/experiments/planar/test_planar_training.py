@@ -58,12 +58,11 @@ def test_gradients_by_hand_are_those_of_autograd(kind: str) -> None:
         assert error(by_hand, plain) < 1e-11
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
 @pytest.mark.parametrize("target", ["U2", "moons"])
-def test_training_is_that_of_the_plain_flows_by_the_optimizers_of_torch(target: str, schedule: str) -> None:
+def test_training_is_that_of_the_plain_flows_by_the_optimizers_of_torch(target: str) -> None:
     """The same start and the same draws in float64, by hand and by autograd: losses and weights stay together."""
-    recipe = PlanarRecipe(iterations=30, lr=1e-2, batch=32, chunk=30, schedule=schedule, rk4_steps=4)
-    z, rates = draw(target, recipe, 0, 0).double(), recipe.rates(0)
+    recipe = PlanarRecipe(iterations=30, lr=1e-2, batch=32, chunk=30, rk4_steps=4)
+    z = draw(target, recipe, 0, 0).double()
     torch.manual_seed(1)
     discrete = DiscreteTrainer({"flow": "nf", "width": 4, "target": target}, recipe)
     continuous = ContinuousTrainer({"flow": "cnf", "width": 4, "target": target}, recipe)
@@ -71,20 +70,19 @@ def test_training_is_that_of_the_plain_flows_by_the_optimizers_of_torch(target: 
     layers, model = discrete.model().flow, continuous.model()
     assert isinstance(layers, PlanarFlow)
     model = model.replace(method="rk4_classic", steps=4, gradient="backprop")
-    rmsprop = torch.optim.RMSprop(layers.parameters(), alpha=DECAY, momentum=MOMENTUM)
-    adam = torch.optim.Adam(model.parameters())
-    for points, rate in zip(z, rates.tolist(), strict=True):
+    rmsprop = torch.optim.RMSprop(layers.parameters(), recipe.lr, alpha=DECAY, momentum=MOMENTUM)
+    adam = torch.optim.Adam(model.parameters(), recipe.lr)
+    for points in z:
         end, log_det = layers(points.mT)
         for optimizer, loss in (
             (rmsprop, (scored(discrete.kind, end) - log_det).mean()),
             (adam, plain_losses(continuous, model, points)),
         ):
-            optimizer.param_groups[0]["lr"] = rate
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    discrete.advance(z, rates)
-    continuous.advance(z, rates)
+    discrete.advance(z)
+    continuous.advance(z)
     theta = torch.cat([layers.w, layers.u, layers.b[:, None]], 1).detach()
     assert error(discrete.state["theta"], theta) < 1e-9
     for name, parameter in continuous.field.named_parameters():
@@ -95,7 +93,7 @@ def discrete_run() -> list[list[float]]:
     torch.manual_seed(1)
     recipe = PlanarRecipe(iterations=20, lr=1e-2, batch=32, chunk=20)
     trainer = DiscreteTrainer({"flow": "nf", "width": 4, "target": "U3"}, recipe)
-    trainer.advance(draw("U3", recipe, 0, 0), recipe.rates(0))
+    trainer.advance(draw("U3", recipe, 0, 0))
     return trainer.state["theta"].tolist()
 
 
@@ -105,16 +103,6 @@ def test_without_numba_the_same_lines_are_numpy() -> None:
     done = subprocess.run([sys.executable, "-c", program], env=settings, capture_output=True, text=True, check=True)
     plain, compiled = (torch.tensor(run, dtype=torch.float64) for run in (json.loads(done.stdout), discrete_run()))
     assert error(plain, compiled) < 1e-9
-
-
-def test_the_learning_rate_falls_along_a_cosine_over_all_chunks() -> None:
-    recipe = PlanarRecipe(iterations=40, lr=0.5, batch=8, chunk=10, schedule="cosine")
-    rates = torch.cat([recipe.rates(chunk) for chunk in range(4)])
-    assert rates[0] == 0.5 and (rates.diff() < 0).all()
-    torch.testing.assert_close(rates[[20, 30]], torch.tensor([0.25, 0.25 * (1 - 0.5**0.5)], dtype=torch.float64))
-    assert (PlanarRecipe(iterations=40, lr=0.5, batch=8, chunk=10).rates(3) == 0.5).all()
-    with pytest.raises(ValueError, match="no schedule 'linear'; there are constant and cosine"):
-        PlanarRecipe(iterations=40, lr=0.5, batch=8, chunk=10, schedule="linear").rates(0)
 
 
 def test_rk4_steps_are_those_of_the_recipe_or_of_the_width() -> None:
@@ -172,7 +160,7 @@ def test_a_gradient_step_follows_the_field_from_base_to_data() -> None:
     with torch.no_grad():
         before = measure(trainer.model(), "U2", 2000)["kl"]
     for chunk in range(3):
-        trainer.advance(draw("U2", recipe, 0, chunk), recipe.rates(chunk))
+        trainer.advance(draw("U2", recipe, 0, chunk))
     with torch.no_grad():
         assert measure(trainer.model(), "U2", 2000)["kl"] < before - 1
 
