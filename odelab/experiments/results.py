@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,20 +43,6 @@ class Row:
     @property
     def name(self) -> str:
         return run_name(self.key, self.seed)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A number over several seeds; ``std`` is that of a sample, NaN for a single seed."""
-
-    mean: float
-    std: float
-    n: int
-
-    def __format__(self, spec: str) -> str:
-        """Mean ± standard deviation, e.g. f"{summary:.2f}"; the mean alone for one seed."""
-        spread = f" ± {self.std:{spec}}" if self.n > 1 else ""
-        return f"{self.mean:{spec}}{spread}"
 
 
 def run_name(key: Key, seed: int) -> str:
@@ -130,19 +115,6 @@ def stored_rows(name: str, budget: str = "full") -> list[Row]:
         if (folder / "results" / file).is_file():
             return [row for row in load_rows(folder / "results" / file) if row.budget == budget]
     return []
-
-
-def summary(values: Iterable[float]) -> Summary:
-    """Mean and standard deviation of some numbers.
-
-    Raises:
-        ValueError: when there are none.
-    """
-    numbers = [float(value) for value in values]
-    if not numbers:
-        raise ValueError("no numbers to summarise: no run of this kind is stored")
-    spread = statistics.stdev(numbers) if len(numbers) > 1 else math.nan
-    return Summary(statistics.fmean(numbers), spread, len(numbers))
 
 
 def by_key(rows: Iterable[Row], *names: str) -> dict[Any, list[Row]]:

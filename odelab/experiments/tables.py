@@ -12,13 +12,14 @@ import html
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
 from pandas import DataFrame, Series
 
 from odelab.experiments.registry import experiment
-from odelab.experiments.results import Row, by_key, stored_rows, summary
+from odelab.experiments.results import Row, by_key, stored_rows
 
 MISSING = "not run yet"  # a run that can be made
 NOTHING = "–"  # there is no such number
@@ -66,8 +67,11 @@ class Table:
 
 def over_seeds(values: Sequence[float], spec: str = ".2f", *, count: bool = False) -> str:
     """Mean ± sample standard deviation, if asked with the number of seeds; a dash where there are no values."""
+    if not values:
+        return NOTHING
+    spread = f" ± {stdev(values):{spec}}" if len(values) > 1 else ""
     seeds = f" ({len(values)} seed{'s' * (len(values) > 1)})" if count else ""
-    return f"{summary(values):{spec}}{seeds}" if len(values) else NOTHING
+    return f"{fmean(values):{spec}}{spread}{seeds}"
 
 
 def number(*path: str, spec: str = ".2f", count: bool = False) -> Cell:

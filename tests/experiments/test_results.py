@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from odelab.experiments import results
-from odelab.experiments.results import Row, add_row, by_key, load_rows, result_file, run_name, stored_rows, summary
+from odelab.experiments.results import Row, add_row, by_key, load_rows, result_file, run_name, stored_rows
 
 
 def row(seed=0, result=None, budget="full", **key) -> Row:
@@ -122,15 +122,6 @@ def test_where_results_go(tmp_path, monkeypatch):
 def test_run_names_can_be_names_of_files():
     assert run_name({"body": "ode-net", "set": "8 gaussians", "part": "a/b"}, 3) == "ode-net-8_gaussians-a_b-seed3"
     assert run_name({}, 0) == "seed0"
-
-
-def test_summaries():
-    several, one = summary([1.0, 2.0, 3.0]), summary(iter([2]))
-    assert (several.mean, several.std, several.n) == (2.0, 1.0, 3)
-    assert (one.mean, one.n) == (2.0, 1) and math.isnan(one.std)
-    assert f"{several:.2f}" == "2.00 ± 1.00" and f"{one:.1f}" == "2.0"
-    with pytest.raises(ValueError, match="no numbers to summarise: no run of this kind is stored"):
-        summary([])
 
 
 def test_rows_by_key():

@@ -43,6 +43,7 @@ def test_markdown_and_plain_text(frame: DataFrame) -> None:
 def test_over_seeds_says_how_many() -> None:
     assert over_seeds([1.0, 2.0], count=True) == "1.50 ± 0.71 (2 seeds)" and over_seeds([]) == NOTHING
     assert over_seeds([0.5], ".3f", count=True) == "0.500 (1 seed)"
+    assert over_seeds([1.0, 2.0, 3.0]) == "2.00 ± 1.00" and over_seeds([2], ".1f") == "2.0"
 
 
 def test_numbers_are_found_by_their_path() -> None:

@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import combinations
+from statistics import fmean
 
 import numpy as np
 from pandas import DataFrame, Series
 from scipy.stats import ttest_ind
 
 from odelab.experiments.mnist.recipe import LARGER
-from odelab.experiments.results import Row, by_key, stored_rows, summary
+from odelab.experiments.results import Row, by_key, stored_rows
 from odelab.experiments.tables import MISSING, NOTHING, Quick, Rows, Table, beside, number, over_seeds, seeds, summarise
 
 NAMES = {
@@ -121,14 +122,14 @@ def cost_table(quick: Quick = None, rows: Rows = None, features: str = "features
 def cpu_per_epoch(runs: list[Row]) -> str:
     """Seconds of processor time; of the runs that were timed so."""
     timed = [row.result["cpu_seconds"] / len(row.result["epochs"]) for row in runs if "cpu_seconds" in row.result]
-    return f"{summary(timed).mean:.0f}" if timed else NOTHING
+    return f"{fmean(timed):.0f}" if timed else NOTHING
 
 
 def nfe_of_training(runs: list[Row]) -> str:
     """Evaluations of the field for a batch and its gradient after the last epoch, by dopri5 and the adjoint at 1e-3."""
     ends = [row.result["epochs"][-1] for row in runs]
     parts = [[end[name] for end in ends if name in end] for name in ("nfe_forward", "nfe_backward")]
-    return ", ".join(f"{summary(part).mean:.0f}" for part in parts) if all(parts) else NOTHING
+    return ", ".join(f"{fmean(part):.0f}" for part in parts) if all(parts) else NOTHING
 
 
 def dial_table(rows: Rows = None) -> Table:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from odelab.experiments.results import Row, summary
+from odelab.experiments.results import Row
 from odelab.experiments.rnode.recipe import TARGET
-from odelab.experiments.tables import NOTHING, Quick, Rows, Table, beside, number, seeds, summarise, with_paper
+from odelab.experiments.tables import (
+    NOTHING,
+    Quick,
+    Rows,
+    Table,
+    beside,
+    number,
+    over_seeds,
+    seeds,
+    summarise,
+    with_paper,
+)
 
 PAPER = {"none": "0.97 bits/dim, 68.5 h", "both": "0.97 bits/dim, 24.4 h"}  # notes, Fig. 24.10
 
@@ -14,7 +25,7 @@ def to_target(runs: list[Row]) -> str:
     targets = [row.result["target"] for row in runs if "target" in row.result]
     reached = [target["cpu_seconds"] for target in targets if target["cpu_seconds"] is not None]
     some = f" ({len(reached)} of {len(targets)})" if len(reached) < len(targets) else ""
-    return f"{summary(reached):.0f}{some}" if reached else "never" if targets else NOTHING
+    return f"{over_seeds(reached, '.0f')}{some}" if reached else "never" if targets else NOTHING
 
 
 CELLS = {
