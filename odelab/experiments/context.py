@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lightning_fabric import Fabric
 from torch import nn
 
-from odelab.saving import save_tensors
+from odelab.saving import Savable, save_tensors
 from odelab.training.devices import first_process
 
 
@@ -36,12 +38,32 @@ class Context:
     fabric: Callable[..., Fabric]
 
     @property
+    def checkpoint(self) -> Path:
+        return self.folder / "run.safetensors"
+
+    def fitting(self, precision: str = "32-true") -> dict[str, Any]:
+        """What the command says to `fit`, by its names: seed, device, checkpoint and progress."""
+        return {
+            "seed": self.seed,
+            "fabric": self.fabric(precision),
+            "checkpoint": self.checkpoint,
+            "resume": self.resume,
+            "progress": self.progress,
+            "estimate": True,
+        }
+
+    @property
     def ships(self) -> bool:
         """Whether this process writes this run's weights: the first one, those of seed 0 at full budget."""
         return (self.seed, self.budget) == (0, "full") and first_process()
 
     def ship(self, model: nn.Module, name: str) -> None:
         """Put the weights where the lessons find them, in half precision, if they are to be shipped."""
-        if self.ships:
+        if not self.ships:
+            return
+        path = self.weights / f"{name}.safetensors"
+        if isinstance(model, Savable):
+            copy.deepcopy(model).cpu().half().save(path)
+        else:
             half = {key: value.half() for key, value in model.state_dict().items()}
-            save_tensors(self.weights / f"{name}.safetensors", half)
+            save_tensors(path, half)

@@ -54,12 +54,7 @@ def train_flow(
         ema=recipe.ema,
         validate=validate,
         every=recipe.every,
-        checkpoint=context.folder / "run.safetensors",
-        resume=context.resume,
-        fabric=context.fabric(),
-        seed=context.seed,
-        progress=context.progress,
-        estimate=True,
+        **context.fitting(),
     )
 
 

@@ -22,24 +22,25 @@ class Experiment:
         name: as in `python -m odelab reproduce NAME`.
         title: what it reproduces, with the source.
         keys: budget -> the runs of one seed.
-        module: whose function ``run(key, context)`` does one of them and returns what it measured.
         seeds: budget -> seeds by default.
         minutes: budget -> about how long all of it takes on one thread of a CPU, where no rows are stored that would
             tell; none where nobody has timed it.
+        function: of the folder's `run` module; ``run(key, context)`` does one of the runs and returns what it measured.
         alone: it runs on a CPU and in one process, whatever there is.
     """
 
     name: str
     title: str
     keys: Callable[[str], list[Key]]
-    module: str
     seeds: dict[str, tuple[int, ...]] = field(default_factory=lambda: {"lecture": (0,), "full": (0, 1, 2)})
     minutes: dict[str, float] = field(default_factory=dict)
+    function: str = "run"
     alone: bool = False
 
     def run(self, key: Key, context: Context) -> dict[str, Any]:
         """Do one run; what was measured, by name."""
-        return importlib.import_module(self.module).run(key, context)
+        module = importlib.import_module(EXPERIMENTS[self.name].replace(".recipe", ".run"))
+        return getattr(module, self.function)(key, context)
 
 
 #: Name -> the module whose EXPERIMENTS declares it.

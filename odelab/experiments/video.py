@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -68,8 +67,8 @@ def train_video(
     validate: Callable[[nn.Module], dict[str, float]],
     recipe: VideoRecipe,
     context: Context,
-) -> tuple[History, dict[str, float]]:
-    """Train in place; keeps the weights of the best validation. Also what an iteration costs, with all frames.
+) -> History:
+    """Train in place; keeps the weights of the best validation.
 
     On a GPU in mixed precision: bfloat16 where autocast takes it to be safe, and weights, sums and validation in
     float32; on a CPU in float32 throughout.
@@ -78,7 +77,8 @@ def train_video(
         data: on the device.
         validate: model -> "loss", the error that counts, and others.
     """
-    fabric = context.fabric("bf16-mixed" if data.x.is_cuda else "32-true")
+    fitting = context.fitting("bf16-mixed" if data.x.is_cuda else "32-true")
+    fabric = fitting["fabric"]
     indices = Epochs(len(data), recipe.batch, context.seed, fabric.global_rank, fabric.world_size)
     loss, longest = objective(name, recipe, len(data)), data.x.shape[1]
     data = prefix(data, longest)  # without what only a test may see
@@ -86,7 +86,7 @@ def train_video(
     def batches(step: int) -> Sequences:
         return prefix(data[indices(step).to(data.x.device)], length(step / recipe.iterations, recipe, longest))
 
-    history = fit(
+    return fit(
         model,
         loss,
         batches,
@@ -96,14 +96,8 @@ def train_video(
         clip=recipe.clip,
         validate=validate,
         every=min(recipe.every, recipe.iterations),
-        checkpoint=context.folder / "run.safetensors",
-        resume=context.resume,
-        fabric=fabric,
-        seed=context.seed,
-        progress=context.progress,
-        estimate=True,
+        **fitting,
     )
-    return history, history.cost
 
 
 def length(done: float, recipe: VideoRecipe, longest: int) -> int:
@@ -145,9 +139,3 @@ def forecast_errors(model: Any, data: Sequences, truth: Tensor, draws: int, part
 def average(errors: dict[str, Tensor], where: Tensor) -> dict[str, float]:
     """Each reading's mean over the frames where ``where`` (n, T) is true."""
     return {name: round(each[where].mean().item(), 6) for name, each in errors.items()}
-
-
-def keep_weights(model: ODE2VAE | RNNVAE, name: str, context: Context) -> None:
-    """Put the model where the lessons find it, in half precision; only that of seed 0 at full budget."""
-    if context.ships:
-        copy.deepcopy(model).cpu().half().save(context.weights / f"{name}.safetensors")

@@ -49,7 +49,6 @@ EXPERIMENTS = {
         name="fake",
         title="a straight line",
         keys=lambda budget: KEYS[:1] if budget == "lecture" else KEYS,
-        module=__name__,
         seeds={"lecture": (0,), "full": (0, 1)},
         minutes={"lecture": 0, "full": 0},
     )

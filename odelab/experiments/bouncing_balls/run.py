@@ -21,7 +21,6 @@ from odelab.experiments.video import (
     average,
     forecast_errors,
     frame_errors,
-    keep_weights,
     train_video,
     video_model,
 )
@@ -56,8 +55,8 @@ def baselines(mean: Tensor, test: Sequences, first: int) -> dict[str, Tensor]:
     return {name: frame_errors(guess, test.x).cpu() for name, guess in guesses.items()}
 
 
-def train_balls(key: Key, recipe: VideoRecipe, context: Context) -> tuple[Any, History, dict[str, float], Sequences]:
-    """A model of the key's kind, what it cost, and the sequences it was trained on; validated on others."""
+def train_balls(key: Key, recipe: VideoRecipe, context: Context) -> tuple[Any, History, Sequences]:
+    """A model of the key's kind, its history, and the sequences it was trained on; validated on others."""
     device, settings = context.fabric().device, {"size": key["size"], "balls": key["balls"]}
     count, _ = COUNTS[context.budget][key["size"]]
     train = bouncing_balls(count, FRAMES, seed=_seed("train", context.seed), **settings).to(device)
@@ -73,15 +72,15 @@ def train_balls(key: Key, recipe: VideoRecipe, context: Context) -> tuple[Any, H
         }
 
     model = video_model(key["model"], key["size"], recipe, context.seed)
-    history, cost = train_video(key["model"], model, train, validate, recipe, context)
-    return model, history, cost, train
+    history = train_video(key["model"], model, train, validate, recipe, context)
+    return model, history, train
 
 
 def run(key: Key, context: Context) -> dict[str, Any]:
     """One model; errors are means of squared differences over pixels, sequences and the frames named."""
     recipe = recipe_of(key, context.budget)
-    model, history, cost, train = train_balls(key, recipe, context)
-    keep_weights(model, f"bouncing_{key['size']}_{key['balls']}_{key['model']}", context)
+    model, history, train = train_balls(key, recipe, context)
+    context.ship(model, f"bouncing_{key['size']}_{key['balls']}_{key['model']}")
     _, tested = COUNTS[context.budget][key["size"]]
     test = bouncing_balls(tested, LONG, size=key["size"], balls=key["balls"], seed=_seed("test", 0)).to(train.x.device)
     errors = forecast_errors(model, test, test.x, DRAWS)
@@ -95,7 +94,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in model.parameters()),
         "recipe": vars(recipe),
         "draws": DRAWS,
-        "cost": cost,
+        "cost": history.cost,
         "cpu_seconds": round(history.cpu_seconds, 1),
         "best": history.best,
         "validations": history.validation,

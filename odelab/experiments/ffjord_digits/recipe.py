@@ -12,14 +12,11 @@ RECIPES = {
     "full": FlowRecipe(iterations=2000, batch=BATCH, lr=5e-3, every=200),
 }
 
-
 EXPERIMENTS = {
     "ffjord-digits": Experiment(
         name="ffjord-digits",
         title="bits per dimension on 8×8 digits: Gaussian, NICE, FFJORD (notes 24.1.7; the papers' MNIST in small)",
         keys=lambda budget: [{"model": name} for name in MODELS],
-        module="odelab.experiments.ffjord_digits.run",
-        seeds={"lecture": (0,), "full": (0, 1, 2)},
         minutes={"lecture": 6},
     ),
 }

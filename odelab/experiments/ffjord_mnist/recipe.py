@@ -15,13 +15,11 @@ SOLVERS: dict[str, dict[str, Any]] = {
     "rnode": {"method": "rk4_classic", "steps": 4, "gradient": "checkpoint"},
 }
 
-
 EXPERIMENTS = {
     "ffjord-mnist": Experiment(
         name="ffjord-mnist",
         title="FFJORD without and with regularization on MNIST, for a GPU (notes, Fig. 24.10)",
         keys=lambda budget: [{"flow": name} for name in SOLVERS],
-        module="odelab.experiments.ffjord_mnist.run",
         seeds={"lecture": (0,), "full": (0,)},
         minutes={"lecture": 1},
     )

@@ -12,14 +12,11 @@ RECIPES = {"lecture": FlowRecipe(iterations=300, every=150), "full": FlowRecipe(
 LONG = FlowRecipe(iterations=4000, every=500)
 RECIPE_OF = {"checkerboard": LONG, "rings": LONG, "2spirals": LONG}
 
-
 EXPERIMENTS = {
     "ffjord-toy": Experiment(
         name="ffjord-toy",
         title="FFJORD on eight densities in the plane: NLL, gap to the truth, NFE (Grathwohl et al. 2019, Fig. 2)",
         keys=lambda budget: [{"density": name} for name in DENSITIES],
-        module="odelab.experiments.ffjord_toy.run",
-        seeds={"lecture": (0,), "full": (0, 1, 2)},
         minutes={"lecture": 10},
     ),
 }

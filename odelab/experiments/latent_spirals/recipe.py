@@ -38,14 +38,11 @@ RECIPES = {
     "full": SpiralsRecipe(iterations=600, rnn_iterations=3000, starts=4),
 }
 
-
 EXPERIMENTS = {
     "latent-spirals": Experiment(
         name="latent-spirals",
         title="latent ODE against recurrent networks on spirals at irregular times (Chen et al. 2018, Table 2)",
         keys=lambda budget: [{"model": model, "kept": kept} for model in MODELS for kept in KEPT],
-        module="odelab.experiments.latent_spirals.run",
-        seeds={"lecture": (0,), "full": (0, 1, 2)},
         minutes={"lecture": 2},
     )
 }

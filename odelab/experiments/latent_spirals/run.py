@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -102,20 +101,20 @@ def train(
 
 
 def train_best(
-    make: Callable[[], nn.Module], data: Spirals, recipe: SpiralsRecipe, seed: int, folder: Path, **how: Any
+    make: Callable[[], nn.Module], data: Spirals, recipe: SpiralsRecipe, context: Context
 ) -> tuple[Any, list[History]]:
     """The model of least training loss at its end, of as many trainings as the recipe has for it; all their histories.
 
     About half of all latent ODEs do not find that the field has to turn; their training loss mostly tells which.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(context.seed)
     models = [make()]
     if isinstance(models[0], LatentODE):
         models += [make() for _ in range(recipe.starts - 1)]
-    histories = [
-        train(model, data, recipe, 100 * seed + k, checkpoint=folder / f"run{k}.safetensors", **how)
-        for k, model in enumerate(models)
-    ]
+    histories = []
+    for k, model in enumerate(models):
+        own = {"seed": 100 * context.seed + k, "checkpoint": context.folder / f"run{k}.safetensors", "keep": "last"}
+        histories.append(train(model, data, recipe, **context.fitting() | own))
     ends = [final_loss(history) for history in histories]
     return models[ends.index(min(ends))], histories
 
@@ -149,19 +148,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     generators = (torch.Generator().manual_seed(part + context.seed) for part in (1_000_003, 2_000_003))
     data = spirals(recipe.windows, kept=kept, noise=NOISE, margin=0, generator=next(generators))
     test = spirals(recipe.test, kept=kept, noise=NOISE, generator=next(generators))
-    fabric = context.fabric()
-    model, histories = train_best(
-        MODELS[key["model"]],
-        data.to(fabric.device),
-        recipe,
-        context.seed,
-        context.folder,
-        keep="last",
-        resume=context.resume,
-        fabric=fabric,
-        progress=context.progress,
-        estimate=True,
-    )
+    model, histories = train_best(MODELS[key["model"]], data.to(context.fabric().device), recipe, context)
     model.cpu().eval()
     if context.ships:
         model.save(context.weights / f"latent_spirals_{key['model']}_{kept}.safetensors")

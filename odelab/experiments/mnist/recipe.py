@@ -18,13 +18,11 @@ ROWS: dict[str, dict[str, Any]] = {body: {"body": body, "stem": "strided"} for b
     body + LARGER: {"body": body, "stem": "conv"} for body in BODIES if body != "mlp"
 }
 
-
 EXPERIMENTS = {
     "mnist": Experiment(
         name="mnist",
         title="MLP, ResNet, RK-Net, ODE-Net and two ablations on MNIST (Chen et al. 2018, Table 1)",
         keys=lambda budget: [{"body": name} for name in (ROWS if budget == "full" else BODIES)],
-        module="odelab.experiments.mnist.run",
         seeds={"lecture": (0,), "full": (0, 1, 2, 3, 4)},
         minutes={"lecture": 5},
     )

@@ -109,7 +109,8 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     data = mnist("train")
     if not data.complete and context.budget == "full":
         raise ValueError(f"the full run needs all of MNIST, and there is only {data.source}")
-    fabric = context.fabric("32-true" if name == "mlp" else "bf16-mixed")
+    fitting = context.fitting("32-true" if name == "mlp" else "bf16-mixed")
+    fabric = fitting["fabric"]
     train, held_out = data.holdout(min(HELD_OUT, len(data) // 5))
     count = min(size["images"] or len(train), len(train))
     x, y = prepared(train)[:count].to(fabric.device), train.y[:count].to(fabric.device)
@@ -137,12 +138,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         ema=0.995,
         validate=validate,
         every=epochs.steps,
-        checkpoint=context.folder / "run.safetensors",
-        resume=context.resume,
-        fabric=fabric,
-        seed=context.seed,
-        progress=context.progress,
-        estimate=True,
+        **fitting,
     )
     test = mnist("test")
     test_x, test_y = prepared(test), test.y

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +18,6 @@ from odelab.training.batches import share
 
 CHANNELS = 50
 STEPS_OF_ROOT = 3  # the first channels are steps from frame to frame: a slower walk has smaller ones
-CHECKPOINT = "run.safetensors"
 
 
 def walker(recipe: WalkerRecipe, channels: int = CHANNELS) -> ODE2VAE:
@@ -64,21 +62,14 @@ def train_walker(
     validation: Tensor,
     recipe: WalkerRecipe,
     *,
-    seed: int = 0,
-    steps: int = STEPS_OF_ROOT,
-    folder: Path | None = None,
-    resume: bool = False,
     fabric: Fabric | None = None,
-    progress: bool | str = False,
-    estimate: bool = False,
+    **how: Any,
 ) -> History:
     """Train in place, and keep the iterate of least error on the validation walks.
 
     Args:
         train, validation: (n, T, channels), no others are seen; several processes share the walks to train on.
-        steps: see `played`.
-        folder: of the checkpoint.
-        estimate: see `fit`.
+        fabric, how: go to `fit`.
 
     Raises:
         ValueError, TrainingDiverged: see `fit`; also when the walks do not divide among the processes.
@@ -90,7 +81,7 @@ def train_walker(
 
     def draw(iteration: int) -> Tensor:
         length = min(recipe.longest, frames, int(recipe.first + recipe.growth * iteration))
-        return played(own, length, recipe.tempo, steps).to(next(model.parameters()).device)
+        return played(own, length, recipe.tempo).to(next(model.parameters()).device)
 
     def loss(model: ODE2VAE, x: Tensor) -> Tensor:
         windows = max(1, round(n * frames / x.shape[1]))  # in the data, over which KL[q(W) ‖ p(W)] is shared out
@@ -111,12 +102,8 @@ def train_walker(
         clip=recipe.clip,
         validate=validate,
         every=recipe.every,
-        checkpoint=folder / CHECKPOINT if folder else None,
-        resume=resume,
         fabric=fabric,
-        seed=seed,
-        progress=progress,
-        estimate=estimate,
+        **how,
     )
 
 
@@ -124,18 +111,7 @@ def train_as_asked(
     model: ODE2VAE, train: Tensor, validation: Tensor, recipe: WalkerRecipe, context: Context
 ) -> History:
     """`train_walker` with the seed, device, checkpoint and progress that a run was asked for; back on the CPU."""
-    history = train_walker(
-        model,
-        train,
-        validation,
-        recipe,
-        seed=context.seed,
-        folder=context.folder,
-        resume=context.resume,
-        fabric=context.fabric(),
-        progress=context.progress,
-        estimate=True,
-    )
+    history = train_walker(model, train, validation, recipe, **context.fitting())
     model.cpu()
     return history
 

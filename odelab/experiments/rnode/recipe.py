@@ -14,14 +14,11 @@ RECIPES = {
 }
 TARGET = {"checkerboard": 3.9, "8gaussians": 3.1, "digits": 78.0}  # nats on validation points
 
-
 EXPERIMENTS = {
     "rnode": Experiment(
         name="rnode",
         title="the ablation of kinetic and Jacobian regularization (Finlay et al. 2020; notes, Fig. 24.9)",
         keys=lambda budget: [{"data": data, "penalty": penalty} for data in DATA for penalty in PENALTIES],
-        module="odelab.experiments.rnode.run",
-        seeds={"lecture": (0,), "full": (0, 1, 2)},
         minutes={"lecture": 8},
     )
 }

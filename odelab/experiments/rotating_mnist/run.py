@@ -23,7 +23,6 @@ from odelab.experiments.video import (
     average,
     forecast_errors,
     frame_errors,
-    keep_weights,
     train_video,
     video_model,
 )
@@ -65,8 +64,8 @@ def baselines(train: RotatingDigits, digits: RotatingDigits, where: dict[str, Te
 
 def train_digits(
     key: Key, recipe: VideoRecipe, context: Context, digits: int | None = None
-) -> tuple[Any, History, dict[str, float], RotatingDigits]:
-    """A model of the key's kind, what it cost, and the digits it was trained on; validated on digits of their own."""
+) -> tuple[Any, History, RotatingDigits]:
+    """A model of the key's kind, its history, and the digits it was trained on; validated on digits of their own."""
     device = context.fabric().device
     train = digits_of(key, "train", context.seed, digits or DIGITS[key["size"]]).to(device)
     held = digits_of(key, "validation", 0, 60).to(device)
@@ -79,16 +78,16 @@ def train_digits(
         return {"loss": found[main]} | found
 
     model = video_model(key["model"], key["size"], recipe, context.seed)
-    history, cost = train_video(key["model"], model, train, validate, recipe, context)
-    return model, history, cost, train
+    history = train_video(key["model"], model, train, validate, recipe, context)
+    return model, history, train
 
 
 def run(key: Key, context: Context) -> dict[str, Any]:
     """One model; errors are means of squared differences over pixels, frames and digits, by name of the frames."""
     recipe = recipe_of(key, context.budget)
-    model, history, cost, train = train_digits(key, recipe, context)
+    model, history, train = train_digits(key, recipe, context)
     if (key["model"], key["frames"]) == ("ode2vae", "non-uniform"):  # the one that lesson 10 shows
-        keep_weights(model, f"rotating_{key['size']}_{key['frames']}_{key['model']}", context)
+        context.ship(model, f"rotating_{key['size']}_{key['frames']}_{key['model']}")
     judged = {
         "held-out digits": digits_of(key, "held-out", 0, TESTED).to(train.x.device),
         "training digits": train[:TESTED],
@@ -110,7 +109,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         "training_digits": len(train),
         "data": train.source,
         "draws": DRAWS,
-        "cost": cost,
+        "cost": history.cost,
         "cpu_seconds": round(history.cpu_seconds, 1),
         "best": history.best,
         "validations": history.validation,

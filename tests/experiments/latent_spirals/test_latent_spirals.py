@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from odelab.datasets import spirals
-from odelab.experiments.latent_spirals import run as latent_spirals
 from odelab.experiments.latent_spirals.recipe import KEPT, RECIPES, SpiralsRecipe
 from odelab.experiments.latent_spirals.run import (
     MODELS,
@@ -29,7 +28,6 @@ TINY = SpiralsRecipe(iterations=6, batch=10, windows=20, test=12)
 
 
 def test_is_registered_with_every_model_at_every_density() -> None:
-    assert experiment("latent-spirals").module == latent_spirals.__name__
     keys = experiment("latent-spirals").keys("full")
     assert {(key["model"], key["kept"]) for key in keys} == {(model, kept) for model in MODELS for kept in KEPT}
     assert sorted(KEPT) == [30, 50, 100] and RECIPES["full"].starts > 1
@@ -79,9 +77,9 @@ def test_the_start_that_learns_is_taken(tmp_path: Path) -> None:
         return made[-1]
 
     recipe = SpiralsRecipe(iterations=10, batch=20, lr=1e-5, starts=3)
-    model, histories = train_best(make, data, recipe, 0, tmp_path, progress=False)
+    model, histories = train_best(make, data, recipe, context_in(tmp_path))
     assert model is made[1] and len(histories) == 3
-    assert len(train_best(MODELS["rnn"], data, recipe, 0, tmp_path / "rnn", progress=False)[1]) == 1
+    assert len(train_best(MODELS["rnn"], data, recipe, context_in(tmp_path / "rnn"))[1]) == 1
 
 
 def test_errors_are_measured_in_their_own_third() -> None:

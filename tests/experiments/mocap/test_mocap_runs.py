@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from odelab.datasets import Mocap, Sequences
-from odelab.experiments.mocap import mocap1_like as mocap_walks
-from odelab.experiments.mocap import mocap2 as mocap
-from odelab.experiments.mocap import sliders as mocap_sliders
+from odelab.experiments.mocap import run as mocap
 from odelab.experiments.mocap import training as mocap_training
 from odelab.experiments.mocap.checkpoints import load_walker, save_walker
 from odelab.experiments.mocap.recipe import EXPERIMENTS, WalkerRecipe, mocap2_keys
@@ -50,12 +48,12 @@ def tiny(monkeypatch, walks):
 
 def test_the_test_walks_play_no_part_in_training_and_choice(tmp_path, walks, tiny, monkeypatch):
     seen = []
-    monkeypatch.setattr(mocap, "ship", lambda model, *rest: seen.append(model.state_dict()))
+    monkeypatch.setattr(mocap, "save_walker", lambda model, *rest: seen.append(model.state_dict()))
     key = {"model": "ode2vae-kl", "centring": "own"}
-    first = mocap.run(key, context(tmp_path / "a"))
+    first = mocap.mocap2(key, context(tmp_path / "a"))
     changed = replace(walks, test=sequences(100 + waves(4, seed=99)))
     monkeypatch.setattr(mocap, "mocap35", lambda **settings: changed)
-    second = mocap.run(key, context(tmp_path / "b"))
+    second = mocap.mocap2(key, context(tmp_path / "b"))
     assert all(torch.equal(a, b) for a, b in zip(seen[0].values(), seen[1].values(), strict=True))
     for name in ("validation", "validation_last", "best_iteration", "validations"):
         assert first[name] == second[name]
@@ -64,7 +62,7 @@ def test_the_test_walks_play_no_part_in_training_and_choice(tmp_path, walks, tin
 
 @pytest.mark.parametrize("key", mocap2_keys("full"), ids=lambda key: f"{key['model']}-{key['centring']}")
 def test_every_row_can_be_made_and_stored(key, tmp_path, tiny):
-    found = mocap.run(key, context(tmp_path))
+    found = mocap.mocap2(key, context(tmp_path))
     assert not list(unstorable(found))
     test = found["test_last" if key["model"] in mocap.REFITTED else "test"]
     assert {"mean_of_draws", "per_draw", "posterior_mean", "sequences"} <= test.keys()
@@ -82,7 +80,7 @@ def test_a_refitted_model_sees_the_validation_walks_and_is_not_chosen_by_them(tm
         return train_as_asked(model, train, *rest)
 
     monkeypatch.setattr(mocap, "train_as_asked", look)
-    found = mocap.run({"model": "ode2vae-kl-refitted", "centring": "own"}, context(tmp_path))
+    found = mocap.mocap2({"model": "ode2vae-kl-refitted", "centring": "own"}, context(tmp_path))
     assert torch.equal(seen[0], torch.cat([walks.train.x, walks.validation.x]))
     assert found["training_walks"] == 19 and not {"test", "validation", "best_iteration"} & found.keys()
 
@@ -90,16 +88,15 @@ def test_a_refitted_model_sees_the_validation_walks_and_is_not_chosen_by_them(tm
 def test_the_stand_in_makes_no_row(tmp_path, walks, tiny, monkeypatch):
     monkeypatch.setattr(mocap, "mocap35", lambda **settings: replace(walks, complete=False))
     with pytest.raises(ValueError, match="made-up gait"):
-        mocap.run(mocap2_keys("full")[0], context(tmp_path))
+        mocap.mocap2(mocap2_keys("full")[0], context(tmp_path))
 
 
 def test_a_run_goes_on_where_it_was_cut_off(tmp_path, walks, monkeypatch):
     def sitting(name):
         torch.manual_seed(0)
         model = walker(TINY)
-        history = train_walker(
-            model, walks.train.x, walks.validation.x, TINY, folder=tmp_path / name, resume=name == "cut"
-        )
+        settings = context(tmp_path / name, resume=name == "cut").fitting()
+        history = train_walker(model, walks.train.x, walks.validation.x, TINY, **settings | {"estimate": False})
         return model.state_dict(), history.loss
 
     (tmp_path / "cut").mkdir()
@@ -138,12 +135,12 @@ def test_a_lesson_s_walker(walks):
 
 
 def test_sliders_cover_the_grid(tmp_path, walks, monkeypatch):
-    monkeypatch.setattr(mocap_sliders, "mocap35", lambda **settings: walks)
-    monkeypatch.setattr(mocap_sliders, "SLIDERS", TINY)
+    monkeypatch.setattr(mocap, "mocap35", lambda **settings: walks)
+    monkeypatch.setattr(mocap, "SLIDERS", TINY)
     keys = EXPERIMENTS["mocap-sliders"].keys("full")
-    names = {mocap_sliders.slider_name(**key) for key in keys}
+    names = {mocap.slider_name(**key) for key in keys}
     assert len(names) == 16 and "mocap_beta1_gamma0.1" in names
-    found = mocap_sliders.run({"beta": 10.0, "gamma": 10.0}, context(tmp_path))
+    found = mocap.sliders({"beta": 10.0, "gamma": 10.0}, context(tmp_path))
     assert not list(unstorable(found)) and "test" not in found
     file = tmp_path / "weights" / "mocap_beta10_gamma10.safetensors"
     assert file.stat().st_size < 60_000
@@ -152,14 +149,14 @@ def test_sliders_cover_the_grid(tmp_path, walks, monkeypatch):
 
 def test_one_walk_is_cut_in_time(tmp_path, monkeypatch):
     walk = torch.randn(61, 62, dtype=torch.float64).cumsum(0)
-    monkeypatch.setattr(mocap_walks, "walks62", lambda: {"02_01": walk})
-    monkeypatch.setattr(mocap_walks, "MOCAP1_LIKE", {"ode2vae": TINY})
-    split = mocap_walks.walk_split(walk)
-    assert torch.equal(mocap_walks.known_and_asked(split, 3, "validation")[:, 3:], split.validation.x)
-    asked = mocap_walks.known_and_asked(split, 3, "test")
+    monkeypatch.setattr(mocap, "walks62", lambda: {"02_01": walk})
+    monkeypatch.setattr(mocap, "MOCAP1_LIKE", {"ode2vae": TINY})
+    split = mocap.walk_split(walk)
+    assert torch.equal(mocap.known_and_asked(split, 3, "validation")[:, 3:], split.validation.x)
+    asked = mocap.known_and_asked(split, 3, "test")
     assert torch.equal(asked[:, 3:], split.test.x) and torch.equal(asked[:, :3], split.validation.x[:, -3:])
-    found = mocap_walks.run({"walk": "02_01", "model": "ode2vae"}, context(tmp_path))
+    found = mocap.mocap1_like({"walk": "02_01", "model": "ode2vae"}, context(tmp_path))
     assert found["frames"] == {"train": 30, "validation": 10, "test": 20}
     assert not list(unstorable(found)) and len(found["test"]["horizon"]) == 20
     with pytest.raises(ValueError, match="05_01"):
-        mocap_walks.run({"walk": "05_01", "model": "ode2vae"}, context(tmp_path))
+        mocap.mocap1_like({"walk": "05_01", "model": "ode2vae"}, context(tmp_path))
