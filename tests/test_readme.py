@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -19,7 +20,10 @@ def test_runs_as_printed(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     run: dict[str, object] = {}
     exec(block.replace("steps=500", "steps=3"), run)
     if "future" in run:
-        assert run["future"].mean.shape == (5, 31, 2) and run["future"].mean.isfinite().all()  # type: ignore[attr-defined]
+        future = run["future"]
+        assert future.mean.shape == (5, 31, 2) and future.mean.isfinite().all()  # type: ignore[attr-defined]
+        own_ends = torch.tensor([0.3 * (7 + s) + 0.1 * s for s in range(5)]).double()  # sequences of 8 to 12 rows
+        torch.testing.assert_close(future.times[:, 0], own_ends)  # type: ignore[attr-defined]
         assert (tmp_path / "mine.safetensors").is_file()
 
 

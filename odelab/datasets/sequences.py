@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from odelab.datasets.tables import read_table
+
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
@@ -20,10 +21,12 @@ class Sequences:
 
     Attributes:
         x: frames, (n, T, *shape), float32; 0 where nothing was observed.
-        times: when they were, (T,) for all, or (n, T) with a clock for each; increasing.
+        times: when they were, (T,) for all, or (n, T) with a clock for each; increasing, but that the clock of a
+            sequence may stand still where a frame was not observed, as it does after the end of a shorter one.
         mask: what was observed, bool: whole frames (n, T), or channels, as x.
         source: where the data came from.
         complete: whether this is the whole data set, not a stated stand-in for it.
+        time_unit: of `times`, where it is known, e.g. "hours since 2021-03-01 06:30:00".
     """
 
     x: Tensor
@@ -31,6 +34,7 @@ class Sequences:
     mask: Tensor
     source: str
     complete: bool = True
+    time_unit: str = ""
 
     def __post_init__(self) -> None:
         if self.x.ndim < 3:
@@ -44,15 +48,22 @@ class Sequences:
                 f"times are {tuple(self.times.shape)}; for x {tuple(self.x.shape)} they can be "
                 f"({frames},), for all sequences, or ({n}, {frames})"
             )
-        if not bool((self.times.diff(dim=-1) > 0).all()):
-            row, place = (self.times.reshape(-1, frames).diff(dim=-1) <= 0).nonzero()[0].tolist()
-            early, late = self.times.reshape(-1, frames)[row, place : place + 2].tolist()
-            raise ValueError(f"times must increase: after frame {place} at {early:g} comes one at {late:g} (row {row})")
         if self.mask.dtype != torch.bool or self.mask.shape not in ((n, frames), self.x.shape):
             raise ValueError(
                 f"mask is {tuple(self.mask.shape)} {self.mask.dtype}; for x {tuple(self.x.shape)} it can be bool "
                 f"({n}, {frames}), whole frames, or shaped as x"
             )
+
+        gaps = self.times.diff(dim=-1)
+        good = gaps > 0
+        if self.times.ndim == 2:
+            good |= (gaps == 0) & ~self.observed[:, 1:]
+        if not bool(self.times.isfinite().all()):
+            raise ValueError("times must be finite; repeat a sequence's last time where it is padded")
+        if not bool(good.all()):
+            row, place = (~good).reshape(-1, frames - 1).nonzero()[0].tolist()
+            early, late = self.times.reshape(-1, frames)[row, place : place + 2].tolist()
+            raise ValueError(f"times must increase: after frame {place} at {early:g} comes one at {late:g} (row {row})")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -62,6 +73,18 @@ class Sequences:
         """Which frames were observed, at least in part: bool (n, T)."""
         return self.mask if self.mask.ndim == 2 else self.mask.flatten(2).any(2)
 
+    @property
+    def last_times(self) -> Tensor:
+        """When something was observed for the last time in each sequence, (n,): where a forecast begins.
+
+        Raises:
+            ValueError: for a sequence of which nothing was observed.
+        """
+        if not bool(self.observed.any(1).all()):
+            raise ValueError(f"nothing was observed in sequence {int(self.observed.any(1).byte().argmin())}")
+        last = self.observed.shape[1] - 1 - self.observed.flip(1).byte().argmax(1)
+        return self.times.expand(self.observed.shape).take_along_dim(last[:, None], 1).squeeze(1)
+
     def __getitem__(self, index: int | slice | Tensor | list[int]) -> Self:
         """Some of the sequences; a number gives one sequence, still with its first dimension."""
         rows = torch.arange(len(self), device=self.x.device)[index].reshape(-1)
@@ -69,30 +92,49 @@ class Sequences:
         return replace(self, **parts)  # type: ignore[arg-type]
 
     def to(self, device: torch.device | str) -> Self:
+        if torch.device(device).type == "mps" and self.times.dtype == torch.float64:  # which it does not have
+            return replace(self, times=_single(self.times)).to(device)
         return replace(self, **{name: tensor.to(device) for name, tensor in self._tensors().items()})  # type: ignore[arg-type]
 
     def _tensors(self) -> dict[str, Tensor]:
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
 
+def _single(times: Tensor) -> Tensor:
+    """Times in float32; ValueError where gaps between them would be off by more than a thousandth."""
+    gaps, rounded = times.diff(dim=-1), times.float().double().diff(dim=-1)
+    if bool(((rounded - gaps).abs() > 1e-3 * gaps).any()):
+        raise ValueError(
+            f"times such as {float(times.flatten()[0]):.10g} differ too little for float32; count from the first"
+        )
+    return times.float()
+
+
 FRAME = 0.1  # time from one frame of a video to the next, as in the reference implementation of ODE²VAE
-BLANKS = {"", "nan", "na", "n/a", "null", "none", "."}
+TIMES = ("times", "time", "t", "ts")  # what times are called beside an array
 
 
 def load_sequences(path: str | Path, *, key: str | None = None) -> Sequences:
     """Sequences from a file; NaN, or in a .csv an empty cell too, is a value that was not observed.
 
     - ``.npz``, ``.mat`` (up to version 7): an array (sequence, time, channel), or (sequence, time, …) such as frames
-      of a video; `times` beside it, (T,) or (n, T), else the frames are counted 0, 1, 2, …
+      of a video. Beside it `times` (or `time`, `t`, `ts`), (T,) or (n, T), else the frames are counted 0, 1, 2, …; and
+      `mask`, (n, T) or shaped as the array, True or 1 where observed.
     - ``.csv``: a header with `sequence`, `time` and the channels' names, a row for each observation. Sequences may have
-      different times and lengths; a shorter one is filled up with frames that were not observed.
+      different times and lengths; a shorter one is filled up with frames that were not observed, at its last time.
+      Times are numbers, or dates such as 2021-03-01 or 2021-03-01 13:30 and times of a day such as 13:30, which become
+      days or hours since the first of the file: `time_unit` says which, and so does a line that is printed.
+
+    Times are float64: seconds since 1970 have no room for a minute in float32.
 
     Args:
-        key: the array's name in a .npz or .mat; by default `x`, or the only array beside `times`.
+        key: the array's name in a .npz or .mat; by default `x`, or the only array beside times and mask. With a key,
+            further arrays are left alone; without one they are refused.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when the file is not like that; it says what is wrong and where.
+        ImportError: for dates, without pandas.
 
     Example:
         >>> from pathlib import Path
@@ -114,16 +156,17 @@ def load_sequences(path: str | Path, *, key: str | None = None) -> Sequences:
         if key is not None:
             raise ValueError(f"key={key!r} names an array of a .npz or .mat; {path.name} is a table")
         try:
-            values, times = _table(path)
+            values, times, unit = read_table(path)
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"{path.name} cannot be read as a table ({error}); save it as CSV in UTF-8") from error
-    else:
-        values, times = _arrays(path, key)
-    return _sequences(values, times, path.name)
+        if unit:
+            print(f"{path.name}: times are {unit}")
+        return _sequences(values, times, None, path.name, unit)
+    return _sequences(*_arrays(path, key), path.name)
 
 
-def _sequences(values: np.ndarray, times: np.ndarray, name: str) -> Sequences:
-    """Values (n, T, …) with NaN where missing, and their times, checked."""
+def _sequences(values: np.ndarray, times: np.ndarray, mask: np.ndarray | None, name: str, unit: str = "") -> Sequences:
+    """Values (n, T, …) with NaN where missing, their times and what else says that something is missing, checked."""
     if values.dtype.kind not in "fiub":
         what = "objects or cells" if values.dtype.kind == "O" else str(values.dtype)
         raise ValueError(
@@ -132,6 +175,8 @@ def _sequences(values: np.ndarray, times: np.ndarray, name: str) -> Sequences:
     if values.ndim < 3 or 0 in values.shape:
         hint = "; a single series is x[None], a single channel x[..., None]" if values.ndim == 2 else ""
         raise ValueError(f"{name}: the array is {values.shape}; it must be (sequence, time, channel){hint}")
+    if mask is not None:
+        values = np.where(_as_bool(mask, values.shape, name), values.astype(np.result_type(values, np.float32)), np.nan)
     with np.errstate(over="ignore"):  # said below, with where
         x = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
     if bool(x.isinf().any()):
@@ -145,34 +190,49 @@ def _sequences(values: np.ndarray, times: np.ndarray, name: str) -> Sequences:
         raise ValueError(f"{name}: nothing was observed in sequence {', '.join(map(str, empty[:10]))}; leave it out")
     if times.dtype.kind not in "fiu" or not np.isfinite(times).all():
         raise ValueError(f"{name}: times must be finite numbers, got {times.dtype}, {np.size(times)} of them")
-    clock = torch.from_numpy(np.ascontiguousarray(times, dtype=np.float64)).float()
-    if (np.diff(times) > 0).all() and not (clock.diff(dim=-1) > 0).all():
-        raise ValueError(
-            f"{name}: times such as {times.flat[0]:.10g} differ too little for float32; count from the first"
-        )
+    clock = torch.from_numpy(np.ascontiguousarray(times, dtype=np.float64))
     whole = observed.flatten(2)
-    mask = whole.any(2) if torch.equal(whole.any(2), whole.all(2)) else observed
+    frames = whole.any(2) if torch.equal(whole.any(2), whole.all(2)) else observed
     try:
-        return Sequences(x.nan_to_num(), clock, mask, name)
+        return Sequences(x.nan_to_num(), clock, frames, name, time_unit=unit)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _arrays(path: Path, key: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """The array of that name and its times, from a .npz or .mat."""
+def _as_bool(mask: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """A mask (n, T) or (n, T, …) as bool, so that it broadcasts to the shape."""
+    if mask.shape not in (shape, shape[:2]):
+        raise ValueError(f"{name}: the mask is {mask.shape}; for the array {shape} it can be {shape[:2]} or {shape}")
+    if mask.dtype.kind not in "fiub" or not np.isin(mask, (0, 1)).all():
+        raise ValueError(f"{name}: the mask holds {mask.dtype} other than 0 and 1; it is True or 1 where observed")
+    return mask.astype(bool).reshape(*mask.shape, *[1] * (len(shape) - mask.ndim))
+
+
+def _arrays(path: Path, key: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The array of that name, its times and, if there is one, its mask, from a .npz or .mat."""
     everything = _npz(path) if path.suffix.lower() == ".npz" else _mat(path)
-    names = [name for name in everything if name not in ("times", "t")]
+    names = [name for name in everything if name not in (*TIMES, "mask")]
+    others = names if key is None else []
     if key is None:
         key = "x" if "x" in names else names[0] if len(names) == 1 else None
     if key not in everything:
         wanted = "say which with key=" if key is None else f"none is called {key!r}"
         raise ValueError(f"{path.name} has the arrays {', '.join(everything) or '(none)'}; {wanted}")
+    others = [name for name in others if name != key]
+    if others:
+        raise ValueError(
+            f"{path.name} has {', '.join(others)} beside {key}, which would not be used: times are called "
+            f"{', '.join(TIMES)}, what was observed mask; key={key!r} leaves other arrays alone"
+        )
     values = everything[key]
     frames = values.shape[1] if values.ndim > 1 else 0
-    times = np.asarray(everything.get("times", everything.get("t", np.arange(frames))))
+    clocks = [name for name in TIMES if name in everything and name != key]
+    if len(clocks) > 1:
+        raise ValueError(f"{path.name} has the times {' and '.join(clocks)}; leave one of them")
+    times = np.asarray(everything[clocks[0]] if clocks else np.arange(frames))
     if times.ndim == 2 and 1 in times.shape and times.size == frames:  # MATLAB's vectors are matrices
         times = times.reshape(-1)
-    return values, times
+    return values, times, everything.get("mask")
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
@@ -198,61 +258,3 @@ def _mat(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:
         raise ValueError(f"{path.name} cannot be read ({error}); save it again, with -v7 or as .npz") from error
     return {name: value for name, value in content.items() if isinstance(value, np.ndarray) and name[:2] != "__"}
-
-
-def _table(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n, T, channel) and times, (T,) where all sequences share them, else (n, T)."""
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.reader(lines)
-        header = [name.strip() for name in next(reader, [])]
-        lower = [name.lower() for name in header]
-        if "sequence" not in lower or "time" not in lower or len(header) < 3:
-            raise ValueError(
-                f"{path.name} has the columns {', '.join(header) or '(none)'}; it must have sequence, time and at "
-                "least one channel"
-            )
-        label, clock = lower.index("sequence"), lower.index("time")
-        channels = [i for i in range(len(header)) if i not in (label, clock)]
-        rows: dict[str, list[tuple[float, list[float]]]] = {}
-        for row in reader:
-            where = f"{path.name}, line {reader.line_num}"
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise ValueError(f"{where} has {len(row)} cells; the header has {len(header)}")
-            time = _number(row[clock], f"{where}, time")
-            if not math.isfinite(time):
-                raise ValueError(f"{where}: the time is missing")
-            if not row[label].strip():
-                raise ValueError(f"{where}: the sequence is missing; write in every row which one it belongs to")
-            before = rows.setdefault(row[label].strip(), [])
-            if before and time <= before[-1][0]:
-                raise ValueError(
-                    f"{where}: times must increase within a sequence, but {time:g} comes after {before[-1][0]:g}"
-                )
-            before.append((time, [_number(row[i], f"{where}, {header[i]}") for i in channels]))
-    if not rows:
-        raise ValueError(f"{path.name} has a header and no rows")
-    longest = max(map(len, rows.values()))
-    values = np.full((len(rows), longest, len(channels)), np.nan)
-    times = np.empty((len(rows), longest))
-    for i, (name, sequence) in enumerate(rows.items()):
-        instants = np.array([time for time, _ in sequence])
-        step = instants[-1] - instants[-2] if len(instants) > 1 else 1.0
-        times[i] = np.concatenate([instants, instants[-1] + step * np.arange(1, longest - len(instants) + 1)])
-        values[i, : len(instants)] = [row for _, row in sequence]
-        if np.isnan(values[i]).all():
-            raise ValueError(f"{path.name}: nothing was observed in sequence {name}; leave it out")
-    return values, times[0] if (times == times[0]).all() else times
-
-
-def _number(cell: str, where: str) -> float:
-    """The cell's number, NaN where it says that there is none."""
-    if cell.strip().lower() in BLANKS:
-        return math.nan
-    try:
-        return float(cell)
-    except ValueError:
-        raise ValueError(
-            f"{where}: {cell!r} is not a number; leave the cell empty where nothing was observed"
-        ) from None

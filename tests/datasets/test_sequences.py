@@ -43,6 +43,9 @@ def test_observed_means_at_least_in_part():
         ({"x": torch.zeros(3, 4)}, r"x is \(3, 4\).*x\[\.\.\., None\]"),
         ({"times": torch.arange(3.0)}, r"times are \(3,\).*\(4,\).*\(3, 4\)"),
         ({"times": torch.tensor([0.0, 1, 1, 2])}, r"must increase: after frame 1 at 1 comes one at 1 \(row 0\)"),
+        ({"times": torch.tensor([[0.0, 1, 2, 2]] * 3)}, r"must increase: after frame 2 at 2 comes one at 2 \(row 0\)"),
+        ({"times": torch.tensor([0.0, 1, 2, torch.nan])}, "times must be finite"),
+        ({"times": torch.tensor([0.0, 1, 2, torch.inf])}, "times must be finite"),
         ({"mask": torch.ones(3, 4)}, r"mask is \(3, 4\) torch.float32"),
         ({"mask": torch.ones(3, 1, dtype=torch.bool)}, r"mask is \(3, 1\)"),
     ],
@@ -50,6 +53,30 @@ def test_observed_means_at_least_in_part():
 def test_refused(change, words):
     with pytest.raises(ValueError, match=words):
         Sequences(**vars(some()) | change)
+
+
+def test_the_clock_of_a_sequence_may_stand_still_where_nothing_was_observed():
+    whole, mask = some(), torch.ones(3, 4, dtype=torch.bool)
+    mask[1, 2:] = False
+    times = torch.tensor([[0.0, 1, 2, 3], [0.0, 5, 5, 5], [0.0, 1, 2, 9]])
+    data = Sequences(whole.x, times, mask, "")
+    assert data.last_times.tolist() == [3, 5, 9] and data[1].last_times.tolist() == [5]
+    assert Sequences(whole.x, times[0], mask, "").last_times.tolist() == [3, 1, 3]
+    with pytest.raises(ValueError, match=r"after frame 2 at 5 comes one at 4 \(row 1\)"):
+        Sequences(whole.x, torch.tensor([[0.0, 1, 2, 3], [0.0, 5, 5, 4], [0.0, 1, 2, 9]]), mask, "")
+    mask[0] = False
+    with pytest.raises(ValueError, match="nothing was observed in sequence 0"):
+        _ = Sequences(whole.x, times, mask, "").last_times
+
+
+def test_a_device_without_float64_gets_no_clock_that_is_off(monkeypatch):
+    whole = some()
+    moved = []
+    monkeypatch.setattr(Sequences, "_tensors", lambda self: moved.append(self.times.dtype) or {})
+    Sequences(whole.x, whole.times.double() / 7, whole.mask, "").to("mps")
+    assert moved == [torch.float32]
+    with pytest.raises(ValueError, match=r"times such as 44256 differ too little for float32; count from the first"):
+        Sequences(whole.x, 44256 + whole.times.double() / 144, whole.mask, "").to("mps")
 
 
 @pytest.mark.parametrize("kind", ["npz", "mat"])
@@ -65,6 +92,35 @@ def test_arrays(tmp_path, kind):
     assert read.mask.shape == (3, 5) and (~read.mask).nonzero().tolist() == [[1, 2], [2, 4]]
     assert np.allclose(read.x.numpy(), np.nan_to_num(values), atol=1e-6)
     assert torch.equal(load_sequences(str(path), key="x").x, read.x)
+
+
+@pytest.mark.parametrize("name", ["times", "time", "t", "ts"])
+def test_times_beside_an_array_are_used_whatever_they_are_called(tmp_path, name):
+    np.savez(tmp_path / "a.npz", **{"x": np.zeros((2, 3, 1)), name: np.array([0.0, 2, 7])})
+    assert load_sequences(tmp_path / "a.npz").times.tolist() == [0, 2, 7]
+
+
+@pytest.mark.parametrize("kind", ["npz", "mat"])
+def test_a_mask_beside_an_array_is_used(tmp_path, kind):
+    values, frames = np.arange(1.0, 13).reshape(2, 3, 2), np.array([[True, True, False], [True, False, True]])
+    channels = np.ones((2, 3, 2), dtype=np.uint8)
+    channels[0, 1, 1] = 0
+    values[1, 0] = np.nan  # not observed, whatever the mask says
+    for mask in (frames, channels):
+        arrays = {"x": values, "mask": mask, "times": np.arange(3.0)}
+        path = tmp_path / f"a.{kind}"
+        np.savez(path, **arrays) if kind == "npz" else savemat(path, arrays)
+        read = load_sequences(path)
+        observed = mask.astype(bool).reshape(2, 3, -1) & ~np.isnan(values)
+        whole = read.mask if read.mask.ndim == 3 else read.mask[..., None].expand(2, 3, 2)
+        assert whole.numpy().tolist() == observed.tolist()
+        assert np.array_equal(read.x.numpy(), np.where(observed, values, 0))
+
+
+def test_with_a_key_other_arrays_are_left_alone(tmp_path):
+    np.savez(tmp_path / "a.npz", train=np.ones((2, 3, 1)), test=np.zeros((1, 3, 1)), t=np.array([0.0, 2, 7]))
+    read = load_sequences(tmp_path / "a.npz", key="train")
+    assert read.x.shape == (2, 3, 1) and read.times.tolist() == [0, 2, 7]
 
 
 def test_a_single_channel_may_be_missing(tmp_path):
@@ -92,42 +148,8 @@ def test_table(tmp_path):
     text = "sequence,time,a,b\none,0,1,2\ntwo,0.5,5,\none,1,3,NaN\none,1.5,,\ntwo,1.0,7,8\n"
     read = load_sequences(write(tmp_path / "a.csv", text))
     assert read.x.tolist() == [[[1, 2], [3, 0], [0, 0]], [[5, 0], [7, 8], [0, 0]]]
-    assert read.times.tolist() == [[0, 1, 1.5], [0.5, 1, 1.5]]
+    assert read.times.tolist() == [[0, 1, 1.5], [0.5, 1, 1]]  # nothing was observed after 1
     assert read.mask.tolist() == [[[True] * 2, [True, False], [False] * 2], [[True, False], [True] * 2, [False] * 2]]
-
-
-def test_suffixes_in_capitals(tmp_path):
-    assert load_sequences(write(tmp_path / "A.CSV", "sequence,time,a\n1,0,1\n")).x.item() == 1
-    with (tmp_path / "A.NPZ").open("wb") as file:
-        np.savez(file, x=np.ones((1, 1, 1)))
-    assert load_sequences(tmp_path / "A.NPZ").x.item() == 1
-
-
-def test_table_with_shared_times(tmp_path):
-    read = load_sequences(write(tmp_path / "a.csv", "Time, Sequence, a\n0,1,1\n1,1,\n0,2,3\n1,2,4\n"))
-    assert read.times.tolist() == [0, 1] and read.mask.tolist() == [[True, False], [True, True]]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", r"a\.csv has the columns \(none\); it must have sequence, time and at least one channel"),
-        ("when,a\n0,1\n", r"has the columns when, a"),
-        ("sequence,time,a\n", "a header and no rows"),
-        ("sequence,time,a\n1,0,1\n1,0,2\n", r"line 3: times must increase within a sequence, but 0 comes after 0"),
-        ("sequence,time,a\n1,0,1\n1,,2\n", r"line 3: the time is missing"),
-        ("sequence,time,a\n1,0,1\n1,1,x\n", r"line 3, a: 'x' is not a number"),
-        ("sequence,time,a\n1,0,1\n1,1\n", r"line 3 has 2 cells; the header has 3"),
-        ("sequence,time,a\nb,0,\nb,1,\n", r"nothing was observed in sequence b"),
-        ("sequence,time,a\n1,0,inf\n", r"infinite values; write NaN"),
-        ("sequence,time,a\n1,0,1\n2,0,-1e300\n", r"sequence 1 has values such as -1e\+300, but float32 ends"),
-        ("sequence,time,a\n1,0,1\n ,1,2\n", r"a\.csv, line 3: the sequence is missing"),
-        ("sequence,time,a\n1,0," + "9" * 200_000, r"a\.csv cannot be read as a table .*UTF-8"),
-    ],
-)
-def test_bad_table(tmp_path, text, words):
-    with pytest.raises(ValueError, match=words):
-        load_sequences(write(tmp_path / "a.csv", text))
 
 
 class Trap:
@@ -150,9 +172,13 @@ good = np.zeros((2, 3, 1))
         ({"x": good, "times": np.array([0.0, 2, 1])}, None, r"bad\.npz: times must increase: after frame 1 at 2"),
         ({"x": good, "times": np.arange(4.0)}, None, r"times are \(4,\)"),
         ({"x": good, "times": np.array([0, 1, np.nan])}, None, "times must be finite"),
-        ({"x": good, "times": 1.7e9 + np.arange(3.0)}, None, "differ too little for float32; count from the first"),
         ({"x": np.where([[[True]], [[False]]], np.nan, good)}, None, "nothing was observed in sequence 0"),
         ({"a": good, "b": good}, None, r"the arrays a, b; say which with key="),
+        ({"x": good, "dt": good}, None, r"has dt beside x, which would not be used.*key='x' leaves other arrays alone"),
+        ({"x": good, "time": np.arange(3), "ts": np.arange(3)}, None, "has the times time and ts; leave one"),
+        ({"x": good, "mask": np.ones((3, 2))}, None, r"mask is \(3, 2\); for the array \(2, 3, 1\) it can be \(2, 3\)"),
+        ({"x": good, "mask": np.full((2, 3), 0.5)}, None, "mask holds float64 other than 0 and 1"),
+        ({"x": good, "mask": np.array([[1, 1, 1], [0, 0, 0]])}, None, "nothing was observed in sequence 1"),
         ({"a": good, "b": good}, "c", r"the arrays a, b; none is called 'c'"),
         ({"x": np.array([Trap(), 1])}, None, "objects are refused"),
         ({"x": good.astype(complex)}, None, "holds complex128; it must hold numbers"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Normal
 
+from odelab.datasets import load_sequences
 from odelab.latent import GaussianDecoder, LatentField, LatentODE, ODERNNEncoder, RecurrentEncoder
 from odelab.latent.latent_ode import draw
 
@@ -94,6 +96,23 @@ def test_forecast_of_the_first_frames_at_all_times(times: Tensor) -> None:
     assert bool((low < forecast.mean).all()) and bool((forecast.mean < high).all())
     path = latent.forecast(X[:, :5], times, mask=mask, mean=True)
     torch.testing.assert_close(path.mean, latent.predict(X[:, :5], times[..., :5], mask, times))
+
+
+def test_an_iteration_does_not_get_dearer_by_padding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """48 hours, hourly in one sequence and three times in another: the solver goes as far as observations do."""
+    lines = [f"often,{hour},1,2" for hour in range(49)] + [f"seldom,{hour},1,2" for hour in (0, 20, 48)]
+    (tmp_path / "a.csv").write_text("\n".join(["sequence,time,a,b", *lines]))
+    data, latent, calls = load_sequences(tmp_path / "a.csv"), model().float(), []
+    monkeypatch.setattr(latent.field, "forward", lambda t, z, f=latent.field.forward: calls.append(t) or f(t, z))
+    counts = []
+    for some in (data, data[:1]):
+        calls.clear()
+        latent.terms(some.x, some.times, some.mask)
+        counts.append(len(calls))
+    assert counts[0] == counts[1] > 48 / latent.step
+    assert data.last_times.tolist() == [48, 48]
+    ahead = data.last_times[:, None] + torch.linspace(0, 3, 4)
+    assert latent.forecast(data.x, data.times, ahead, data.mask).times.tolist() == [[48, 49, 50, 51]] * 2
 
 
 BAD = {

@@ -1,0 +1,151 @@
+"""A user's own table: what its cells are read as, and what is refused with its column and line."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from odelab.datasets import load_sequences
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_table(tmp_path):
+    text = "sequence,time,a,b\none,0,1,2\ntwo,0.5,5,\none,1,3,NaN\none,1.5,,\ntwo,1.0,7,8\n"
+    read = load_sequences(write(tmp_path / "a.csv", text))
+    assert read.x.tolist() == [[[1, 2], [3, 0], [0, 0]], [[5, 0], [7, 8], [0, 0]]]
+    assert read.times.tolist() == [[0, 1, 1.5], [0.5, 1, 1]]  # nothing was observed after 1
+    assert read.mask.tolist() == [[[True] * 2, [True, False], [False] * 2], [[True, False], [True] * 2, [False] * 2]]
+    assert read.last_times.tolist() == [1, 1] and read.time_unit == ""
+
+
+def test_suffixes_in_capitals(tmp_path):
+    assert load_sequences(write(tmp_path / "A.CSV", "sequence,time,a\n1,0,1\n")).x.item() == 1
+    with (tmp_path / "A.NPZ").open("wb") as file:
+        np.savez(file, x=np.ones((1, 1, 1)))
+    assert load_sequences(tmp_path / "A.NPZ").x.item() == 1
+
+
+def test_table_with_shared_times(tmp_path):
+    read = load_sequences(write(tmp_path / "a.csv", "Time, Sequence, a\n0,1,1\n1,1,\n0,2,3\n1,2,4\n"))
+    assert read.times.tolist() == [0, 1] and read.mask.tolist() == [[True, False], [True, True]]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", r"a\.csv has the columns \(none\); it must have sequence, time and at least one channel"),
+        ("when,a\n0,1\n", r"has the columns when, a"),
+        ("sequence,time,a\n", "a header and no rows"),
+        ("sequence,time,a\n1,0,1\n1,0,2\n", r"line 3: times must increase within a sequence, but 0 comes after 0"),
+        ("sequence,time,a\n1,0,1\n1,1,2\n1,.5,2\n", r"line 4: times must increase .* \.5 comes after 1; sort the rows"),
+        ("sequence,time,a\n1,0,1\n1,,2\n", r"line 3: the time is missing"),
+        ("sequence,time,a\n1,inf,1\n", r"line 2, time: 'inf' is no time"),
+        ("sequence,time,a,\n1,0,1,\n1,1,2,7\n", r"column 4 has no name, but cells such as '7' in line 3"),
+        (",sequence,time,a\n5,1,0,1\n7,1,1,2\n", r"column 1 has no name.*to_csv\(…, index=False\)"),
+        ("sequence,time,a,Unnamed: 3\n1,0,1,x\n", r"column 4 has no name, but cells such as 'x' in line 2"),
+        ("sequence,time,\n1,0,\n", "no channel with a name"),
+        ("sequence,time,a,b,a\n1,0,1,2,3\n", r"a\.csv has two columns that are called a;"),
+        ("sequence,time,a,Time\n1,0,1,2\n", r"two columns that are called time"),
+        ("sequence;time;a;b\n1;0;2,6;3.5\n", r"line 2, a: '2,6' has a decimal comma, but .* line 2, b: '3\.5' a point"),
+        ("sequence;time;a\n1;0;1.234,5\n", r"line 2, a: '1\.234,5' is not a number; leave thousands unmarked$"),
+        ('sequence,time,a\n1,0,"2,6"\n', r"line 2, a: '2,6' is not a number; leave .*write decimals with a point"),
+        ("sequence|time|a\n1|0|1\n", r"has the columns sequence\|time\|a; .*parted by a comma, a semicolon, a tab"),
+        ("sequence,time,a\n1,01/02/2021,1\n", r"line 2, time: '01/02/2021' is neither a number nor a date"),
+        ("sequence,time,a\n1,1.3.2021,1\n", r"line 2, time: '1\.3\.2021' is neither a number nor a date"),
+        (
+            "sequence,time,a\n1,20210301,1\n1,20210401,1\n",
+            r"line 2, time: 20210301 .*look like dates; write .*2021-03-01",
+        ),
+        ("sequence,time,a\n1,2021-03-01,1\n1,2021-02-30,1\n", r"line 3, time: '2021-02-30' is no date of the kind"),
+        ("sequence,time,a\n1,2021-03-01,1\n1,7,1\n", r"line 3, time: '7' is no date of the kind 2021-03-01"),
+        ("sequence,time,a\n1,3,1\n1,2021-03-01,1\n", r"line 3, time: '2021-03-01' is neither a number nor a date"),
+        ("sequence,time,a\n1,00:07,1\n1,00:77,1\n", r"line 3, time: '00:77' is no time of the kind 13:30"),
+        ("sequence,time,a\n1,23:50,1\n1,00:10,1\n", r"line 3: times must increase .* 00:10 comes after 23:50"),
+        (
+            "sequence,time,a\n1,2021-03-01T10:00Z,1\n1,2021-03-01T11:00,1\n",
+            r"line 3, time: '2021-03-01T11:00' has no time zone, unlike the first",
+        ),
+        ("sequence,time,a\n1,0,1\n1,1,x\n", r"line 3, a: 'x' is not a number"),
+        ("sequence,time,a\n1,0,1\n1,1\n", r"line 3 has 2 cells; the header has 3"),
+        ("sequence,time,a\nb,0,\nb,1,\n", r"nothing was observed in sequence b"),
+        ("sequence,time,a\n1,0,inf\n", r"infinite values; write NaN"),
+        ("sequence,time,a\n1,0,1\n2,0,-1e300\n", r"sequence 1 has values such as -1e\+300, but float32 ends"),
+        ("sequence,time,a\n1,0,1\n ,1,2\n", r"a\.csv, line 3: the sequence is missing"),
+        ("sequence,time,a\n1,0," + "9" * 200_000, r"a\.csv cannot be read as a table .*UTF-8"),
+    ],
+)
+def test_bad_table(tmp_path, text, words):
+    with pytest.raises(ValueError, match=words):
+        load_sequences(write(tmp_path / "a.csv", text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ",sequence,time,HR\n0,a,0,73\n1,a,1,77\n2,b,0.5,80\n",  # as pandas writes it
+        "Unnamed: 0,sequence,time,HR\n2,a,0,73\n0,a,1,77\n1,b,0.5,80\n",  # and reads and writes it again, sorted
+        "sequence,time,HR,\na,0,73,\na,1,77,\nb,0.5,80,\n",
+        "sequence;time;HR\na;0;73\na;1;77\nb;0,5;80\n",
+        "sequence\ttime\tHR\na\t0\t73\na\t1\t77\nb\t0.5\t80\n",
+    ],
+    ids=["index", "index read and written", "trailing comma", "semicolons", "tabs"],
+)
+def test_tables_as_programs_write_them(tmp_path, text):
+    read = load_sequences(write(tmp_path / "a.csv", text))
+    assert read.x.tolist() == [[[73], [77]], [[80], [0]]] and read.times.tolist() == [[0, 1], [0.5, 0.5]]
+
+
+def test_decimal_commas(tmp_path):
+    read = load_sequences(write(tmp_path / "a.csv", "sequence;time;a;b\n1;0;2,6;-1,36e1\n1;0,25;;13\n"))
+    assert np.allclose(read.x.tolist(), [[[2.6, -13.6], [0, 13]]]) and read.times.tolist() == [0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("cells", "hours", "unit"),
+    [
+        (["2021-03-01", "2021-03-02", "2021-03-28"], [0, 24, 648], "days since 2021-03-01"),
+        (["2021/03/01", "2021/03/02", "2021/03/28"], [0, 24, 648], "days since 2021-03-01"),
+        (["2021-03-01 06:30", "2021-03-01 06:40", "2021-03-02"], [0, 1 / 6, 17.5], "hours since 2021-03-01 06:30:00"),
+        (["2021-03-01T23:00+02:00", "2021-03-01T23:00Z"], [0, 2], "hours since 2021-03-01 21:00:00"),
+        (["00:07", "00:37", "47:59"], [0, 0.5, 47 + 52 / 60], "hours since 00:07"),
+        (["0:00:00.5", "0:00:01", "1 days 00:00:00.5"], [0, 0.5 / 3600, 24], "hours since 0:00:00.5"),
+    ],
+)
+def test_dates_are_counted_from_the_first(tmp_path, capsys, cells, hours, unit):
+    lines = [f"{s},{cell},{k}" for s in ("late", "all") for k, cell in enumerate(cells) if s == "all" or k > 0]
+    read = load_sequences(write(tmp_path / "a.csv", "\n".join(["sequence,time,a", *lines])))
+    expected = np.array(hours) / (24 if unit.startswith("days") else 1)
+    assert read.times.dtype == torch.float64 and read.time_unit == unit
+    np.testing.assert_allclose(read.times[1].numpy(), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(read.times[0].numpy(), [*expected[1:], expected[-1]], rtol=1e-12, atol=1e-12)
+    assert capsys.readouterr().out == f"a.csv: times are {unit}\n"
+
+
+@pytest.mark.parametrize(
+    ("cells", "gap"),
+    [
+        ([f"{44256 + k / 144:.8f}" for k in range(12)], 1 / 144),  # Excel's days
+        ([str(1614556800 + 600 * k) for k in range(12)], 600),  # seconds since 1970
+        ([f"{2021 + k / 12:.9f}" for k in range(12)], 1 / 12),  # years
+    ],
+    ids=["days", "seconds", "years"],
+)
+def test_large_numbers_keep_their_gaps(tmp_path, capsys, cells, gap):
+    text = "\n".join(["sequence,time,a", *(f"1,{cell},{k}" for k, cell in enumerate(cells))])
+    read = load_sequences(write(tmp_path / "a.csv", text))
+    assert read.times.tolist() == [float(cell) for cell in cells] and read.time_unit == ""
+    np.testing.assert_allclose(read.times.diff().numpy(), gap, rtol=1e-5)
+    assert capsys.readouterr().out == ""
+
+
+def test_dates_without_pandas_name_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    path = write(tmp_path / "a.csv", "sequence,time,a\n1,2021-03-01,1\n")
+    with pytest.raises(ImportError, match=r"dates as times, such as '2021-03-01' in line 2; .*'odelab\[train\]'"):
+        load_sequences(path)
+    assert load_sequences(write(path, "sequence,time,a\n1,0,1\n")).times.tolist() == [0]
