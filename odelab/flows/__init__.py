@@ -12,7 +12,7 @@ from odelab.flows.divergence import (
 )
 from odelab.flows.flow import CNFTransform, Flow
 from odelab.flows.images import MultiscaleCNF, bits_per_dim, dequantize, logit_transform
-from odelab.flows.planar import PlanarCNF, PlanarFlow
+from odelab.flows.planar import PlanarCNF, PlanarDensity, PlanarFlow
 
 __all__ = [
     "CNF",
@@ -24,6 +24,7 @@ __all__ = [
     "Flow",
     "MultiscaleCNF",
     "PlanarCNF",
+    "PlanarDensity",
     "PlanarFlow",
     "bits_per_dim",
     "dequantize",

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from odelab.flows import CNF, PlanarCNF, PlanarFlow, exact_divergence
-from odelab.flows.planar import PlanarDensity, gated_planar, invertible, planar, planar_inverse
+from odelab.flows import CNF, PlanarCNF, PlanarDensity, PlanarFlow, exact_divergence
+from odelab.flows.planar import gated_planar, invertible, planar, planar_inverse
 
 
 def points(n: int = 7, dim: int = 2, seed: int = 0) -> Tensor:
