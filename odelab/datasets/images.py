@@ -173,8 +173,14 @@ def _folders() -> Iterator[tuple[str, Path]]:
 
 
 def _in_folder(folder: Path, names: list[str]) -> list[Path] | None:
-    """The files of those names, bare or compressed, if the folder has all of them."""
-    paths = [next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None) for name in names]
+    """The files of those names, bare or compressed, if the folder has all of them; as Kaggle spells them, too."""
+
+    def find(name: str) -> Path | None:
+        dotted = name.replace("-idx", ".idx")  # Kaggle's train-images.idx3-ubyte, or a folder that holds the file
+        spelled = (name, f"{name}.gz", dotted, f"{dotted}.gz", f"{name}/{name}", f"{dotted}/{dotted}")
+        return next((folder / path for path in spelled if (folder / path).is_file()), None)
+
+    paths = [find(name) for name in names]
     return None if None in paths else [path for path in paths if path]
 
 

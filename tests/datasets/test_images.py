@@ -39,6 +39,16 @@ def test_found_on_disk(small_mnist, mirrors, tmp_path, folder, place, compressed
     assert str(tmp_path) not in train.source and mirrors[0].asked == []
 
 
+@pytest.mark.parametrize("spelled", ["{dotted}", "{dotted}.gz", "{name}/{name}", "{dotted}/{dotted}"])
+def test_found_under_the_names_that_kaggle_gives(small_mnist, mirrors, tmp_path, spelled):
+    for name, content in small_mnist.items():
+        path = tmp_path / "data" / "mnist" / spelled.format(name=name, dotted=name.replace("-idx", ".idx"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    train = mnist()
+    assert train.x.flatten().tolist() == list(small_mnist[TRAIN][16:]) and train.complete and mirrors[0].asked == []
+
+
 def test_downloaded_once(small_mnist, mirrors):
     first, again = mnist(progress=False), mnist(progress=False)
     assert torch.equal(first.x, again.x) and first.complete
