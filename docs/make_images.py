@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from PIL import Image
 
 from odelab.lessons.kit import use_style
@@ -24,13 +23,9 @@ DEPTHS = [1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40
 
 def animation() -> bytes:
     use_style()
-    fig = Figure(figsize=(9.6, 4.0), dpi=90)
-    figures.residual_to_ode(scene(), DEPTHS[0], fig=fig)
-
-    def update(fig: Figure, depth: int) -> None:
-        figures.update_residual_to_ode(fig, scene(), depth)
-
-    return apng(fig, update, DEPTHS, fps=4)
+    fig = figures.residual_to_ode(scene())
+    fig.set_dpi(90)
+    return apng(fig, lambda fig, depth: figures.update_residual_to_ode(fig, scene(), depth), DEPTHS, fps=4)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -36,22 +35,13 @@ def there_and_back(rate: float, tolerance: float) -> tuple[Tensor, Tensor]:
 def reconstruction(rate: int = 8, tolerance: float = 1e-6) -> Explorable:
     """Sliders for decay rate and tolerance; forward path, backward reconstruction and their gap."""
 
-    def arrays(rate: int, tolerance: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return TIMES, *there_and_back(rate, tolerance), tolerance * torch.exp(rate * (1 - TIMES))
-
-    def draw(fig: Figure, rate: int, tolerance: float) -> str:
-        figures.reconstruction(*(data := arrays(rate, tolerance)), fig=fig)
-        return describe(data, rate, tolerance)
-
     def update(fig: Figure, rate: int, tolerance: float) -> str:
-        figures.update_reconstruction(fig, *(data := arrays(rate, tolerance)))
-        return describe(data, rate, tolerance)
-
-    def describe(data: Sequence[Tensor], rate: int, tolerance: float) -> str:
-        gap = abs(float(data[2][0] - data[1][0]))
+        forward, backward = there_and_back(rate, tolerance)
+        figures.update_reconstruction(fig, TIMES, forward, backward, tolerance * torch.exp(rate * (1 - TIMES)))
+        start = float(backward[0])
         return (
-            f"λ = {rate}, tolerance {tolerance:.0e}: the way back reaches y(0) = {float(data[2][0]):.4g} instead of 1, "
-            f"a gap of {gap:.1e}; tolerance · exp(λ) = {tolerance * math.exp(rate):.1e}."
+            f"λ = {rate}, tolerance {tolerance:.0e}: the way back reaches y(0) = {start:.4g} instead of 1, a gap of "
+            f"{abs(start - float(forward[0])):.1e}; tolerance · exp(λ) = {tolerance * math.exp(rate):.1e}."
         )
 
     controls = {
@@ -60,8 +50,7 @@ def reconstruction(rate: int = 8, tolerance: float = 1e-6) -> Explorable:
             options=[(f"{tol:.0e}", tol) for tol in TOLERANCES[:-1]], value=tolerance, description="tolerance"
         ),
     }
-    alt = "A decaying state, its backward reconstruction and the gap between them, for a chosen rate and tolerance."
-    return Explorable(draw, controls, alt=alt, update=update, size=(9.6, 3.9))
+    return Explorable(figures.reconstruction(), update, controls)
 
 
 def gradient_error(rate: float, tolerance: float, gradient: str) -> float:
@@ -88,20 +77,14 @@ def three_gradients(rate: int = 8) -> Explorable:
         for chosen in RATES
     }
 
-    def draw(fig: Figure, rate: int) -> None:
-        figures.three_gradients(TOLERANCES, errors[rate], rate, fig=fig)
-
-    def update(fig: Figure, rate: int) -> None:
+    def update(fig: Figure, rate: int) -> str:
         figures.update_three_gradients(fig, TOLERANCES, errors[rate], rate)
-
-    def readout(rate: int) -> str:
         at = TOLERANCES.index(1e-6)
         values = ", ".join(f"{name} {errors[rate][name][at]:.1e}" for name in figures.GRADIENTS)
         return f"λ = {rate}, tolerance 1e-06, relative error of ∂A/∂λ: {values}."
 
     controls = {"rate": widgets.SelectionSlider(options=RATES, value=rate, description="decay rate λ")}
-    alt = "Relative error of three gradients against the solver's tolerance, for a chosen rate of decay."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(8.0, 4.4))
+    return Explorable(figures.three_gradients(), update, controls)
 
 
 def memory(measured: figures.Measured) -> Explorable:
@@ -111,17 +94,14 @@ def memory(measured: figures.Measured) -> Explorable:
         measured: number of solver steps -> "backprop", "adjoint", "checkpoint" -> (bytes, seconds).
     """
 
-    def draw(fig: Figure, steps: int) -> None:
-        figures.memory(measured, steps, fig=fig)
-
-    def readout(steps: int) -> str:
+    def update(fig: Figure, steps: int) -> str:
+        figures.update_memory(fig, steps)
         row = measured[steps]
         parts = [f"{name} {_size(row[name][0])} in {1e3 * row[name][1]:.0f} ms" for name in figures.GRADIENTS]
         return f"{steps} steps: " + ", ".join(parts) + "."
 
     controls = {"steps": widgets.SelectionSlider(options=list(measured), description="steps")}
-    alt = "Bytes kept and seconds spent by three gradients against the number of solver steps."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=figures.update_memory, size=(9.6, 3.9))
+    return Explorable(figures.memory(measured), update, controls)
 
 
 def _size(count: float) -> str:

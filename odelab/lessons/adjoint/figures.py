@@ -24,9 +24,7 @@ def smooth(index: int, **more: Any) -> dict[str, Any]:
     return line_style(index) | {"marker": None} | more
 
 
-def there_and_back(
-    t: ArrayLike, forward: ArrayLike, backward: Mapping[float, ArrayLike], fig: Figure | None = None
-) -> Figure:
+def there_and_back(t: ArrayLike, forward: ArrayLike, backward: Mapping[float, ArrayLike]) -> Figure:
     """The angle of a path, the same path integrated backwards from its end, and the distance between the two.
 
     Args:
@@ -34,7 +32,7 @@ def there_and_back(
         forward: the path at these times, (n, 2).
         backward: tolerance -> what solving backwards from the end gives at these times, (n, 2).
     """
-    fig = new_figure(fig, (9.6, 3.9))
+    fig = new_figure((9.6, 3.9))
     angle, gap = fig.subplots(1, 2)
     there = np.asarray(forward, float)
     angle.plot(t, there[:, 0], color=COLORS["black"], linestyle="-", linewidth=3, alpha=0.75, label="there")
@@ -56,10 +54,7 @@ def there_and_back(
 
 
 def euler_limit(
-    traces: Mapping[int, tuple[ArrayLike, ArrayLike]],
-    exact: tuple[ArrayLike, ArrayLike],
-    errors: Mapping[int, float],
-    fig: Figure | None = None,
+    traces: Mapping[int, tuple[ArrayLike, ArrayLike]], exact: tuple[ArrayLike, ArrayLike], errors: Mapping[int, float]
 ) -> Figure:
     """The adjoint of N Euler steps against the continuous one, and how fast their distance falls.
 
@@ -68,7 +63,7 @@ def euler_limit(
         exact: (times, the same component of the continuous adjoint).
         errors: number of steps -> distance at t0.
     """
-    fig = new_figure(fig, (9.6, 3.7))
+    fig = new_figure((9.6, 3.7))
     left, right = fig.subplots(1, 2)
     left.plot(*exact, color=COLORS["black"], linewidth=2.4, label="continuous")
     for i, (steps, (t, adjoint)) in enumerate(traces.items()):
@@ -87,16 +82,14 @@ def euler_limit(
     )
 
 
-def jumps(
-    t: ArrayLike, path: ArrayLike, adjoint: ArrayLike, times: ArrayLike, observed: ArrayLike, fig: Figure | None = None
-) -> Figure:
+def jumps(t: ArrayLike, path: ArrayLike, adjoint: ArrayLike, times: ArrayLike, observed: ArrayLike) -> Figure:
     """A path with observations (above) and its adjoint (below), which jumps at each of them.
 
     Args:
         t, path, adjoint: (n,), (n, 2) and (n, 2); each observation time twice, after and before the jump.
         times, observed: of the observed angles, (m,).
     """
-    fig = new_figure(fig, (9.6, 4.6))
+    fig = new_figure((9.6, 4.6))
     above, below = fig.subplots(2, 1, sharex=True)
     above.plot(t, np.asarray(path)[:, 0], color=COLORS["blue"], label="angle of the model")
     above.plot(times, observed, "s", color=COLORS["vermillion"], label="observed")
@@ -114,17 +107,9 @@ def jumps(
     )
 
 
-def three_gradients(
-    tolerance: ArrayLike, errors: Mapping[str, ArrayLike], rate: float, fig: Figure | None = None
-) -> Figure:
-    """Relative error of three gradients on [0, 1] against the solver's tolerance.
-
-    Args:
-        tolerance: rtol = atol, (n,).
-        errors: "backprop", "adjoint", "checkpoint" -> relative error against a closed form, (n,).
-        rate: contraction λ of the system, for the guide tolerance · exp(λ).
-    """
-    fig = new_figure(fig, (8.0, 4.4))
+def three_gradients() -> Figure:
+    """Relative error of three gradients on [0, 1] against the solver's tolerance."""
+    fig = new_figure((8.0, 4.4))
     ax = fig.subplots()
     for i, name in enumerate(GRADIENTS):  # backprop and checkpoint lie on top of each other
         ax.plot([], [], label=name, **(line_style(i) | {"markersize": (10, 8, 5)[i]}))
@@ -134,7 +119,6 @@ def three_gradients(
     ax.axhline(1, color=COLORS["black"], linestyle="-", linewidth=0.8)
     ax.text(6e-9, 1.6, "from here on not even the sign is sure", fontsize=10)
     ax.legend(loc="upper left", ncols=2)
-    update_three_gradients(fig, tolerance, errors, rate)
     return describe(
         fig,
         "Relative error of three gradients against the solver's tolerance, log-log. Backprop and checkpoint lie on one "
@@ -143,23 +127,22 @@ def three_gradients(
 
 
 def update_three_gradients(fig: Figure, tolerance: ArrayLike, errors: Mapping[str, ArrayLike], rate: float) -> None:
-    """Put another rate into a figure drawn by :func:`three_gradients`."""
+    """Put a rate into a figure drawn by :func:`three_gradients`.
+
+    Args:
+        tolerance: rtol = atol, (n,).
+        errors: "backprop", "adjoint", "checkpoint" -> relative error against a closed form, (n,).
+        rate: contraction λ of the system, for the guide tolerance · exp(λ).
+    """
     tol, lines = np.asarray(tolerance, float), fig.axes[0].lines
     for line, name in zip(lines, GRADIENTS, strict=False):
         line.set_data(tol, np.maximum(np.asarray(errors[name], float), TINY))
     lines[len(GRADIENTS)].set_data(tol, tol * np.exp(rate))
 
 
-def reconstruction(
-    t: ArrayLike, forward: ArrayLike, backward: ArrayLike, guide: ArrayLike, fig: Figure | None = None
-) -> Figure:
-    """A decaying state on [0, 1], its reconstruction from the end, and the gap between them on a logarithmic axis.
-
-    Args:
-        t, forward, backward: times and the state there, solved from the left and back from the right, (n,) each.
-        guide: how large the gap is expected to be, (n,).
-    """
-    fig = new_figure(fig, (9.6, 3.9))
+def reconstruction() -> Figure:
+    """A decaying state on [0, 1], its reconstruction from the end, and the gap between them on a logarithmic axis."""
+    fig = new_figure((9.6, 3.9))
     path, gap = fig.subplots(1, 2)
     path.plot([], [], color=COLORS["black"], linewidth=2.6, label="forward")
     path.plot([], [], color=COLORS["vermillion"], linestyle="--", label="backward from y(1)")
@@ -169,7 +152,6 @@ def reconstruction(
     gap.set(title="gap", xlabel="time t (backwards: right to left)", xlim=(0, 1), yscale="log", ylim=(1e-13, 1e10))
     for ax in (path, gap):
         ax.legend(loc="upper right")
-    update_reconstruction(fig, t, forward, backward, guide)
     return describe(
         fig,
         "Left, a decaying state solved forward and reconstructed from its end, which leaves the path where decay is "
@@ -178,7 +160,12 @@ def reconstruction(
 
 
 def update_reconstruction(fig: Figure, t: ArrayLike, forward: ArrayLike, backward: ArrayLike, guide: ArrayLike) -> None:
-    """Put another rate or tolerance into a figure drawn by :func:`reconstruction`."""
+    """Put a rate and a tolerance into a figure drawn by :func:`reconstruction`.
+
+    Args:
+        t, forward, backward: times and the state there, solved from the left and back from the right, (n,) each.
+        guide: how large the gap is expected to be, (n,).
+    """
     (path, gap), there, back = fig.axes, np.asarray(forward, float), np.asarray(backward, float)
     path.lines[0].set_data(t, there)
     path.lines[1].set_data(t, back)
@@ -186,13 +173,13 @@ def update_reconstruction(fig: Figure, t: ArrayLike, forward: ArrayLike, backwar
     gap.lines[1].set_data(t, guide)
 
 
-def memory(measured: Measured, steps: int, fig: Figure | None = None) -> Figure:
+def memory(measured: Measured) -> Figure:
     """What each gradient keeps for its way back, and how long it takes, against the number of steps; one is marked."""
-    fig = new_figure(fig, (9.6, 3.9))
+    fig = new_figure((9.6, 3.9))
     for k, (ax, unit) in enumerate(zip(fig.subplots(1, 2), ("bytes kept", "seconds, both ways"), strict=True)):
         for i, name in enumerate(GRADIENTS):
             ax.plot(list(measured), [row[name][k] for row in measured.values()], label=name, **line_style(i))
-        ax.axvline(steps, color=COLORS["black"], linestyle="-", linewidth=0.9)
+        ax.axvline(min(measured), color=COLORS["black"], linestyle="-", linewidth=0.9)
         ax.set(title=("memory", "time")[k], xlabel="steps of the solver", ylabel=unit, xscale="log", yscale="log")
     fig.axes[0].legend()
     return describe(
@@ -209,12 +196,7 @@ def update_memory(fig: Figure, steps: int) -> None:
 
 
 def populations(
-    years: ArrayLike,
-    pelts: ArrayLike,
-    times: ArrayLike,
-    models: Mapping[str, ArrayLike],
-    held_out: float = np.inf,
-    fig: Figure | None = None,
+    years: ArrayLike, pelts: ArrayLike, times: ArrayLike, models: Mapping[str, ArrayLike], held_out: float = np.inf
 ) -> Figure:
     """Hares and lynxes: observed pelts and models, one panel per animal.
 
@@ -224,7 +206,7 @@ def populations(
         models: name -> log-populations, (m, 2), or (m, k, 2) of k models, drawn thin in one style.
         held_out: first year the models have not seen.
     """
-    fig = new_figure(fig, (9.6, 3.9))
+    fig = new_figure((9.6, 3.9))
     t, seen = np.asarray(years), np.asarray(years) < held_out
     dots: dict[str, Any] = {"linestyle": "", "marker": "o", "color": COLORS["black"], "markersize": 5}
     panels = fig.subplots(1, 2, sharey=True)

@@ -44,22 +44,16 @@ def mass_strips(strength: float = 2.0) -> Explorable:
     samples = torch.randn(20_000, generator=torch.Generator().manual_seed(0))
     cuts = normal.icdf(torch.linspace(0, 1, STRIPS + 1)[1:-1])
 
-    def arrays(strength: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def update(fig: Figure, strength: float) -> str:
         x, slope = bend(z, strength)
         edges = torch.stack([cuts, bend(cuts, strength)[0]], 1)
-        return z, x, normal.log_prob(z).exp() / slope.abs(), bend(samples, strength)[0], edges
-
-    def draw(fig: Figure, strength: float) -> None:
-        figures.mass_strips(z, normal.log_prob(z).exp(), *arrays(strength)[1:], fig)
-
-    def update(fig: Figure, strength: float) -> str:
-        figures.update_mass_strips(fig, *arrays(strength))
+        density = normal.log_prob(z).exp() / slope.abs()
+        figures.update_mass_strips(fig, z, x, density, bend(samples, strength)[0], edges)
         middle = NORMAL_AT_0 / (1 + strength)
         return f"slope of g at 0: {1 + strength:.2f}; density at x = 0: 0.399 / {1 + strength:.2f} = {middle:.3f}"
 
     controls = {"strength": widgets.FloatSlider(strength, min=-0.8, max=4.0, step=0.2, description="bend")}
-    alt = "A curve, the density of z below it and the density of x = g(z) to its left, for a chosen bend of the curve."
-    return Explorable(draw, controls, alt=alt, update=update, size=(8.4, 6.0))
+    return Explorable(figures.mass_strips(z, normal.log_prob(z).exp(), cuts), update, controls)
 
 
 def planar_layer(w: float = 1.5, angle: int = 30, u: float = 1.2, turn: int = 60, b: float = 0.0) -> Explorable:
@@ -74,9 +68,6 @@ def planar_layer(w: float = 1.5, angle: int = 30, u: float = 1.2, turn: int = 60
         normal = w * torch.tensor([math.cos(to), math.sin(to)])
         push = u * torch.tensor([math.cos(by), math.sin(by)])
         return normal, invertible(normal, push) if repair else push
-
-    def draw(fig: Figure, **settings: float) -> None:
-        figures.planar_layer(lines, fig=fig)
 
     def update(fig: Figure, w: float, angle: int, u: float, turn: int, b: float, repair: bool) -> str:
         normal, push = vectors(w, angle, u, turn, b, repair)
@@ -95,8 +86,7 @@ def planar_layer(w: float = 1.5, angle: int = 30, u: float = 1.2, turn: int = 60
         "b": widgets.FloatSlider(b, min=-3.0, max=3.0, step=0.1, description="offset b"),
         "repair": widgets.Checkbox(False, description="use û"),
     }
-    alt = "A square grid before and after one planar layer, and wᵀz after against before, for chosen w, u and b."
-    return Explorable(draw, controls, alt=alt, update=update, size=(10.5, 4.0))
+    return Explorable(figures.planar_layer(lines), update, controls)
 
 
 def step_and_flow(frames: int = 15) -> tuple[Figure, Callable[[Figure, int], None], tuple[float, float]]:
@@ -120,7 +110,7 @@ def step_and_flow(frames: int = 15) -> tuple[Figure, Callable[[Figure, int], Non
     corners = lines.double()[..., None, :] + 1e-4 * torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     ends = (corners + times[-1] * field(0, corners), solve(field, corners, times[[0, -1]], rtol=1e-9, atol=1e-9).y[-1])
     smallest = [float(((end[..., 1:, :] - end[..., :1, :]) / 1e-4).det().min()) for end in ends]
-    return figures.step_and_flow(lines, lines), update, (smallest[0], smallest[1])
+    return figures.step_and_flow(), update, (smallest[0], smallest[1])
 
 
 def network(d: int, hidden: int = HIDDEN) -> Callable[[Tensor], Tensor]:
@@ -185,17 +175,14 @@ def costs(measured: figures.Costs) -> Explorable:
         measured: dimension -> route (one of ``figures.ROUTES``) -> (multiplications, seconds).
     """
 
-    def draw(fig: Figure, d: int) -> None:
-        figures.costs(measured, d, fig=fig)
-
-    def readout(d: int) -> str:
+    def update(fig: Figure, d: int) -> str:
+        figures.update_costs(fig, d)
         row = measured[d]
         parts = [f"{name}: {row[name][0]:.2g} multiplications, {1e3 * row[name][1]:.2g} ms" for name in figures.ROUTES]
         return f"d = {d}. " + "; ".join(parts) + "."
 
     controls = {"d": widgets.SelectionSlider(options=list(measured), description="dimension d")}
-    alt = "Multiplications and seconds of four routes to a change of log-density against the dimension."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=figures.update_costs, size=(9.6, 4.2))
+    return Explorable(figures.costs(measured), update, controls)
 
 
 SIDE = 72  # cells of a density's picture along each side
@@ -235,16 +222,12 @@ def layers(flow: PlanarFlow, half_width: float = 4.0) -> Explorable:
         creases = torch.stack([foot - across, foot + across], 1)
     creases = torch.cat([creases, torch.full((1, 2, 2), torch.nan)])
 
-    def draw(fig: Figure, k: int) -> None:
-        figures.layer(densities, masses, half_width, fig=fig)
-
     def update(fig: Figure, k: int) -> str:
         figures.update_layer(fig, k, densities[k], grids[k], creases[k])
         return f"after {k} of {len(creases) - 1} layers: mass on the grid {float(masses[k]):.4f}"
 
     controls = {"k": widgets.IntSlider(len(creases) - 1, min=0, max=len(creases) - 1, description="layers")}
-    alt = "Density, warped grid and mass of a planar flow after a chosen number of its layers."
-    return Explorable(draw, controls, alt=alt, update=update, size=(10.5, 3.9), play="k")
+    return Explorable(figures.layer(densities, masses, half_width), update, controls, play="k")
 
 
 @torch.no_grad()
@@ -293,10 +276,10 @@ class Film:
         start = torch.cat([MARKED, cloud])
         self.paths, self.log_density = carried(field, start, log_normal(start), self.times)
 
-    def draw(self, fig: Figure | None = None) -> Figure:
+    def draw(self) -> Figure:
         """The whole figure, at no moment yet."""
         marked = self.log_density[:, : len(MARKED)]
-        return figures.movie(self.times, self.densities, self.masses, marked, self.half_width, fig=fig)
+        return figures.movie(self.times, self.densities, self.masses, marked, self.half_width)
 
     def update(self, fig: Figure, k: int) -> str:
         """Put the k-th moment into the figure."""
@@ -308,14 +291,10 @@ class Film:
 def movie(film: Film) -> Explorable:
     """A time slider over a continuous flow: particles, density, log-density along paths, mass meter."""
 
-    def draw(fig: Figure, t: float) -> None:
-        film.draw(fig)
-
     def update(fig: Figure, t: float) -> str:
         return film.update(fig, moments.index(t))
 
     moments = [round(float(t), 6) for t in film.times]
     options = [(f"{t:.2f}", t) for t in moments]
     controls = {"t": widgets.SelectionSlider(options=options, value=moments[-1], description="time")}
-    alt = "Density, particles, log-density along four paths and mass of a continuous flow at a chosen time."
-    return Explorable(draw, controls, alt=alt, update=update, size=(10.5, 3.9))
+    return Explorable(film.draw(), update, controls)

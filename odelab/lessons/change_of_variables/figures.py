@@ -24,23 +24,13 @@ ROUTES = ("determinant", "trace, d passes", "trace, one batched pass", "Hutchins
 Costs = Mapping[int, Mapping[str, tuple[float, float]]]  # dimension -> route -> (multiplications, seconds)
 
 
-def mass_strips(
-    z: ArrayLike,
-    base: ArrayLike,
-    x: ArrayLike,
-    density: ArrayLike,
-    samples: ArrayLike,
-    edges: ArrayLike,
-    fig: Figure | None = None,
-) -> Figure:
+def mass_strips(z: ArrayLike, base: ArrayLike, cuts: ArrayLike) -> Figure:
     """A map x = g(z): the base density below it, the density it makes to its left, equal masses as strips.
 
     Args:
-        z, base, x, density: a grid of z, its density, the mapped grid and the density there by the formula, (n,) each.
-        samples: mapped samples, for the histogram, (m,).
-        edges: boundaries of strips of equal mass, in z and x, (k, 2).
+        z, base: a grid of z and its density, (n,) each; cuts: boundaries of strips of equal mass, (k,).
     """
-    fig = new_figure(fig, (8.4, 6.0))
+    fig = new_figure((8.4, 6.0))
     places = fig.add_gridspec(2, 2, width_ratios=(1, 2), height_ratios=(2, 1))
     left, middle, below = (fig.add_subplot(place) for place in (places[0, 0], places[0, 1], places[1, 1]))
     middle.plot([], [], color=COLORS["black"], linestyle="-", label="x = g(z)")
@@ -48,13 +38,12 @@ def mass_strips(
     left.plot([], [], color=COLORS["vermillion"], linestyle="--", linewidth=2.2, label="p(z) / |g′(z)|")
     left.plot([], [], color=COLORS["grey"], linestyle="-", linewidth=1.2, label="histogram")
     middle.plot([], [], color=COLORS["sky"], linestyle="-", linewidth=0.8, label="strips of equal mass")
-    below.vlines(np.asarray(edges)[:, 0], 0, 0.45, color=COLORS["sky"], linewidth=0.8)
+    below.vlines(cuts, 0, 0.45, color=COLORS["sky"], linewidth=0.8)
     left.set(ylim=(-3.2, 3.2), ylabel="x", xlabel="density of x")
     middle.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2))
     below.set(xlim=(-3.2, 3.2), ylim=(0, 0.45), xlabel="z", ylabel="density of z")
     for ax in (left, middle, below):
         ax.legend(loc="upper left")
-    update_mass_strips(fig, z, x, density, samples, edges)
     return describe(
         fig,
         "A curve x = g(z). Below it the Gaussian density of z in strips of equal mass, to its left the density of x: "
@@ -65,7 +54,12 @@ def mass_strips(
 def update_mass_strips(
     fig: Figure, z: ArrayLike, x: ArrayLike, density: ArrayLike, samples: ArrayLike, edges: ArrayLike
 ) -> None:
-    """Put another map into a figure drawn by :func:`mass_strips`."""
+    """Put a map into a figure drawn by :func:`mass_strips`.
+
+    Args:
+        z, x, density: a grid, where it goes and the density there by the formula, (n,) each.
+        samples: mapped samples, for the histogram, (m,); edges: the strips' boundaries, in z and x, (k, 2).
+    """
     left, middle = fig.axes[:2]
     middle.lines[0].set_data(z, x)
     left.lines[0].set_data(density, x)
@@ -79,14 +73,14 @@ def update_mass_strips(
     middle.lines[1].set_data(*polylines(np.stack(bent, 1)))
 
 
-def squares(before: ArrayLike, after: ArrayLike, log_det: ArrayLike, fig: Figure | None = None) -> Figure:
+def squares(before: ArrayLike, after: ArrayLike, log_det: ArrayLike) -> Figure:
     """Little squares and their images under a map of the plane, coloured by the logarithm of the determinant.
 
     Args:
         before, after: corners in order, (n, 4, 2) each.
         log_det: at the middle of each square, (n,).
     """
-    fig = new_figure(fig, (9.6, 4.2))
+    fig = new_figure((9.6, 4.2))
     panels, size = fig.subplots(1, 2), float(np.abs(np.asarray(log_det)).max())
     for ax, corners, title in zip(panels, (before, after), ("z₀", "z₁ = f(z₀)"), strict=True):
         patches = PolyCollection(
@@ -105,13 +99,13 @@ def squares(before: ArrayLike, after: ArrayLike, log_det: ArrayLike, fig: Figure
     )
 
 
-def planar_layer(lines: ArrayLike, fig: Figure | None = None) -> Figure:
-    """A planar layer: the grid before and after it, and what it does along w. Empty until :func:`update_planar_layer`.
+def planar_layer(lines: ArrayLike) -> Figure:
+    """A planar layer: the grid before and after it, and what it does along w.
 
     Args:
         lines: of the grid before the layer, (lines, points, 2).
     """
-    fig = new_figure(fig, (10.5, 4.0))
+    fig = new_figure((10.5, 4.0))
     before, after, along = fig.subplots(1, 3)
     before.plot(*polylines(lines), **GRID)
     before.plot([], [], **FOLD, label="det < 0")
@@ -144,7 +138,7 @@ def update_planar_layer(
     u: ArrayLike,
     along: tuple[ArrayLike, ArrayLike, ArrayLike],
 ) -> None:
-    """Put another layer into a figure drawn by :func:`planar_layer`.
+    """Put a layer into a figure drawn by :func:`planar_layer`.
 
     Args:
         lines, after: the grid before and after, (lines, points, 2); det: determinant there, (lines, points).
@@ -161,12 +155,12 @@ def update_planar_layer(
     right.lines[1].set_data(s, np.where(slope < 0, mapped, np.nan))
 
 
-def step_and_flow(stepped: ArrayLike, flowed: ArrayLike, fig: Figure | None = None) -> Figure:
-    """One Euler step of a planar field beside its flow for the same time, as grids (lines, points, 2)."""
-    fig = new_figure(fig, (8.4, 4.7))  # so high that the titles have room above square panels
+def step_and_flow() -> Figure:
+    """One Euler step of a planar field beside its flow for the same time."""
+    fig = new_figure((8.4, 4.7))  # so high that the titles have room above square panels
     names = ("one layer: z + h f(z)", "the flow of f for time h")
-    for ax, lines, name in zip(fig.subplots(1, 2), (stepped, flowed), names, strict=True):
-        ax.plot(*polylines(lines), **GRID)
+    for ax, name in zip(fig.subplots(1, 2), names, strict=True):
+        ax.plot([], [], **GRID)
         ax.plot([], [], **FOLD)
         ax.set(title=name, xlim=(-3.4, 3.4), ylim=(-3.4, 3.4), aspect="equal")
         ax.grid(visible=False)
@@ -178,7 +172,11 @@ def step_and_flow(stepped: ArrayLike, flowed: ArrayLike, fig: Figure | None = No
 
 
 def update_step_and_flow(fig: Figure, h: float, stepped: ArrayLike, flowed: ArrayLike, det: ArrayLike) -> None:
-    """Put another time into a figure drawn by :func:`step_and_flow`; det: of the step, (lines, points)."""
+    """Put a time into a figure drawn by :func:`step_and_flow`.
+
+    Args:
+        stepped, flowed: grids (lines, points, 2); det: of the step, (lines, points).
+    """
     left, right = fig.axes
     left.lines[0].set_data(*polylines(stepped))
     left.lines[1].set_data(*polylines(np.where(np.asarray(det)[..., None] < 0, stepped, np.nan)))
@@ -186,14 +184,14 @@ def update_step_and_flow(fig: Figure, h: float, stepped: ArrayLike, flowed: Arra
     left.set_title(f"one layer: z + h f(z), h = {h:.1f}")
 
 
-def costs(measured: Costs, d: int, fig: Figure | None = None) -> Figure:
+def costs(measured: Costs) -> Figure:
     """Multiplications and seconds of four routes to a change of log-density, against the dimension; one is marked."""
-    fig = new_figure(fig, (9.6, 4.2))
+    fig = new_figure((9.6, 4.2))
     dims = list(measured)
     for k, (ax, unit) in enumerate(zip(fig.subplots(1, 2), ("multiplications", "seconds"), strict=True)):
         for i, name in enumerate(ROUTES):
             ax.plot(dims, [row[name][k] for row in measured.values()], label=name, **line_style(i))
-        ax.axvline(d, color=COLORS["black"], linestyle="-", linewidth=0.9)
+        ax.axvline(dims[0], color=COLORS["black"], linestyle="-", linewidth=0.9)
         ax.set(xlabel="dimension d", ylabel=unit, xscale="log", yscale="log")
         ax.set(title=("counted", "measured in this run")[k])
         ax.set_xticks(dims, [str(n) for n in dims])
@@ -212,13 +210,13 @@ def update_costs(fig: Figure, d: int) -> None:
         cast(Any, ax.lines[len(ROUTES)]).set_xdata([d, d])
 
 
-def limits(errors: Mapping[str, tuple[ArrayLike, ArrayLike, int]], fig: Figure | None = None) -> Figure:
+def limits(errors: Mapping[str, tuple[ArrayLike, ArrayLike, int]]) -> Figure:
     """Errors that vanish like a power, one panel each.
 
     Args:
         errors: title -> (abscissa, error, expected slope), (n,) each.
     """
-    fig = new_figure(fig, (9.6, 3.6))
+    fig = new_figure((9.6, 3.6))
     for i, (ax, (title, (x, error, slope))) in enumerate(
         zip(fig.subplots(1, len(errors)), errors.items(), strict=True)
     ):
@@ -256,10 +254,7 @@ INK: dict[str, Any] = {
 
 
 def density_strips(
-    rows: Mapping[str, tuple[ArrayLike, Sequence[str]]],
-    half_width: float,
-    fig: Figure | None = None,
-    common: bool = False,
+    rows: Mapping[str, tuple[ArrayLike, Sequence[str]]], half_width: float, common: bool = False
 ) -> Figure:
     """Rows of densities, each picture on its own scale unless a row has a common one.
 
@@ -269,7 +264,7 @@ def density_strips(
         common: one scale for all pictures of a row.
     """
     count = max(len(titles) for _, titles in rows.values())
-    fig = new_figure(fig, (1.75 * count, 1.95 * len(rows) + 0.1))
+    fig = new_figure((1.75 * count, 1.95 * len(rows) + 0.1))
     panels = fig.subplots(len(rows), count, squeeze=False)
     window = (-half_width, half_width, -half_width, half_width)
     for ax in panels.flat:
@@ -287,14 +282,14 @@ def density_strips(
     )
 
 
-def layer(densities: ArrayLike, masses: ArrayLike, half_width: float, fig: Figure | None = None) -> Figure:
+def layer(densities: ArrayLike, masses: ArrayLike, half_width: float) -> Figure:
     """A discrete flow after some of its layers: density, warped grid, and the mass on the grid after every layer.
 
     Args:
         densities: after 0, 1, … K layers, (K + 1, side, side); the first is drawn.
         masses: their integrals, (K + 1,).
     """
-    fig = new_figure(fig, (10.5, 3.9))
+    fig = new_figure((10.5, 3.9))
     left, middle, right = fig.subplots(1, 3)
     stack, window = np.asarray(densities, float), (-half_width, half_width, -half_width, half_width)
     left.imshow(stack[0], extent=window, **INK, vmax=np.quantile(stack, 0.999))
@@ -328,12 +323,7 @@ def update_layer(fig: Figure, k: int, density: ArrayLike, lines: ArrayLike, crea
 
 
 def movie(
-    times: ArrayLike,
-    densities: ArrayLike,
-    masses: ArrayLike,
-    log_density: ArrayLike,
-    half_width: float,
-    fig: Figure | None = None,
+    times: ArrayLike, densities: ArrayLike, masses: ArrayLike, log_density: ArrayLike, half_width: float
 ) -> Figure:
     """A continuous flow: density with particles, log-density along a few paths, and the mass on the grid.
 
@@ -341,7 +331,7 @@ def movie(
         times: (T,); densities: (T, side, side); masses: their integrals, (T,).
         log_density: along the marked paths, (T, k).
     """
-    fig = new_figure(fig, (10.5, 3.9))
+    fig = new_figure((10.5, 3.9))
     left, middle, right = fig.subplots(1, 3)
     stack, window = np.asarray(densities, float), (-half_width, half_width, -half_width, half_width)
     left.imshow(stack[0], extent=window, **INK, vmax=np.quantile(stack, 0.999))
@@ -386,13 +376,13 @@ def _meter(ax: Any, at: ArrayLike, masses: ArrayLike, name: str) -> None:
     ax.set(title="mass meter: ∫ p dz", xlabel=name, ylim=(low, high))
 
 
-def kl_by_width(panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], fig: Figure | None = None) -> Figure:
+def kl_by_width(panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]]) -> Figure:
     """KL to a target against width or depth, one panel a target, one mark a seed, a line through the means.
 
     Args:
         panels: target -> model -> units or layers -> KL of each seed, in nats.
     """
-    fig = new_figure(fig, (3.5 * len(panels), 3.6))
+    fig = new_figure((3.5 * len(panels), 3.6))
     axes = np.atleast_1d(fig.subplots(1, len(panels), sharey=True))
     for ax, (title, models) in zip(axes, panels.items(), strict=True):
         for i, (name, found) in enumerate(models.items()):

@@ -36,14 +36,14 @@ def predicted_std(matrix: Tensor) -> dict[str, float]:
     return {"gaussian": math.sqrt(2 * total), "rademacher": math.sqrt(max(2 * (total - diagonal), 0.0))}
 
 
-def estimate_traces(matrix: Tensor, reach: float, seed: int = 0) -> figures.Estimates:
+def estimate_traces(matrix: Tensor, seed: int = 0) -> figures.Estimates:
     """DRAWS estimates of tr B by the mean of εᵀBε over K probes, for each K of PROBES and both noises; B (d, d)."""
     generator, values = torch.Generator().manual_seed(seed), {}
     for noise in figures.NOISES:
         e = probes(noise, PROBES[-1], matrix.new_empty(DRAWS, len(matrix)), generator)
         running = ((e @ matrix) * e).sum(-1).cumsum(0)  # (K, DRAWS)
         values[noise] = np.stack([(running[k - 1] / k).numpy() for k in PROBES])
-    return figures.Estimates(matrix.trace().item(), PROBES, values, predicted_std(matrix), reach)
+    return figures.Estimates(matrix.trace().item(), values, predicted_std(matrix))
 
 
 def probe_explorer(matrices: Mapping[str, Tensor]) -> Explorable:
@@ -52,17 +52,12 @@ def probe_explorer(matrices: Mapping[str, Tensor]) -> Explorable:
     Args:
         matrices: name -> matrix (d, d).
     """
-    reach = max(0.3, *(3 * std for matrix in matrices.values() for std in predicted_std(matrix).values()))
-    data = {name: estimate_traces(matrix, reach) for name, matrix in matrices.items()}
+    data = {name: estimate_traces(matrix) for name, matrix in matrices.items()}
+    reach = max(0.3, *(3 * std for estimates in data.values() for std in estimates.predicted.values()))
 
-    def draw(fig: Figure, k: int, matrix: str) -> None:
-        figures.estimates(data[matrix], k, fig=fig)
-
-    def update(fig: Figure, k: int, matrix: str) -> None:
-        figures.update_estimates(fig, data[matrix], k)
-
-    def readout(k: int, matrix: str) -> str:
+    def update(fig: Figure, k: int, matrix: str) -> str:
         chosen, at = data[matrix], PROBES.index(k)
+        figures.update_estimates(fig, chosen, PROBES, k)
         parts = [
             f"{noise} {chosen.values[noise][at].mean():.3g} ± {chosen.values[noise][at].std():.2g}"
             f" (formula ± {chosen.predicted[noise] / math.sqrt(k):.2g})"
@@ -74,8 +69,7 @@ def probe_explorer(matrices: Mapping[str, Tensor]) -> Explorable:
         "k": widgets.SelectionSlider(options=PROBES, value=1, description="probes K"),
         "matrix": widgets.Dropdown(options=list(matrices), description="matrix"),
     }
-    alt = "Histograms of trace estimates with Gaussian and Rademacher probes, and their spread against K."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 3.8))
+    return Explorable(figures.estimates(PROBES, reach), update, controls)
 
 
 @dataclass(frozen=True)
@@ -119,22 +113,17 @@ def film(flow: CNF, half_width: float, *, steps: int = 24, seed: int = 0) -> Ree
 def movie(reels: Mapping[str, Reel]) -> Explorable:
     """A time slider with a play button and a picker of the density; particles and density between data and base."""
 
-    def draw(fig: Figure, frame: int, name: str) -> None:
-        figures.movie(*frame_of(reels[name], frame), fig=fig)
-
-    def update(fig: Figure, frame: int, name: str) -> None:
-        figures.update_movie(fig, *frame_of(reels[name], frame))
-
-    def readout(frame: int, name: str) -> str:
+    def update(fig: Figure, frame: int, name: str) -> str:
         reel = reels[name]
+        figures.update_movie(fig, *frame_of(reel, frame))
         return f"{name} at t = {reel.times[frame]:.2f}: mass in the window {reel.mass[frame]:.3f}."
 
     controls = {
         "frame": widgets.IntSlider(FRAMES - 1, min=0, max=FRAMES - 1, description="time, data ← → base"),
         "name": widgets.Dropdown(options=list(reels), description="density"),
     }
-    alt = "Particles and density of a flow at a chosen time between data, t = 0, and base, t = 1."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(7.6, 3.9), play="frame")
+    figure = figures.movie(*frame_of(next(iter(reels.values())), 0))
+    return Explorable(figure, update, controls, play="frame")
 
 
 def frame_of(reel: Reel, frame: int) -> tuple[np.ndarray, np.ndarray, float, float]:

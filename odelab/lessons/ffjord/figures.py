@@ -48,9 +48,9 @@ def heat(ax: Axes, density: ArrayLike, half_width: float) -> None:
     bare(ax, half_width)
 
 
-def eight(toys: Mapping[str, Toy], fig: Figure | None = None) -> Figure:
+def eight(toys: Mapping[str, Toy]) -> Figure:
     """A column for each density: its points, the flow's density, and paths of the flow from data to base."""
-    fig = new_figure(fig, (9.6, 4.2))
+    fig = new_figure((9.6, 4.2))
     axes = fig.subplots(3, len(toys), squeeze=False)
     for column, (name, toy) in zip(axes.T, toys.items(), strict=True):
         column[0].plot(*np.asarray(toy.points).T, ".", color=COLORS["blue"], markersize=1.2, alpha=0.6)
@@ -75,9 +75,9 @@ def eight(toys: Mapping[str, Toy], fig: Figure | None = None) -> Figure:
     )
 
 
-def training(loss: ArrayLike, nfe: ArrayLike, entropy: float, fig: Figure | None = None) -> Figure:
+def training(loss: ArrayLike, nfe: ArrayLike, entropy: float) -> Figure:
     """Loss and evaluations per solve of every iteration; no density can stay below the entropy."""
-    fig = new_figure(fig, (9.6, 3.4))
+    fig = new_figure((9.6, 3.4))
     left, right = fig.subplots(1, 2)
     step = np.arange(1, len(np.asarray(loss)) + 1)
     left.plot(step, loss, color=COLORS["blue"], linewidth=1.2, label="loss of each batch")
@@ -94,12 +94,7 @@ def training(loss: ArrayLike, nfe: ArrayLike, entropy: float, fig: Figure | None
 
 
 def fresh_noise(
-    tolerance: ArrayLike,
-    held: Sequence[int],
-    fresh: Sequence[int],
-    stopped: Sequence[bool],
-    limit: int,
-    fig: Figure | None = None,
+    tolerance: ArrayLike, held: Sequence[int], fresh: Sequence[int], stopped: Sequence[bool], limit: int
 ) -> Figure:
     """Evaluations against tolerance with ε held for the solve and with ε drawn at each evaluation.
 
@@ -107,7 +102,7 @@ def fresh_noise(
         stopped: whether the solve with fresh noise ran out of steps, at as many evaluations as given.
         limit: of steps.
     """
-    fig = new_figure(fig, (7.2, 3.8))
+    fig = new_figure((7.2, 3.8))
     ax = fig.subplots()
     tol, count, out = np.asarray(tolerance, float), np.asarray(fresh, float), np.asarray(stopped)
     ax.loglog(tol, held, label="ε held during the solve", **line_style(0))
@@ -128,14 +123,10 @@ def fresh_noise(
 
 
 def beliefs(
-    densities: Mapping[str, ArrayLike],
-    nll: Mapping[str, float],
-    mass: Mapping[str, float],
-    half_width: float,
-    fig: Figure | None = None,
+    densities: Mapping[str, ArrayLike], nll: Mapping[str, float], mass: Mapping[str, float], half_width: float
 ) -> Figure:
     """The same weights as read by several solvers: density on a grid, NLL on the same points, mass in the window."""
-    fig = new_figure(fig, (3.2 * len(densities), 3.7))
+    fig = new_figure((3.2 * len(densities), 3.7))
     for ax, (name, density) in zip(fig.subplots(1, len(densities), squeeze=False)[0], densities.items(), strict=True):
         p = np.asarray(density, float)
         heat(ax, np.minimum(p, np.quantile(p, 0.995)), half_width)  # a few cells would darken all others
@@ -145,9 +136,9 @@ def beliefs(
     )
 
 
-def digits(rows: Mapping[str, ArrayLike], fig: Figure | None = None) -> Figure:
+def digits(rows: Mapping[str, ArrayLike]) -> Figure:
     """A row of 8×8 images for each name; images (n, 8, 8), grey levels from 0 to 1."""
-    fig = new_figure(fig, (9.6, 0.66 * len(rows) + 0.1))
+    fig = new_figure((9.6, 0.66 * len(rows) + 0.1))
     for ax, (name, images) in zip(fig.subplots(len(rows), 1, squeeze=False)[:, 0], rows.items(), strict=True):
         padded = np.pad(np.asarray(images, float), ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)
         ax.imshow(np.hstack(list(padded))[:, :-1], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -168,26 +159,22 @@ class Estimates:
 
     Attributes:
         trace: the exact value.
-        probes: numbers K of probes, increasing.
-        values: noise -> estimates with each K, (len(probes), n).
+        values: noise -> estimates with each number K of probes, (len(probes), n).
         predicted: noise -> standard deviation of one estimate with K = 1, by formula.
-        reach: the histograms show errors up to this size; the same for figures that a slider changes in place.
     """
 
     trace: float
-    probes: tuple[int, ...]
     values: dict[str, np.ndarray]
     predicted: dict[str, float]
-    reach: float
-
-    def edges(self) -> np.ndarray:
-        """Bins of the error, (BINS + 1,)."""
-        return np.linspace(-self.reach, self.reach, BINS + 1)
 
 
-def estimates(data: Estimates, k: int, fig: Figure | None = None) -> Figure:
-    """Histograms of the estimates with K probes, and their standard deviation against K with the predicted line."""
-    fig = new_figure(fig, (9.6, 3.8))
+def estimates(probes: Sequence[int], reach: float) -> Figure:
+    """Histograms of the estimates with K probes, and their standard deviation against K with the predicted line.
+
+    Args:
+        probes: numbers K, increasing; reach: the histograms show errors up to this size.
+    """
+    fig = new_figure((9.6, 3.8))
     histogram, spread = fig.subplots(1, 2)
     for i, noise in enumerate(NOISES):
         style = line_style(i)
@@ -197,21 +184,11 @@ def estimates(data: Estimates, k: int, fig: Figure | None = None) -> Figure:
         spread.plot([], [], **(line_style(i) | {"marker": None, "linewidth": 1.2}))
     histogram.axvline(0, color=COLORS["black"], linestyle="-", linewidth=1)
     spread.axvline(1, color=COLORS["black"], linestyle="-", linewidth=1)
-    histogram.set(
-        xlabel="estimate − trace", ylabel="height, tallest bin 1", ylim=(0, 1.08), xlim=(-data.reach, data.reach)
-    )
-    spread.set(
-        xscale="log",
-        yscale="log",
-        xlabel="probes K",
-        ylabel="standard deviation",
-        ylim=(0.02, 60),
-        xlim=(data.probes[0] / 1.4, data.probes[-1] * 1.4),
-    )
-    spread.set(title="lines: formula; marks: measured")
+    histogram.set(xlabel="estimate − trace", ylabel="height, tallest bin 1", ylim=(0, 1.08), xlim=(-reach, reach))
+    spread.set(xscale="log", yscale="log", xlabel="probes K", ylabel="standard deviation")
+    spread.set(ylim=(0.02, 60), xlim=(probes[0] / 1.4, probes[-1] * 1.4), title="lines: formula; marks: measured")
     histogram.legend(loc="upper right")
     spread.legend(loc="lower left")
-    update_estimates(fig, data, k)
     return describe(
         fig,
         "Left, histograms of a trace estimated with Gaussian and with Rademacher probes, around zero error. Right, "
@@ -219,22 +196,22 @@ def estimates(data: Estimates, k: int, fig: Figure | None = None) -> Figure:
     )
 
 
-def update_estimates(fig: Figure, data: Estimates, k: int) -> None:
-    """Put another matrix or K into a figure drawn by :func:`estimates`."""
-    (histogram, spread), edges = fig.axes, data.edges()
-    at, probes = data.probes.index(k), np.array(data.probes)
+def update_estimates(fig: Figure, data: Estimates, probes: Sequence[int], k: int) -> None:
+    """Put a matrix and K into a figure drawn by :func:`estimates`."""
+    histogram, spread = fig.axes
+    edges, at, counts = np.linspace(*histogram.get_xlim(), BINS + 1), probes.index(k), np.array(probes)
     for i, noise in enumerate(NOISES):
         count, _ = np.histogram(data.values[noise][at] - data.trace, edges)
         histogram.lines[i].set_data((edges[1:] + edges[:-1]) / 2, count / max(count.max(), 1))
-        spread.lines[i].set_data(probes, np.maximum(data.values[noise].std(1), 1e-9))
-        spread.lines[len(NOISES) + i].set_data(probes, np.maximum(data.predicted[noise] / np.sqrt(probes), 1e-9))
+        spread.lines[i].set_data(counts, np.maximum(data.values[noise].std(1), 1e-9))
+        spread.lines[len(NOISES) + i].set_data(counts, np.maximum(data.predicted[noise] / np.sqrt(counts), 1e-9))
     spread.lines[2 * len(NOISES)].set_xdata([k] * 2)
     histogram.set_title(f"{data.values['gaussian'].shape[1]} estimates with K = {k}")
 
 
-def movie(points: ArrayLike, density: ArrayLike, t: float, half_width: float, fig: Figure | None = None) -> Figure:
+def movie(points: ArrayLike, density: ArrayLike, t: float, half_width: float) -> Figure:
     """Particles of a flow at time t, (n, 2), beside its density there on a grid, (m, m)."""
-    fig = new_figure(fig, (7.6, 3.9))
+    fig = new_figure((7.6, 3.9))
     left, right = fig.subplots(1, 2)
     left.plot([], [], "o", color=COLORS["blue"], markersize=2.2, alpha=0.75)
     heat(right, np.zeros_like(np.asarray(density, float)), half_width)

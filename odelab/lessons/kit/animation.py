@@ -57,7 +57,6 @@ def apng(
 
 def _pictures(fig: Figure, update: Callable[[Figure, Any], object], frames: Sequence[Any]) -> Iterator[Image.Image]:
     blitter = Blitter(fig)
-    blitter.draw_all()
     for frame in frames:
         update(fig, frame)
         blitter.draw_changes()

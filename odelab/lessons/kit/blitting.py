@@ -15,7 +15,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.spines import Spine
-from matplotlib.transforms import Bbox
 from PIL import Image
 
 
@@ -28,6 +27,7 @@ class Blitter:
     """
 
     def __init__(self, figure: Figure) -> None:
+        """The figure is laid out and drawn; its panels keep their places, and nothing counts as moving yet."""
         self.figure = figure
         self.canvas = FigureCanvasAgg(figure)
         self._moving: list[Artist] = []
@@ -35,20 +35,9 @@ class Blitter:
         self._legends: list[Any] = []
         self._background: Any = None
         self._frame: tuple[Any, ...] = ()
-        self._places: list[Bbox] = []
-
-    def draw_all(self) -> None:
-        """Draw everything; nothing counts as moving. Panels keep the places that the first drawing gave them."""
-        self._moving, self._background = [], None
-        if len(self._places) == len(self.figure.axes):
-            for axes, place in zip(self.figure.axes, self._places, strict=True):
-                axes.set_position(place)
-            self.canvas.draw()
-            return
-        self.figure.set_layout_engine("constrained")
+        figure.set_layout_engine("constrained")
         self.canvas.draw()
-        self._places = [axes.get_position(original=True) for axes in self.figure.axes]
-        self.figure.set_layout_engine("none")  # the layout stands; computing it again would double the time
+        figure.set_layout_engine("none")  # computing it again would double the time
 
     def draw_changes(self) -> None:
         """Draw the artists that changed since the last call on top of the kept background."""

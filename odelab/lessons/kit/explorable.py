@@ -35,37 +35,32 @@ class Explorable(widgets.VBox):
     """Controls, a figure that follows them, and a readout.
 
     Args:
-        draw: ``draw(fig, **settings)`` draws the whole figure into the empty ``fig``.
-        controls: ordinary sliders, dropdowns or checkboxes by the name ``draw`` knows them under.
-        alt: what the figure shows, for readers who cannot see it.
-        readout: ``readout(**settings)`` gives the text beside the figure. When it is left out,
-            ``draw`` (or ``update``) may return that text.
-        update: ``update(fig, **settings)`` changes the artists of the drawn figure in place
-            (``line.set_data`` and the like); only they are redrawn, which takes a tenth of the time.
-        size: of the figure, in inches.
+        figure: drawn and described, see :func:`odelab.lessons.kit.describe`; what moves may be missing yet.
+        update: ``update(figure, **settings)`` changes artists in place (``line.set_data`` and the like), and returns
+            the text beside the figure. Only these artists are redrawn, which takes a tenth of the time.
+        controls: ordinary sliders, dropdowns or checkboxes by the name ``update`` knows them under.
         play: name of an integer slider that gets a play button.
 
     ``settings`` maps the names to the controls' values, ``text`` is the readout, ``frame_ms`` the
     time the last change took, and ``figure`` the matplotlib figure at the current settings.
+
+    Raises:
+        ValueError: when the figure has no alternative text.
     """
 
     def __init__(
         self,
-        draw: Callable[..., Any],
+        figure: Figure,
+        update: Callable[..., str],
         controls: Mapping[str, widgets.ValueWidget],
         *,
-        alt: str,
-        readout: Callable[..., str] | None = None,
-        update: Callable[..., Any] | None = None,
-        size: tuple[float, float] = (8.0, 3.6),
         play: str | None = None,
     ) -> None:
         self.controls = dict(controls)
         self.frame_ms = 0.0
         self.text = ""
-        self._draw, self._update, self._readout = draw, update, readout
-        self._figure = style.describe(style.new_figure(size=size), alt)
-        self._blitter = Blitter(self._figure)
+        self._update = update
+        self._figure = style.describe(figure, str(figure.get_label()))
         self._drawn: tuple[Any, ...] | None = None
         self._frames: OrderedDict[tuple[Any, ...], tuple[bytes, str]] = OrderedDict()
         self._held = False
@@ -79,9 +74,8 @@ class Explorable(widgets.VBox):
         self.add_class("odelab-explorable")
         for control in self.controls.values():
             control.observe(self._refresh, "value")
+        self._rehearse()
         self._refresh()
-        if update is not None:
-            self._rehearse(update)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -150,23 +144,15 @@ class Explorable(widgets.VBox):
         return self._frames[key]
 
     def _render(self) -> tuple[bytes, str]:
-        settings = self.settings
-        first, self._drawn = self._drawn is None, None
+        self._drawn = None
         with mpl.rc_context(style.STYLE):
-            if self._update is None or first:
-                self._figure.clear()
-                text = self._draw(self._figure, **settings)
-                self._blitter.draw_all()
-            if self._update is not None:  # also at first: what it touches is what moves
-                text = self._update(self._figure, **settings)
-                self._blitter.draw_changes()
+            text = self._update(self._figure, **self.settings)
+            self._blitter.draw_changes()
         self._drawn = self._key()
-        if self._readout is not None:
-            text = self._readout(**settings)
-        return self._blitter.png(), text if isinstance(text, str) else ""
+        return self._blitter.png(), text
 
-    def _rehearse(self, update: Callable[..., Any]) -> None:
-        """Move each control and all back, unseen: the blitter learns what moves before the reader waits for it."""
+    def _rehearse(self) -> None:
+        """Move each control, unseen: the blitter learns what moves before the reader waits for it."""
         rest = self.settings
         elsewhere = [
             {name: place}
@@ -174,8 +160,10 @@ class Explorable(widgets.VBox):
             for place in [place for place in positions(control) if place != rest[name]][:1]
         ]
         with mpl.rc_context(style.STYLE):
-            for change in [*elsewhere, {}]:
-                update(self._figure, **{**rest, **change})
+            self._update(self._figure, **rest)  # the layout leaves room for what this writes
+            self._blitter = Blitter(self._figure)
+            for change in [{}, *elsewhere]:
+                self._update(self._figure, **{**rest, **change})
                 self._blitter.draw_changes()
 
     def _say(self, text: str) -> None:
@@ -190,8 +178,6 @@ class Explorable(widgets.VBox):
                 control.description = name
             control.style.description_width = "initial"
             control.layout.flex, control.layout.min_width, control.layout.max_width = "1 1 280px", "240px", "460px"
-            if hasattr(control, "continuous_update"):
-                control.continuous_update = self._update is not None  # whole figures take longer than 50 ms
             row.append(control)
             if name == play:
                 button = widgets.Play(

@@ -65,9 +65,9 @@ MARKS: dict[str, dict[str, Any]] = {
 }
 
 
-def panels(*specs: Panel, alt: str, size: tuple[float, float] | None = None, fig: Figure | None = None) -> Figure:
+def panels(*specs: Panel, alt: str, size: tuple[float, float] | None = None) -> Figure:
     """The panels side by side."""
-    fig = new_figure(fig, size or (max(4.6 * len(specs) + 0.4, 8.0), 3.6))
+    fig = new_figure(size or (max(4.6 * len(specs) + 0.4, 8.0), 3.6))
     for ax, spec in zip(np.atleast_1d(fig.subplots(1, len(specs))), specs, strict=True):
         for name, (x, y) in spec.guides.items():
             ax.plot(x, y, color=COLORS["grey"], linestyle=(0, (6, 3)), linewidth=1.2, label=name, zorder=1)

@@ -87,12 +87,9 @@ def polylines(paths: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def new_figure(fig: Figure | None = None, size: tuple[float, float] = (8.0, 3.6)) -> Figure:
-    """The figure to draw into: ``fig`` emptied, or a new one of ``size`` inches, unknown to pyplot."""
-    if fig is None:
-        return Figure(figsize=size, dpi=STYLE["figure.dpi"], layout="constrained")
-    fig.clear()
-    return fig
+def new_figure(size: tuple[float, float] = (8.0, 3.6)) -> Figure:
+    """A figure of ``size`` inches, unknown to pyplot."""
+    return Figure(figsize=size, dpi=STYLE["figure.dpi"], layout="constrained")
 
 
 def describe(fig: Figure, alt: str) -> Figure:

@@ -41,14 +41,9 @@ def mask_explorer(model: LatentODE, windows: int = 6, seed: int = 8) -> Explorab
     data = {kept: spirals(windows, kept=kept, generator=torch.Generator().manual_seed(seed)) for kept in KEPT}
     shown = {kept: scenes(model, each) for kept, each in data.items()}
 
-    def draw(fig: Figure, kept: int, window: int) -> None:
-        figures.scene(shown[kept][window - 1], fig=fig)
-
-    def update(fig: Figure, kept: int, window: int) -> None:
-        figures.update_scene(fig, shown[kept][window - 1])
-
-    def readout(kept: int, window: int) -> str:
+    def update(fig: Figure, kept: int, window: int) -> str:
         scene = shown[kept][window - 1]
+        figures.update_scene(fig, scene)
         squares = (scene.paths.mean(0) - scene.curve) ** 2
         before, inside, after = (part.mean() ** 0.5 for part in squares.reshape(3, -1))
         turn = "clockwise" if data[kept].clockwise[window - 1] else "counter-clockwise"
@@ -61,8 +56,7 @@ def mask_explorer(model: LatentODE, windows: int = 6, seed: int = 8) -> Explorab
         "kept": widgets.SelectionSlider(options=KEPT, value=30, description="points seen"),
         "window": widgets.IntSlider(1, min=1, max=windows, description="window"),
     }
-    alt = "A spiral seen at a chosen number of points, and a latent ODE's draws inside the window, before and after it."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 4.3))
+    return Explorable(figures.scene(shown[KEPT[0]][0]), update, controls)
 
 
 def plane_of(z: Tensor) -> Tensor:
@@ -86,19 +80,13 @@ def portrait_player(model: LatentODE, data: Spirals) -> Explorable:
     """A time slider with a play button: where everybody is in latent space, and in the plane."""
     shown = portrait_of(model, data)
 
-    def draw(fig: Figure, frame: int) -> None:
-        figures.portrait(shown, frame, fig=fig)
-
-    def update(fig: Figure, frame: int) -> None:
+    def update(fig: Figure, frame: int) -> str:
         figures.update_portrait(fig, shown, frame)
-
-    def readout(frame: int) -> str:
         radius = ((shown.decoded[:, frame] ** 2).sum(-1) ** 0.5).mean()
         return f"t = {shown.times[frame]:.2f}: mean distance of the decoded points from the centre {radius:.2f}."
 
     controls = {"frame": widgets.IntSlider(FRAMES // 2, min=0, max=FRAMES - 1, description="time, before → after")}
-    alt = "Latent paths with moving markers, and beside them the points of the plane that they decode to."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.0, 4.4), play="frame")
+    return Explorable(figures.portrait(shown, 0), update, controls, play="frame")
 
 
 @torch.no_grad()

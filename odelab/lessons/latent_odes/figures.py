@@ -101,9 +101,9 @@ def update_clock(ax: Axes, data: Scene, coordinate: int) -> None:
     ax.lines[6].set_data(data.seen_times, data.seen[:, coordinate])
 
 
-def scene(data: Scene, fig: Figure | None = None) -> Figure:
+def scene(data: Scene) -> Figure:
     """A window and what the model says of it: in the plane, and both coordinates against time."""
-    fig = new_figure(fig, (9.6, 4.3))
+    fig = new_figure((9.6, 4.3))
     grid = fig.add_gridspec(2, 2, width_ratios=(1, 1.25))
     plane = fig.add_subplot(grid[:, 0])
     draw_plane(plane)
@@ -113,7 +113,6 @@ def scene(data: Scene, fig: Figure | None = None) -> Figure:
     clocks[0].set(title="grey: the window; thin lines: 5 % and 95 %", xticklabels=[])
     clocks[1].set(xlabel="time since the window began")
     legend_of(plane, fig)
-    update_scene(fig, data)
     return describe(
         fig,
         "Left, a spiral in the plane: dots that were seen, and draws of a model that follow the dotted truth inside "
@@ -122,7 +121,7 @@ def scene(data: Scene, fig: Figure | None = None) -> Figure:
 
 
 def update_scene(fig: Figure, data: Scene) -> None:
-    """Put another scene into a figure drawn by :func:`scene`."""
+    """Put a scene into a figure drawn by :func:`scene`."""
     plane, *clocks = fig.axes
     update_plane(plane, data)
     for coordinate, ax in enumerate(clocks):
@@ -174,9 +173,9 @@ def move(ax: Axes, places: np.ndarray, clockwise: np.ndarray) -> None:
         line.set_data(*places[clockwise == bool(flag)].T)
 
 
-def portrait(data: Portrait, frame: int, fig: Figure | None = None) -> Figure:
+def portrait(data: Portrait, frame: int) -> Figure:
     """Latent paths beside the series they decode to, with everybody's place at one time."""
-    fig = new_figure(fig, (9.0, 4.4))
+    fig = new_figure((9.0, 4.4))
     left, right = fig.subplots(1, 2)
     draw_portrait(left, data.latent, data.clockwise)
     draw_portrait(right, data.decoded, data.clockwise)
@@ -205,9 +204,9 @@ def update_portrait(fig: Figure, data: Portrait, frame: int) -> None:
 REGIONS = ("before", "inside", "beyond")
 
 
-def hero(scene: Scene, portrait: Portrait, fig: Figure | None = None) -> Figure:
+def hero(scene: Scene, portrait: Portrait) -> Figure:
     """Seen points and what becomes of them: in the plane, against time, and in latent space."""
-    fig = new_figure(fig, (10.0, 3.9))
+    fig = new_figure((10.0, 3.9))
     plane, clock, latent = fig.subplots(1, 3, width_ratios=(1, 1.15, 1))
     draw_plane(plane)
     update_plane(plane, scene)
@@ -230,15 +229,13 @@ def hero(scene: Scene, portrait: Portrait, fig: Figure | None = None) -> Figure:
     )
 
 
-def code_map(
-    codes: ArrayLike, labels: ArrayLike, decoded: ArrayLike, reach: float, fig: Figure | None = None
-) -> Figure:
+def code_map(codes: ArrayLike, labels: ArrayLike, decoded: ArrayLike, reach: float) -> Figure:
     """Where images lie in a latent plane, and what a grid of latent places decodes to.
 
     Args:
         codes: (n, 2); labels: (n,) digits; decoded: (m, m, height, width), rows from bottom to top; reach: of the grid.
     """
-    fig = new_figure(fig, (9.6, 4.4))
+    fig = new_figure((9.6, 4.4))
     left, right = fig.subplots(1, 2)
     z, y = np.asarray(codes), np.asarray(labels)
     for digit in range(10):
@@ -264,9 +261,9 @@ def code_map(
     )
 
 
-def two_clocks(values: ArrayLike, clocks: Mapping[str, ArrayLike], fig: Figure | None = None) -> Figure:
+def two_clocks(values: ArrayLike, clocks: Mapping[str, ArrayLike]) -> Figure:
     """The same values at different times: as they happened, and as a network sees them that is told no times."""
-    fig = new_figure(fig, (9.6, 3.4))
+    fig = new_figure((9.6, 3.4))
     left, right = fig.subplots(1, 2, sharey=True)
     y = np.asarray(values)
     for k, (name, times) in enumerate(clocks.items()):
@@ -282,9 +279,9 @@ def two_clocks(values: ArrayLike, clocks: Mapping[str, ArrayLike], fig: Figure |
     )
 
 
-def training(curves: Mapping[str, ArrayLike], fig: Figure | None = None) -> Figure:
+def training(curves: Mapping[str, ArrayLike]) -> Figure:
     """Loss of every iteration, smoothed over ten; the decoder's σ falls until 60 % of them."""
-    fig = new_figure(fig, (7.2, 3.2))
+    fig = new_figure((7.2, 3.2))
     ax = fig.subplots()
     for k, (name, loss) in enumerate(curves.items()):
         values = np.convolve(np.asarray(loss, float), np.full(10, 0.1), "valid")
@@ -298,15 +295,13 @@ def training(curves: Mapping[str, ArrayLike], fig: Figure | None = None) -> Figu
     )
 
 
-def by_density(
-    measured: Mapping[str, Mapping[int, Mapping[str, Sequence[float]]]], noise: float, fig: Figure | None = None
-) -> Figure:
+def by_density(measured: Mapping[str, Mapping[int, Mapping[str, Sequence[float]]]], noise: float) -> Figure:
     """RMSE against the number of points seen, one panel for each region; a mark for each seed, lines through medians.
 
     Args:
         measured: model -> points seen -> region -> values of the seeds; a region may be missing or empty.
     """
-    fig = new_figure(fig, (9.6, 3.9))
+    fig = new_figure((9.6, 3.9))
     for ax, region in zip(fig.subplots(1, 3, sharey=True), REGIONS, strict=True):
         for k, (model, rows) in enumerate(measured.items()):
             points = [(kept, v) for kept, row in sorted(rows.items()) for v in row.get(region, ())]
@@ -329,15 +324,13 @@ def by_density(
     )
 
 
-def hidden_states(
-    times: ArrayLike, states: Mapping[str, ArrayLike], seen: ArrayLike, fig: Figure | None = None
-) -> Figure:
+def hidden_states(times: ArrayLike, states: Mapping[str, ArrayLike], seen: ArrayLike) -> Figure:
     """Some units of two recurrent states on their way back in time, with the moments of the observations.
 
     Args:
         times: (T,); states: network -> (T, units); seen: (k,) times of the observations.
     """
-    fig = new_figure(fig, (9.6, 3.4))
+    fig = new_figure((9.6, 3.4))
     for ax, (name, values) in zip(fig.subplots(1, len(states), sharey=True), states.items(), strict=True):
         for k, unit in enumerate(np.asarray(values).T):
             ax.plot(times, unit, **(line_style(k) | {"marker": None}))

@@ -65,14 +65,9 @@ def turning_points(s: np.ndarray, least: float = 1e-3) -> int:
 def portrait_explorer(data: dict[tuple, figures.Portrait]) -> Explorable:
     """Sliders for the start; position against time and the phase plane, for the truth and both learned flows."""
 
-    def draw(fig: Figure, s0: float, v0: float) -> None:
-        figures.portrait(data[s0, v0], fig=fig)
-
-    def update(fig: Figure, s0: float, v0: float) -> None:
-        figures.update_portrait(fig, data[s0, v0])
-
-    def readout(s0: float, v0: float) -> str:
+    def update(fig: Figure, s0: float, v0: float) -> str:
         chosen = data[s0, v0]
+        figures.update_portrait(fig, chosen)
         path = {name: np.asarray(chosen.position[name]) for name in figures.ORDERS}
         parts = [
             f"{name}: turns {turning_points(path[name])} times, off by {np.abs(path[name] - path['truth']).mean():.2f}"
@@ -84,8 +79,7 @@ def portrait_explorer(data: dict[tuple, figures.Portrait]) -> Explorable:
         "s0": widgets.SelectionSlider(options=POSITIONS, value=1.5, description="position at the start"),
         "v0": widgets.SelectionSlider(options=VELOCITIES, value=0.0, description="velocity at the start"),
     }
-    alt = "Position against time and the phase plane, for a pendulum and for learned flows of order 1 and 2."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 3.8))
+    return Explorable(figures.portrait(next(iter(data.values()))), update, controls)
 
 
 @torch.no_grad()
@@ -177,14 +171,9 @@ def walking(scenes: Mapping[str, Scene]) -> Explorable:
     player, names = Player(*scenes.values()), list(scenes)
     last = next(iter(scenes.values())).frames - 1
 
-    def draw(fig: Figure, frame: int, walk: str) -> None:
-        player.draw(min(STRIDE * frame, last), names.index(walk), fig)
-
-    def update(fig: Figure, frame: int, walk: str) -> None:
-        player.move(fig, min(STRIDE * frame, last), names.index(walk))
-
-    def readout(frame: int, walk: str) -> str:
+    def update(fig: Figure, frame: int, walk: str) -> str:
         scene, at = scenes[walk], min(STRIDE * frame, last)
+        player.move(fig, at, names.index(walk))
         ahead = scene.draws[:, at, 0, 2]
         text = f"{walk}, {at / FPS:.2f} s (frame {at}): the figures are {ahead.max() - ahead.min():.2f} m apart"
         if scene.truth is None:
@@ -199,8 +188,7 @@ def walking(scenes: Mapping[str, Scene]) -> Explorable:
         "frame": widgets.IntSlider(0, min=0, max=-(-last // STRIDE), description="time"),
         "walk": widgets.Dropdown(options=names, description="walk"),
     }
-    alt = "Stick figures walking, the recorded one among imagined ones, and the fan of a knee angle with a cursor."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(8.4, 4.2), play="frame")
+    return Explorable(player.draw((8.4, 4.2)), update, controls, play="frame")
 
 
 DRAWS = 50
@@ -279,16 +267,9 @@ def penalty_explorer(models: Mapping[Pair, ODE2VAE], data: Mocap, rows: Sequence
     weighed = shares(rows, next(iter(models.values())).beta)
     top = 1.4 * max(width.max() for each in found.values() for width in each.widths)
 
-    def draw(fig: Figure, beta: float, gamma: float, walk: int) -> None:
-        it = found[beta, gamma]
-        figures.penalties(it.fans[walk - 1], truth[walk - 1], it.widths, top, fig)
-
-    def update(fig: Figure, beta: float, gamma: float, walk: int) -> None:
+    def update(fig: Figure, beta: float, gamma: float, walk: int) -> str:
         it = found[beta, gamma]
         figures.update_penalties(fig, it.fans[walk - 1], truth[walk - 1], it.widths)
-
-    def readout(beta: float, gamma: float, walk: int) -> str:
-        it = found[beta, gamma]
         square = np.square(it.error[3:]).mean()
         return (
             f"β = {beta:g} |q|/|W|, γ = {gamma:g}, test walk {walk}: squared error {square:.1f}, "
@@ -306,5 +287,4 @@ def penalty_explorer(models: Mapping[Pair, ODE2VAE], data: Mocap, rows: Sequence
         ),
         "walk": widgets.IntSlider(1, min=1, max=len(data.test), description="test walk"),
     }
-    alt = "The fan of a knee angle around a recording, and error, spread and noise against time, by β and γ."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(8.4, 3.4))
+    return Explorable(figures.penalties(truth.shape[1], DRAWS, top), update, controls)

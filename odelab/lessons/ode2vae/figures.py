@@ -21,13 +21,13 @@ ORDERS = {"truth": ("black", "-", 1.4), "position only": ("vermillion", "--", 2.
 SPAN = 3.2  # of positions and velocities in the phase plane
 
 
-def crossing(t: ArrayLike, s: ArrayLike, v: ArrayLike, passes: Sequence[int], fig: Figure | None = None) -> Figure:
+def crossing(t: ArrayLike, s: ArrayLike, v: ArrayLike, passes: Sequence[int]) -> Figure:
     """An oscillator's position against time, and position against velocity.
 
     Args:
         passes: indices of two times at the same position and opposite velocities.
     """
-    fig = new_figure(fig, (9.6, 3.6))
+    fig = new_figure((9.6, 3.6))
     left, right = fig.subplots(1, 2, width_ratios=(3, 2))
     t, s, v = (np.asarray(a, float) for a in (t, s, v))
     left.plot(t, s, "-", color=COLORS["black"], linewidth=1.4)
@@ -69,9 +69,9 @@ class Portrait:
     graph: tuple[ArrayLike, ArrayLike]
 
 
-def portrait(data: Portrait, fig: Figure | None = None) -> Figure:
+def portrait(data: Portrait) -> Figure:
     """Position against time, and the phase plane with the graph that a position-only flow cannot leave."""
-    fig = new_figure(fig, (9.6, 3.8))
+    fig = new_figure((9.6, 3.8))
     left, right = fig.subplots(1, 2, width_ratios=(3, 2))
     for ax in (left, right):
         for name, (color, dash, width) in ORDERS.items():
@@ -82,7 +82,6 @@ def portrait(data: Portrait, fig: Figure | None = None) -> Figure:
     right.set(xlabel="position s", ylabel="velocity v", ylim=(-SPAN, SPAN), xlim=(-SPAN, SPAN), aspect="equal")
     left.legend(loc="upper right", ncols=3)
     right.legend(handles=[right.lines[-1]], loc="upper right")
-    update_portrait(fig, data)
     return describe(
         fig,
         "Left, position against time: the truth and a learned second-order flow swing, a learned position-only flow "
@@ -92,7 +91,7 @@ def portrait(data: Portrait, fig: Figure | None = None) -> Figure:
 
 
 def update_portrait(fig: Figure, data: Portrait) -> None:
-    """Another start in a figure drawn by :func:`portrait`."""
+    """Put a start into a figure drawn by :func:`portrait`."""
     left, right = fig.axes
     for k, name in enumerate(ORDERS):
         s, v = np.asarray(data.position[name], float), np.asarray(data.velocity[name], float)
@@ -104,16 +103,14 @@ def update_portrait(fig: Figure, data: Portrait) -> None:
     left.set_title(f"start at s = {s[0]:.1f}, v = {v[0]:.1f}")
 
 
-def whole_functions(
-    s: ArrayLike, values: ArrayLike, t: ArrayLike, paths: Mapping[str, ArrayLike], fig: Figure | None = None
-) -> Figure:
+def whole_functions(s: ArrayLike, values: ArrayLike, t: ArrayLike, paths: Mapping[str, ArrayLike]) -> Figure:
     """Draws of an uncertain field, and the fans that they make.
 
     Args:
         s (m,): positions; values (K, m): each drawn f at rest there.
         t (T,); paths: how the weights were drawn -> positions (K, T).
     """
-    fig = new_figure(fig, (9.6, 3.5))
+    fig = new_figure((9.6, 3.5))
     axes = fig.subplots(1, 1 + len(paths))
     axes[0].plot(np.asarray(s), np.asarray(values).T, "-", color=COLORS["blue"], linewidth=0.7, alpha=0.5)
     axes[0].set(xlabel="position s (at v = 0)", ylabel="acceleration f", title=f"{len(np.asarray(values))} draws of f")
@@ -127,11 +124,9 @@ def whole_functions(
     )
 
 
-def clouds(
-    z: Sequence[ArrayLike], labels: Sequence[str], volumes: Sequence[float], fig: Figure | None = None
-) -> Figure:
+def clouds(z: Sequence[ArrayLike], labels: Sequence[str], volumes: Sequence[float]) -> Figure:
     """States (n, 2) = (s, v) at a few times: the cloud shears and shrinks, and its density rises."""
-    fig = new_figure(fig, (2.4 * len(z), 2.9))
+    fig = new_figure((2.4 * len(z), 2.9))
     for ax, cloud, label, volume in zip(fig.subplots(1, len(z)), z, labels, volumes, strict=True):
         ax.plot(*np.asarray(cloud).T, ".", color=COLORS["blue"], markersize=2.5, alpha=0.6)
         ax.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal", xlabel="s", title=f"{label}: area × {volume:.2f}")
@@ -139,14 +134,14 @@ def clouds(
     return describe(fig, f"Clouds of points in the plane of position and velocity: {', '.join(labels)}. They shrink.")
 
 
-def budget(columns: Mapping[str, Mapping[str, float]], level: float, fig: Figure | None = None) -> Figure:
+def budget(columns: Mapping[str, Mapping[str, float]], level: float) -> Figure:
     """What each term takes from or gives to each objective, as a staircase, beside a level they must not exceed.
 
     Args:
         columns: objective -> term -> nats with its sign.
         level: log p(X).
     """
-    fig = new_figure(fig, (9.6, 3.9))
+    fig = new_figure((9.6, 3.9))
     axes = fig.subplots(1, len(columns), sharex=True, sharey=True)
     for ax, (name, terms) in zip(axes, columns.items(), strict=True):
         _staircase(ax, terms)
@@ -193,11 +188,9 @@ def _staircase(ax: Axes, terms: Mapping[str, float]) -> None:
 FPS = 120
 
 
-def fans(
-    draws: Mapping[str, ArrayLike], truth: Mapping[str, ArrayLike], seen: int, fig: Figure | None = None
-) -> Figure:
+def fans(draws: Mapping[str, ArrayLike], truth: Mapping[str, ArrayLike], seen: int) -> Figure:
     """Draws (K, T) of some channels, by name, with what was recorded (T,); the first frames were seen."""
-    fig = new_figure(fig, (9.6, 4.6))
+    fig = new_figure((9.6, 4.6))
     rows = (len(draws) + 1) // 2
     for k, (ax, name) in enumerate(zip(fig.subplots(rows, 2, sharex=True).flat, draws, strict=False)):
         fan = np.asarray(draws[name], float)
@@ -215,9 +208,9 @@ def fans(
     )
 
 
-def horizon(errors: Mapping[str, ArrayLike], fig: Figure | None = None) -> Figure:
+def horizon(errors: Mapping[str, ArrayLike]) -> Figure:
     """Squared error (T,) of each forecast, in degrees, against the time since the last frame seen, one frame before."""
-    fig = new_figure(fig, (8.0, 3.8))
+    fig = new_figure((8.0, 3.8))
     ax = fig.subplots()
     for k, (name, error) in enumerate(errors.items()):
         e = np.asarray(error, float)
@@ -231,11 +224,11 @@ def horizon(errors: Mapping[str, ArrayLike], fig: Figure | None = None) -> Figur
     )
 
 
-def gait(z: ArrayLike, fig: Figure | None = None) -> Figure:
+def gait(z: ArrayLike) -> Figure:
     """Latent paths (n, T, 2q) of second order: position against velocity, a panel for each of the q."""
     paths = np.asarray(z, float)
     q = paths.shape[-1] // 2
-    fig = new_figure(fig, (9.6, 3.3))
+    fig = new_figure((9.6, 3.3))
     for k, ax in enumerate(fig.subplots(1, q, squeeze=False)[0]):
         for path in paths:
             ax.plot(path[:, k], path[:, q + k], "-", color=COLORS["blue"], linewidth=0.9, alpha=0.7)
@@ -252,31 +245,23 @@ def gait(z: ArrayLike, fig: Figure | None = None) -> Figure:
     )
 
 
-def penalties(
-    fan: ArrayLike, truth: ArrayLike, widths: Sequence[ArrayLike], top: float, fig: Figure | None = None
-) -> Figure:
-    """One model out of several: a fan (K, T) of the knee with the recording (T,), and its error beside its widths.
+def penalties(frames: int, draws: int, top: float) -> Figure:
+    """One model out of several: a fan of draws of the knee with the recording, and its error beside its widths.
 
     Args:
-        widths: three of (T,), over walks and channels: root of the squared error of the mean of the draws at each
-            frame, root of the mean variance of the draws, and of that with the observation noise, as the error has it.
-        top: of the second panel, the same for all the models.
+        frames, draws: T and K; top: of the second panel, the same for all the models.
     """
-    fig = new_figure(fig, (8.4, 3.4))
+    fig = new_figure((8.4, 3.4))
     left, right = fig.subplots(1, 2)
-    draws, recorded = np.asarray(fan, float), np.asarray(truth, float)
-    t = np.arange(draws.shape[1]) / FPS
-    fans = LineCollection([], colors=[COLORS["blue"]], linewidths=0.6, alpha=0.35, linestyles="solid")
-    left.add_collection(fans, autolim=False)
-    left.plot(t, recorded, "--", color=COLORS["vermillion"], linewidth=2)
+    t = np.arange(frames) / FPS
+    fan = LineCollection([], colors=[COLORS["blue"]], linewidths=0.6, alpha=0.35, linestyles="solid")
+    left.add_collection(fan, autolim=False)
+    left.plot(t, 0 * t, "--", color=COLORS["vermillion"], linewidth=2)
     for k, label in zip((1, 0, 2), ("error of the mean", "spread of the draws", "spread and noise"), strict=True):
         right.plot(t, 0 * t, **(line_style(k) | {"marker": None}), label=label)
-    left.set(
-        xlabel="seconds", ylabel="left knee, °", xlim=(0, t[-1]), ylim=(0, 85), title=f"{len(draws)} draws, one walk"
-    )
+    left.set(xlabel="seconds", ylabel="left knee, °", xlim=(0, t[-1]), ylim=(0, 85), title=f"{draws} draws, one walk")
     right.set(xlabel="seconds", ylabel="degrees", xlim=(0, t[-1]), ylim=(0, top), title="all test walks and channels")
     right.legend(loc="upper left")
-    update_penalties(fig, fan, truth, widths)
     return describe(
         fig,
         "Left, draws of a knee angle around a dashed recording. Right, the error of their mean, the spread of the "
@@ -285,12 +270,18 @@ def penalties(
 
 
 def update_penalties(fig: Figure, fan: ArrayLike, truth: ArrayLike, widths: Sequence[ArrayLike]) -> None:
-    """Another model in a figure drawn by :func:`penalties`."""
+    """Put a model into a figure drawn by :func:`penalties`.
+
+    Args:
+        fan, truth: draws (K, T) and the recording (T,).
+        widths: three of (T,), over walks and channels: root of the squared error of the mean of the draws at each
+            frame, root of the mean variance of the draws, and of that with the observation noise, as the error has it.
+    """
     left, right = fig.axes
-    draws = np.asarray(fan, float)
-    t = np.arange(draws.shape[1]) / FPS
-    lines = next(each for each in left.collections if isinstance(each, LineCollection))
-    lines.set_segments([np.column_stack((t, draw))[::3] for draw in draws])
-    left.lines[-1].set_ydata(np.asarray(truth, float))
+    t = left.lines[0].get_xdata()
+    next(lines for lines in left.collections if isinstance(lines, LineCollection)).set_segments(
+        [np.column_stack((t, draw))[::3] for draw in np.asarray(fan, float)]
+    )
+    left.lines[0].set_ydata(np.asarray(truth, float))
     for line, width in zip(right.lines, widths, strict=True):
         line.set_ydata(np.asarray(width, float))

@@ -205,9 +205,9 @@ class Player:
         self.scenes, self.cursor = scenes, cursor
         self._now = -1
 
-    def draw(self, frame: int = 0, which: int = 0, fig: Figure | None = None) -> Figure:
-        """One scene at one frame; `move` takes the figure to others."""
-        scene, fig = self.scenes[which], new_figure(fig, (9.6, 4.6))
+    def draw(self, size: tuple[float, float] = (9.6, 4.6)) -> Figure:
+        """The first scene at its first frame; `move` takes the figure to others."""
+        scene, fig = self.scenes[0], new_figure(size)
         stage, panel = fig.subplots(2, 1, height_ratios=(5, 3))
         along = np.concatenate([walk[:, 0, FORWARDS] for each in self.scenes for walk in (*each.draws, *each.solid)])
         ground(stage, along.min() - 0.75, along.max() + 0.75)
@@ -227,7 +227,7 @@ class Player:
         angles = [each.fan for each in self.scenes] + [each.truth[1] for each in self.scenes if each.truth is not None]
         panel.set_ylim(min(a.min() for a in angles) - 3, max(a.max() for a in angles) + 3)
         self._now = -1
-        self.move(fig, frame, which)
+        self.move(fig, 0)
         return describe(fig, scene.alt())
 
     def move(self, fig: Figure, frame: int, which: int = 0) -> None:

@@ -64,6 +64,11 @@ class Prices:
         """What each part of that step costs."""
         return {name: n * price for name, n, price in zip(PARTS, setting.counts(), self.values, strict=True)}
 
+    def shares(self, setting: Setting) -> dict[str, float]:
+        """The share of each part in what that step costs."""
+        total = max(self(setting), 1e-12)
+        return {name: cost / total for name, cost in self.parts(setting).items()}
+
     def __call__(self, setting: Setting) -> float:
         """What that step costs."""
         return sum(self.parts(setting).values())

@@ -62,26 +62,19 @@ def missing_frames(truth: Tensor, forecast: Tensor, seed: int = 0) -> Explorable
         flat = {name: guess[0, :, 0].numpy() for name, guess in guesses.items()}
         return figures.Filled(truth[video, :, 0].numpy(), seen[0].numpy(), flat)
 
-    def draw(fig: Figure, missing: int, video: int) -> None:
-        figures.filled(data(missing, video), 0.25, fig)
-
-    def update(fig: Figure, missing: int, video: int) -> None:
-        figures.update_filled(fig, data(missing, video))
-
-    def readout(missing: int, video: int) -> str:
-        errors = data(missing, video).errors().items()
+    def update(fig: Figure, missing: int, video: int) -> str:
+        shown = data(missing, video)
+        figures.update_filled(fig, shown)
         if not missing:
             return f"Video {video}: nothing is missing."
-        return f"Video {video}, {missing} of {count} frames missing; mean error on them: " + ", ".join(
-            f"{name} {np.nanmean(values):.3f}" for name, values in errors
-        )
+        errors = (f"{name} {np.nanmean(values):.3f}" for name, values in shown.errors().items())
+        return f"Video {video}, {missing} of {count} frames missing; mean error on them: {', '.join(errors)}"
 
     controls = {
         "missing": widgets.IntSlider(5, min=0, max=count - 1, description="frames missing"),
         "video": widgets.IntSlider(0, min=0, max=n - 1, description="video"),
     }
-    alt = "A turning digit with missing frames, and the guesses of a model and of two ways to interpolate."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 4.8))
+    return Explorable(figures.filled(data(0, 0), 0.25), update, controls)
 
 
 def long_horizon(
@@ -107,13 +100,8 @@ def long_horizon(
         ]
     top = 1.15 * max(float(values.max()) for videos in worlds.values() for values in videos[0].errors.values())
 
-    def draw(fig: Figure, frame: int, video: int, balls: int) -> None:
-        figures.horizon(worlds[balls][video], frame, top, fig)
-
-    def update(fig: Figure, frame: int, video: int, balls: int) -> None:
+    def update(fig: Figure, frame: int, video: int, balls: int) -> str:
         figures.update_horizon(fig, worlds[balls][video], frame)
-
-    def readout(frame: int, video: int, balls: int) -> str:
         said = ", ".join(f"{name} {values[frame]:.4f}" for name, values in worlds[balls][video].errors.items())
         after = f"{frame - seen + 1} after the last one given" if frame >= seen else "given to the models"
         return (
@@ -125,9 +113,8 @@ def long_horizon(
         "video": widgets.IntSlider(0, min=0, max=shown - 1, description="video"),
         "balls": widgets.Dropdown(options=list(worlds), description="balls"),
     }
-    alt = "A frame of bouncing balls and its forecasts side by side, with the error of every frame below."
-    size = (9.6, 5.0)
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=size, play="frame")
+    figure = figures.horizon(next(iter(worlds.values()))[0], top)
+    return Explorable(figure, update, controls, play="frame")
 
 
 def step_cost(seconds: Prices, memory: Prices, sequences: int = 360, epochs: int = 1000) -> Explorable:
@@ -138,33 +125,16 @@ def step_cost(seconds: Prices, memory: Prices, sequences: int = 360, epochs: int
         sequences, epochs: of the training whose hours are told.
     """
 
-    def data(frames: int, substeps: int, batch: int, draws: int) -> figures.Cost:
-        setting = Setting(frames, substeps, batch, draws)
-        along = [Setting(int(f), substeps, batch, draws) for f in FRAMES]
-        time, size = seconds.parts(setting), memory.parts(setting)
-        totals = max(sum(time.values()), 1e-12), max(sum(size.values()), 1e-12)
-        return figures.Cost(
-            FRAMES,
-            np.array([seconds(each) for each in along]),
-            np.array([memory(each) for each in along]),
-            int(np.flatnonzero(frames == FRAMES)[0]),
-            {name: (time[name] / totals[0], size[name] / totals[1]) for name in PARTS},
-        )
-
     corners = [Setting(int(FRAMES[0]), 1, 1, 1), Setting(int(FRAMES[-1]), 8, 256, 16)]
-    limits = [
-        tuple(np.array([0.5, 5.0]) * [price(end) / unit for end in corners])
-        for price, unit in ((seconds, 1.0), (memory, figures.GIGABYTE))
-    ]
+    prices = (seconds, 1.0), (memory, figures.GIGABYTE)
+    limits = [tuple(np.array([0.5, 5.0]) * [price(end) / unit for end in corners]) for price, unit in prices]
 
-    def draw(fig: Figure, **setting: int) -> None:
-        figures.cost(data(**setting), limits, fig)
-
-    def update(fig: Figure, **setting: int) -> None:
-        figures.update_cost(fig, data(**setting))
-
-    def readout(frames: int, substeps: int, batch: int, draws: int) -> str:
+    def update(fig: Figure, frames: int, substeps: int, batch: int, draws: int) -> str:
         setting = Setting(frames, substeps, batch, draws)
+        along = [Setting(int(count), substeps, batch, draws) for count in FRAMES]
+        costs = [[price(step) / unit for step in along] for price, unit in prices]
+        shares = [price.shares(setting) for price, _ in prices]
+        figures.update_cost(fig, int(np.flatnonzero(frames == FRAMES)[0]), costs, shares)
         steps = epochs * max(1, sequences // batch)
         return (
             f"{frames} frames, {substeps} substeps, {batch} sequences, {draws} draws: {seconds(setting):.3g} s and "
@@ -181,5 +151,4 @@ def step_cost(seconds: Prices, memory: Prices, sequences: int = 360, epochs: int
         "batch": widgets.SelectionSlider(options=powers(8), value=16, description="sequences B"),
         "draws": widgets.SelectionSlider(options=powers(4), value=1, description="draws K"),
     }
-    alt = "Predicted seconds and gigabytes of one training step, and the share of each part of the model."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 3.6))
+    return Explorable(figures.cost(FRAMES, PARTS, limits), update, controls)

@@ -55,13 +55,11 @@ def show_strip(ax: Axes, picture: np.ndarray, label: str) -> None:
     ax.spines[:].set_visible(False)
 
 
-def strips(
-    groups: Mapping[str, Mapping[str, np.ndarray]], alt: str, width: float = 9.6, fig: Figure | None = None
-) -> Figure:
+def strips(groups: Mapping[str, Mapping[str, np.ndarray]], alt: str, width: float = 9.6) -> Figure:
     """Groups of strips, title -> label -> RGB picture, each group under its title, all as wide as the page."""
     pictures = [(title, label, picture) for title, group in groups.items() for label, picture in group.items()]
     heights = [picture.shape[0] / picture.shape[1] for _, _, picture in pictures]
-    fig = new_figure(fig, (width, sum(heights) * width * 0.88 + 0.34 * len(groups) + 0.05 * len(pictures)))
+    fig = new_figure((width, sum(heights) * width * 0.88 + 0.34 * len(groups) + 0.05 * len(pictures)))
     axes = fig.subplots(len(pictures), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     known: set[str] = set()
     for ax, (title, label, picture) in zip(axes, pictures, strict=True):
@@ -72,11 +70,9 @@ def strips(
     return describe(fig, alt)
 
 
-def training(
-    loss: ArrayLike, validation: Mapping[str, tuple[ArrayLike, ArrayLike]], fig: Figure | None = None
-) -> Figure:
+def training(loss: ArrayLike, validation: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
     """The loss of every step, and errors on frames nobody showed to the model: name -> (steps, values)."""
-    fig = new_figure(fig, (9.6, 3.2))
+    fig = new_figure((9.6, 3.2))
     left, right = fig.subplots(1, 2)
     y = np.asarray(loss, float)
     left.plot(np.arange(1, len(y) + 1), y, color=COLORS["blue"], linewidth=1.0)
@@ -95,9 +91,9 @@ def training(
     )
 
 
-def collapse(sigma: Mapping[str, ArrayLike], exact: float, fig: Figure | None = None) -> Figure:
+def collapse(sigma: Mapping[str, ArrayLike], exact: float) -> Figure:
     """Standard deviation of an encoder over gradient steps, by objective, and where it ought to end."""
-    fig = new_figure(fig, (7.6, 3.0))
+    fig = new_figure((7.6, 3.0))
     ax = fig.subplots()
     for k, (name, values) in enumerate(sigma.items()):
         ax.plot(values, label=name, **(line_style(k) | {"marker": None}))
@@ -111,11 +107,9 @@ def collapse(sigma: Mapping[str, ArrayLike], exact: float, fig: Figure | None = 
     )
 
 
-def predicted_against_measured(
-    measured: Mapping[str, ArrayLike], predicted: Mapping[str, ArrayLike], fig: Figure | None = None
-) -> Figure:
+def predicted_against_measured(measured: Mapping[str, ArrayLike], predicted: Mapping[str, ArrayLike]) -> Figure:
     """A panel for each quantity, name with its unit -> values in the same order; the diagonal is a perfect model."""
-    fig = new_figure(fig, (7.6, 3.4))
+    fig = new_figure((7.6, 3.4))
     for k, (ax, (name, values)) in enumerate(
         zip(fig.subplots(1, len(measured), squeeze=False)[0], measured.items(), strict=True)
     ):
@@ -157,13 +151,13 @@ class Filled:
         }
 
 
-def filled(data: Filled, top: float, fig: Figure | None = None) -> Figure:
+def filled(data: Filled, top: float) -> Figure:
     """Strips of a sequence, what is seen of it and every guess; below, the errors on the frames not seen.
 
     Args:
         top: of the error axis, the same for all positions of a slider.
     """
-    fig = new_figure(fig, (9.6, 1.9 + 0.58 * (2 + len(data.guesses))))
+    fig = new_figure((9.6, 1.9 + 0.58 * (2 + len(data.guesses))))
     names = ["truth", "seen", *data.guesses]
     axes = fig.subplots(len(names) + 1, 1, gridspec_kw={"height_ratios": [1] * len(names) + [2.6]})
     for ax, name in zip(axes, names, strict=False):
@@ -173,7 +167,6 @@ def filled(data: Filled, top: float, fig: Figure | None = None) -> Figure:
         axes[-1].plot(frames, np.full(len(frames), np.nan), label=name, **line_style(k) | {"linestyle": ""})
     axes[-1].set(xlabel="frame", ylabel="error where\nnot seen", xlim=(-0.5, len(frames) - 0.5), ylim=(0, top))
     axes[-1].legend(loc="upper center", ncols=len(data.guesses))
-    update_filled(fig, data)
     return describe(
         fig,
         "Rows of video frames: the truth, what is seen of it with crosses for missing frames, and the guesses of "
@@ -183,7 +176,7 @@ def filled(data: Filled, top: float, fig: Figure | None = None) -> Figure:
 
 
 def update_filled(fig: Figure, data: Filled) -> None:
-    """Another sequence or another mask in a figure drawn by :func:`filled`."""
+    """Put a sequence and a mask into a figure drawn by :func:`filled`."""
     *rows, errors = fig.axes
     pictures = [strip(data.truth), strip(data.truth, data.seen), *map(strip, data.guesses.values())]
     for ax, picture in zip(rows, pictures, strict=True):
@@ -210,13 +203,13 @@ class Horizon:
     trained: int
 
 
-def horizon(data: Horizon, frame: int, top: float, fig: Figure | None = None) -> Figure:
+def horizon(data: Horizon, top: float) -> Figure:
     """The frame in question side by side, and below the errors of all frames with a line at this one.
 
     Args:
         top: of the error axis, two decades high, the same for all positions of a slider.
     """
-    fig = new_figure(fig, (9.6, 5.0))
+    fig = new_figure((9.6, 5.0))
     names = ["truth", *data.forecasts]
     grid = fig.add_gridspec(2, len(names), height_ratios=[1.15, 1])
     for k, name in enumerate(names):
@@ -233,7 +226,6 @@ def horizon(data: Horizon, frame: int, top: float, fig: Figure | None = None) ->
     below.set(yscale="log", ylim=(top / 100, top))  # one ball covers a third of what three cover
     below.text(data.trained - 0.3, top * 0.93, "beyond training", va="top", fontsize=10, color="#555555")
     below.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    update_horizon(fig, data, frame)
     return describe(
         fig,
         f"One frame of a video side by side: {', '.join(names)}. Below, the error of every frame, mean over many "
@@ -242,7 +234,7 @@ def horizon(data: Horizon, frame: int, top: float, fig: Figure | None = None) ->
 
 
 def update_horizon(fig: Figure, data: Horizon, frame: int) -> None:
-    """Another frame, or another video, in a figure drawn by :func:`horizon`."""
+    """Put a frame and a video into a figure drawn by :func:`horizon`."""
     *pictures, below = fig.axes
     for ax, video in zip(pictures, [data.truth, *data.forecasts.values()], strict=True):
         ax.images[0].set_data(video[frame])
@@ -260,54 +252,36 @@ def frame_only(ax: Axes, title: str) -> None:
     ax.spines[:].set_color(COLORS["grey"])
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Predicted cost of a training step.
-
-    Attributes:
-        frames: the axis, (n,).
-        seconds, bytes: along it, (n,).
-        at: where on the axis the step is, an index.
-        shares: part -> share of the seconds, share of the bytes.
-    """
-
-    frames: np.ndarray
-    seconds: np.ndarray
-    bytes: np.ndarray
-    at: int
-    shares: Mapping[str, tuple[float, float]]
-
-
 GIGABYTE = 1e9
 CARDS = {"8 GB": 8.0, "80 GB": 80.0}  # a laptop's memory, a large GPU's
 
 
-def cost(data: Cost, limits: Sequence[tuple[float, float]], fig: Figure | None = None) -> Figure:
+def cost(frames: np.ndarray, parts: Sequence[str], limits: Sequence[tuple[float, float]]) -> Figure:
     """Seconds and gigabytes of a step against its frames, and what the parts of the model have in both.
 
     Args:
+        frames: the axis, (n,).
         limits: of the seconds and of the gigabytes, so that a slider does not move the axes.
     """
-    fig = new_figure(fig, (9.6, 3.6))
+    fig = new_figure((9.6, 3.6))
     left, middle, right = fig.subplots(1, 3, gridspec_kw={"width_ratios": [1, 1, 0.9]})
     for ax, name, color, ends in zip(
         (left, middle), ("seconds of a step", "gigabytes kept"), ("blue", "vermillion"), limits, strict=True
     ):
-        ax.plot([], [], color=COLORS[color], linestyle="-")
+        ax.plot(frames, np.full(len(frames), np.nan), color=COLORS[color], linestyle="-")
         ax.plot([], [], "o", color=COLORS[color], markersize=9)
         ax.set(xscale="log", yscale="log", xlabel="frames T", title=name, ylim=ends)
-        ax.set_xlim(data.frames[0] / 1.3, data.frames[-1] * 1.3)
+        ax.set_xlim(frames[0] / 1.3, frames[-1] * 1.3)
     for label, size in CARDS.items():
         middle.axhline(size, color=COLORS["grey"], linestyle=":", linewidth=1.2)
-        middle.text(data.frames[0], size, label, va="bottom", fontsize=10, color="#555555")
-    places = np.arange(len(data.shares))
+        middle.text(frames[0], size, label, va="bottom", fontsize=10, color="#555555")
+    places = np.arange(len(parts))
     right.barh(places - 0.19, np.zeros(len(places)), 0.36, color=COLORS["blue"], label="time")
     right.barh(places + 0.19, np.zeros(len(places)), 0.36, color=COLORS["vermillion"], hatch="//", label="memory")
-    right.set(xlim=(0, 100), xlabel="share, %", yticks=places, yticklabels=list(data.shares))
+    right.set(xlim=(0, 100), xlabel="share, %", yticks=places, yticklabels=parts)
     right.invert_yaxis()
     right.grid(axis="y", visible=False)
     right.legend(loc="lower right")
-    update_cost(fig, data)
     return describe(
         fig,
         "Predicted seconds and gigabytes of a training step against the frames of a sequence, double logarithmic, a "
@@ -315,12 +289,19 @@ def cost(data: Cost, limits: Sequence[tuple[float, float]], fig: Figure | None =
     )
 
 
-def update_cost(fig: Figure, data: Cost) -> None:
-    """Another setting in a figure drawn by :func:`cost`."""
-    left, middle, right = fig.axes
-    for ax, values in ((left, data.seconds), (middle, data.bytes / GIGABYTE)):
-        ax.lines[0].set_data(data.frames, values)
-        ax.lines[1].set_data([data.frames[data.at]], [values[data.at]])
-    for bars, shares in zip(right.containers, zip(*data.shares.values(), strict=True), strict=True):
-        for bar, share in zip(bars, shares, strict=True):
+def update_cost(fig: Figure, at: int, costs: Sequence[ArrayLike], shares: Sequence[Mapping[str, float]]) -> None:
+    """Put a setting into a figure drawn by :func:`cost`.
+
+    Args:
+        at: where on the axis of frames the step is, an index.
+        costs: seconds and gigabytes along the axis, (n,) each.
+        shares: what each part has of the seconds and of the memory.
+    """
+    *curves, right = fig.axes
+    for ax, cost in zip(curves, costs, strict=True):
+        line, dot = ax.lines[:2]
+        line.set_ydata(cost)
+        dot.set_data(np.asarray(line.get_xydata())[[at]].T)
+    for bars, parts in zip(right.containers, shares, strict=True):
+        for bar, share in zip(bars, parts.values(), strict=True):
             bar.set_width(100 * share)

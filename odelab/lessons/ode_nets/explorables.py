@@ -44,13 +44,8 @@ def journeys(model: Classifier, images: Tensor, labels: Tensor) -> Journeys:
 def feature_path(data: Journeys) -> Explorable:
     """Pick an image, scrub the time: feature maps, their way in the plane, and what the head says at that time."""
 
-    def draw(fig: Figure, image: int, moment: int) -> None:
-        figures.journey(data, image, moment, fig=fig)
-
-    def update(fig: Figure, image: int, moment: int) -> None:
+    def update(fig: Figure, image: int, moment: int) -> str:
         figures.update_journey(fig, data, image, moment)
-
-    def readout(image: int, moment: int) -> str:
         says = data.probabilities[moment, image]
         right = (data.probabilities[moment].argmax(-1) == data.labels).mean()
         return (
@@ -63,17 +58,14 @@ def feature_path(data: Journeys) -> Explorable:
         "image": widgets.IntSlider(0, min=0, max=len(data.labels) - 1, description="image"),
         "moment": widgets.IntSlider(0, min=0, max=len(data.times) - 1, description="time, in twentieths"),
     }
-    alt = "An image, its feature maps, their path in a plane, and class probabilities at a chosen time in the block."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(10.4, 4.3), play="moment")
+    return Explorable(figures.journey(data), update, controls, play="moment")
 
 
 def tolerance_dial(measured: Dial, images: int) -> Explorable:
     """A slider over what was measured at test time: NFE, error of the logits, test error and time by tolerance."""
 
-    def draw(fig: Figure, tolerance: float) -> None:
-        figures.dial(measured, tolerance, images, fig=fig)
-
-    def readout(tolerance: float) -> str:
+    def update(fig: Figure, tolerance: float) -> str:
+        figures.update_dial(fig, tolerance)
         row = measured[tolerance]
         return (
             f"tolerance {tolerance:.0e}: {row['nfe']:.0f} evaluations of f in {row['seconds']:.2g} s; logits off by "
@@ -82,5 +74,4 @@ def tolerance_dial(measured: Dial, images: int) -> Explorable:
 
     options = [(f"{tolerance:.0e}", tolerance) for tolerance in measured]
     controls = {"tolerance": widgets.SelectionSlider(options=options, description="tolerance at test time")}
-    alt = "Evaluations of f, error of the logits, test error and time against the tolerance at test time."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=figures.update_dial, size=(10.4, 3.5))
+    return Explorable(figures.dial(measured, images), update, controls)

@@ -23,7 +23,6 @@ def table(
     ours: Mapping[str, Mapping[str, Sequence[float]]],
     paper: Mapping[str, float],
     images: int = 10_000,
-    fig: Figure | None = None,
 ) -> Figure:
     """Test errors, one line per row of the table: every run, their means, and the paper's number.
 
@@ -33,7 +32,7 @@ def table(
         paper: name -> test error in percent; a row may be missing.
         images: size of the test set, for the bars of one standard error around the paper's single runs.
     """
-    fig = new_figure(fig, (9.6, 4.4))
+    fig = new_figure((9.6, 4.4))
     ax = fig.subplots()
     for i, name in enumerate(names):
         if name in paper:
@@ -72,16 +71,14 @@ def table(
     )
 
 
-def differences(
-    names: Sequence[str], points: ArrayLike, errors: ArrayLike, alt: str, fig: Figure | None = None
-) -> Figure:
+def differences(names: Sequence[str], points: ArrayLike, errors: ArrayLike, alt: str) -> Figure:
     """Which rows can be told apart: differences in test error and their standard errors, pair by pair.
 
     Args:
         names: of n rows.
         points, errors: row minus column in percentage points, and the standard error of that, (n, n) each.
     """
-    fig = new_figure(fig, (7.6, 4.4))
+    fig = new_figure((7.6, 4.4))
     ax = fig.subplots()
     difference, error = np.asarray(points, float), np.asarray(errors, float)
     score = np.divide(difference, error, out=np.zeros_like(difference), where=error > 0)
@@ -100,14 +97,14 @@ def differences(
     return describe(fig, alt)
 
 
-def memory(steps: Mapping[int, Mapping[str, float]], depth: Mapping[int, float], fig: Figure | None = None) -> Figure:
+def memory(steps: Mapping[int, Mapping[str, float]], depth: Mapping[int, float]) -> Figure:
     """Bytes kept for the way back: by the gradients of an ODE block against its steps, by a ResNet against its depth.
 
     Args:
         steps: number of solver steps -> "backprop", "checkpoint", "adjoint" -> bytes.
         depth: number of residual blocks -> bytes.
     """
-    fig = new_figure(fig, (9.6, 3.9))
+    fig = new_figure((9.6, 3.9))
     left, right = fig.subplots(1, 2, sharey=True)
     for i, name in enumerate(GRADIENTS):
         left.plot([*steps], [row[name] / 1e6 for row in steps.values()], label=name, **line_style(i))
@@ -127,13 +124,13 @@ def memory(steps: Mapping[int, Mapping[str, float]], depth: Mapping[int, float],
     )
 
 
-def evaluations(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], fig: Figure | None = None) -> Figure:
+def evaluations(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
     """NFE forward and backward while a network trains; one panel per training run.
 
     Args:
         panels: what was trained and by what it is counted -> (NFE forward, NFE backward), each (n,).
     """
-    fig = new_figure(fig, (9.6, 3.4))
+    fig = new_figure((9.6, 3.4))
     axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for ax, (title, pair) in zip(axes, panels.items(), strict=True):
         for i, (name, counts) in enumerate(zip(("forward", "backward"), pair, strict=True)):
@@ -146,7 +143,7 @@ def evaluations(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], fig: Figure |
     return describe(fig, f"Evaluations of f, forward and backward, while training proceeds: {', '.join(panels)}.")
 
 
-def noise(levels: ArrayLike, errors: Mapping[str, ArrayLike], examples: ArrayLike, fig: Figure | None = None) -> Figure:
+def noise(levels: ArrayLike, errors: Mapping[str, ArrayLike], examples: ArrayLike) -> Figure:
     """Test error under Gaussian noise, one thin line per seed and a thick one for their mean; above, what is seen.
 
     Args:
@@ -154,7 +151,7 @@ def noise(levels: ArrayLike, errors: Mapping[str, ArrayLike], examples: ArrayLik
         errors: body -> test error in percent, (seeds, n).
         examples: one image under each noise, (n, h, w).
     """
-    fig = new_figure(fig, (9.6, 4.6))
+    fig = new_figure((9.6, 4.6))
     sigma, images = np.asarray(levels, float), np.asarray(examples)
     grid = fig.add_gridspec(2, len(sigma), height_ratios=(1, 2.6))
     for k, image in enumerate(images):
@@ -175,11 +172,9 @@ def noise(levels: ArrayLike, errors: Mapping[str, ArrayLike], examples: ArrayLik
     )
 
 
-def solvers_matrix(
-    trained: Sequence[str], tested: Sequence[str], errors: ArrayLike, fig: Figure | None = None
-) -> Figure:
+def solvers_matrix(trained: Sequence[str], tested: Sequence[str], errors: ArrayLike) -> Figure:
     """Test error in percent of networks trained with one solver (rows) and tested with another (columns)."""
-    fig = new_figure(fig, (8.6, 1.2 + 0.62 * len(trained)))
+    fig = new_figure((8.6, 1.2 + 0.62 * len(trained)))
     ax = fig.subplots()
     values = np.asarray(errors, float)
     picture: Any = ax.imshow(np.log10(values), cmap="cividis", aspect="auto", vmin=0.5, vmax=1.7)
@@ -237,20 +232,18 @@ def mosaic(maps: ArrayLike) -> np.ndarray:
     return picture
 
 
-def journey(data: Journeys, image: int, moment: int, fig: Figure | None = None) -> Figure:
+def journey(data: Journeys) -> Figure:
     """One image, its feature maps at one time, its way among the others, and what the head says there and then."""
-    fig = new_figure(fig, (10.4, 4.3))
+    fig = new_figure((10.4, 4.3))
     grid = fig.add_gridspec(2, 3, width_ratios=(1, 1.9, 1.25))
     picture, tiles = fig.add_subplot(grid[0, 0]), fig.add_subplot(grid[1, 0])
     plane, bars = fig.add_subplot(grid[:, 1]), fig.add_subplot(grid[:, 2])
     # zorder: a blitted frame redraws the paper of a panel (1) below what moves on it
-    picture.imshow(data.images[image], cmap="gray", vmin=0, vmax=1, zorder=3)
+    picture.imshow(data.images[0], cmap="gray", vmin=0, vmax=1, zorder=3)
+    picture.set_title("image", fontsize=11)
     bound = float(np.quantile(np.abs(data.maps), 0.995))
-    tiles.imshow(
-        mosaic(data.maps[moment, image]), cmap="cividis", vmin=-bound, vmax=bound, zorder=3
-    )  # above the paper, which a blitted frame redraws
-    for ax, title in ((picture, "image"), (tiles, f"feature maps, t = {data.times[moment]:.2f}")):
-        ax.set_title(title, fontsize=11)
+    tiles.imshow(mosaic(data.maps[0, 0]), cmap="cividis", vmin=-bound, vmax=bound, zorder=3)
+    for ax in (picture, tiles):
         ax.set_axis_off()
     for k in range(data.plane.shape[1]):
         plane.plot(*data.plane[:, k].T, color="#999999", linestyle="-", linewidth=0.9, zorder=1)
@@ -259,11 +252,12 @@ def journey(data: Journeys, image: int, moment: int, fig: Figure | None = None) 
         look: dict[str, Any] = {"color": COLORS["black"], "linestyle": "", "markersize": 6}
         plane.plot(*ends.T, marker=f"${digit}$", markeredgewidth=0.4, zorder=2, **look)
     way = line_style(1) | {"marker": None, "linestyle": "-"}
-    plane.plot(*data.plane[:, image].T, zorder=3, linewidth=2.4, **way)
-    plane.plot(*data.plane[moment, image], "o", color=COLORS["vermillion"], markersize=10, zorder=4)
+    plane.plot([], [], zorder=3, linewidth=2.4, **way)
+    plane.plot([], [], "o", color=COLORS["vermillion"], markersize=10, zorder=4)
     plane.set(title="the way of the features", xlabel="first component", ylabel="second component")
-    bars.barh(range(data.probabilities.shape[-1]), data.probabilities[moment, image], color=COLORS["blue"])
-    bars.set_yticks(range(data.probabilities.shape[-1]))
+    classes = range(data.probabilities.shape[-1])
+    bars.barh(classes, np.zeros(len(classes)), color=COLORS["blue"])
+    bars.set_yticks(classes)
     bars.set(title="the head, asked at t", xlabel="probability", xlim=(0, 1), ylabel="digit")
     bars.invert_yaxis()
     return describe(
@@ -274,7 +268,7 @@ def journey(data: Journeys, image: int, moment: int, fig: Figure | None = None) 
 
 
 def update_journey(fig: Figure, data: Journeys, image: int, moment: int) -> None:
-    """Put another image or time into a figure drawn by :func:`journey`."""
+    """Put an image and a time into a figure drawn by :func:`journey`."""
     picture, tiles, plane, bars = fig.axes
     picture.images[0].set_data(data.images[image])
     tiles.images[0].set_data(mosaic(data.maps[moment, image]))
@@ -286,21 +280,20 @@ def update_journey(fig: Figure, data: Journeys, image: int, moment: int) -> None
         bar.set_width(value)
 
 
-def dial(measured: Dial, tolerance: float, images: int, fig: Figure | None = None) -> Figure:
+def dial(measured: Dial, images: int) -> Figure:
     """Evaluations, test error, distance to the exact solution and time, against the tolerance at test time.
 
     Args:
         measured: tolerance -> what was measured there.
-        tolerance: the one marked.
         images: in the test set, for the band of one binomial standard error.
     """
-    fig = new_figure(fig, (10.4, 3.5))
+    fig = new_figure((10.4, 3.5))
     x = np.array([*measured])
     panels = (("nfe", "NFE"), ("gap", "error of the logits"), ("error", "test error in %"), ("seconds", "seconds"))
     for i, (ax, (what, title)) in enumerate(zip(fig.subplots(1, 4), panels, strict=True)):
         y = np.array([row[what] for row in measured.values()])
         ax.plot(x, y, **line_style(i))
-        ax.axvline(tolerance, color=COLORS["black"], linestyle="-", linewidth=1)
+        ax.axvline(x[0], color=COLORS["black"], linestyle="-", linewidth=1)
         ax.set(title=title, xlabel="tolerance", xscale="log", xlim=(x.max() * 3, x.min() / 3))
         ax.set_xticks([1e-1, 1e-3, 1e-5])
         if what == "gap":

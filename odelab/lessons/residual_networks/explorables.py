@@ -79,46 +79,25 @@ def depth_flow(field: Field, head: torch.nn.Linear, points: Tensor, labels: Tens
     places = np.stack(np.meshgrid(np.linspace(*limits[:2], 17), np.linspace(*limits[2:], 15)), -1).reshape(-1, 2)
 
     @torch.no_grad()
-    def flow(depth: int, t: float) -> figures.Flow:
-        paths, warped = (until(one, t) for one in states(depth))
-        return figures.Flow(
-            title=f"{depth} layer{'s' if depth > 1 else ''}, seen at time t = {t:.2f}",
-            paths=paths,
-            labels=labels.numpy(),
-            grid=warped[-1],
-            places=places,
-            velocity=field(t, torch.tensor(places, dtype=points.dtype)).numpy(),
-            boundary=(normal, offset),
-        )
+    def velocity(t: float) -> np.ndarray:
+        return field(t, torch.tensor(places, dtype=points.dtype)).numpy()
 
-    def draw(fig: Figure, depth: int, t: float) -> None:
-        figures.depth_flow(flow(depth, t), limits, fig=fig)
-
-    def update(fig: Figure, depth: int, t: float) -> None:
-        figures.update_depth_flow(fig, flow(depth, t))
-
-    def readout(depth: int, t: float) -> str:
-        called = until(states(depth)[0], t)[-1] @ normal + offset > 0
-        accuracy = float((called == labels.numpy()).mean())
+    def update(fig: Figure, depth: int, t: float) -> str:
+        paths, warped = (until(path, t) for path in states(depth))
+        title = f"{depth} layer{'s' if depth > 1 else ''}, seen at time t = {t:.2f}"
+        figures.update_depth_flow(fig, title, paths, labels.numpy(), warped[-1], velocity(t))
+        accuracy = float(((paths[-1] @ normal + offset > 0) == labels.numpy()).mean())
         layer = f"layer {t * depth:g} of {depth}" + ("" if float(t * depth).is_integer() else " (between two layers)")
         return f"{layer}: the classifier's line has {100 * accuracy:.1f} % of the points on their right side."
 
-    for one in DEPTHS:
-        states(one)
-    return Explorable(
-        draw,
-        {
-            "depth": widgets.SelectionSlider(options=DEPTHS, value=depth, description="layers L"),
-            "t": widgets.FloatSlider(
-                value=1.0, min=0.0, max=1.0, step=1 / 32, description="time t", readout_format=".2f"
-            ),
-        },
-        alt="Left: points of two moons, the velocity that moves them and their paths. Right: the plane as the network "
-        "has warped it, with the classifier's line between the two classes.",
-        readout=readout,
-        update=update,
-        size=(9.6, 4.6),
-    )
+    for count in DEPTHS:
+        states(count)
+    controls = {
+        "depth": widgets.SelectionSlider(options=DEPTHS, value=depth, description="layers L"),
+        "t": widgets.FloatSlider(value=1.0, min=0.0, max=1.0, step=1 / 32, description="time t", readout_format=".2f"),
+    }
+    fastest = float(np.linalg.norm(velocity(1.0), axis=1).max())
+    return Explorable(figures.depth_flow(places, (normal, offset), limits, fastest), update, controls)
 
 
 def step_matrix(
@@ -142,42 +121,29 @@ def step_matrix(
     def own_depth(row: int | str) -> int:
         return row if isinstance(row, int) else max(n for n in trained if isinstance(n, int))
 
-    def outcome(train: int | str, test: int) -> figures.StepTest:
-        """Outputs in units of the size they have at the depth of training."""
+    def outcome(train: int | str, test: int) -> np.ndarray:
+        """Outputs in units of the size they have at the depth of training, turned to the classifier's line."""
         row, head = trained.index(train), nets[trained.index(train)][1]
         normal, offset = head.weight.detach()[0].numpy(), float(head.bias.detach())
         normal, offset = normal / np.linalg.norm(normal), offset / float(np.linalg.norm(normal))
         axes = np.stack([normal, [-normal[1], normal[0]]], 1)
         usual, outputs = (run(row, depth) @ axes + [offset, 0] for depth in (own_depth(train), test))
-        return figures.StepTest((outputs - [0, usual[:, 1].mean()]) / np.abs(usual).max(0), labels.numpy())
+        return (outputs - [0, usual[:, 1].mean()]) / np.abs(usual).max(0)
 
-    def draw(fig: Figure, train: int | str, test: int) -> None:
-        figures.step_matrix(accuracy, trained, tested, outcome(train, test), fig=fig)
-
-    def update(fig: Figure, train: int | str, test: int) -> None:
-        figures.update_step_matrix(fig, trained.index(train), tested.index(test), outcome(train, test))
-
-    def readout(train: int | str, test: int) -> str:
-        mean = accuracy[trained.index(train), tested.index(test)]
-        shown = outcome(train, test)
-        right = float(((shown.outputs[:, 0] > 0) == shown.labels).mean())
+    def update(fig: Figure, train: int | str, test: int) -> str:
+        row, column, outputs = trained.index(train), tested.index(test), outcome(train, test)
+        figures.update_step_matrix(fig, row, column, outputs, labels.numpy())
+        right = float(((outputs[:, 0] > 0) == labels.numpy()).mean())
         return (
             f"trained with {train} layers, run with {test}: {100 * right:.1f} % right for the network shown, "
-            f"{100 * mean:.1f} % on average over the seeds."
+            f"{100 * accuracy[row, column]:.1f} % on average over the seeds."
         )
 
     for row in range(len(trained)):
         for depth in tested:
             run(row, depth)
-    return Explorable(
-        draw,
-        {
-            "train": widgets.SelectionSlider(options=trained, value=trained[1], description="layers when trained"),
-            "test": widgets.SelectionSlider(options=tested, value=tested[-2], description="layers when tested"),
-        },
-        alt="A table of test accuracies, layers in training against layers in testing, with one cell framed; beside "
-        "it, the outputs of that pair and the classifier's line.",
-        readout=readout,
-        update=update,
-        size=(9.6, 4.2),
-    )
+    controls = {
+        "train": widgets.SelectionSlider(options=trained, value=trained[1], description="layers when trained"),
+        "test": widgets.SelectionSlider(options=tested, value=tested[-2], description="layers when tested"),
+    }
+    return Explorable(figures.step_matrix(accuracy, trained, tested), update, controls)

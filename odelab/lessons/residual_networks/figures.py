@@ -6,7 +6,6 @@ Every function draws the arrays it is given; none of them solves an equation. Co
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -29,7 +28,6 @@ def slope_field(
     solutions: Mapping[str, Curve],
     polygons: Mapping[str, Curve],
     alt: str,
-    fig: Figure | None = None,
 ) -> Figure:
     """The slope dy/dt at every place of a grid as a short dash; solutions as curves, Euler's polygons with markers.
 
@@ -37,7 +35,7 @@ def slope_field(
         t, y, slope: arrays of one shape.
         solutions, polygons: name -> (t, y).
     """
-    fig = new_figure(fig, (8.0, 4.0))
+    fig = new_figure((8.0, 4.0))
     ax = fig.subplots()
     width, height = np.ptp(t), np.ptp(y)
     t, y, slope = np.ravel(t), np.ravel(y), np.ravel(slope)
@@ -53,16 +51,14 @@ def slope_field(
     return describe(fig, alt)
 
 
-def plane_paths(
-    paths: Mapping[str, np.ndarray], arrows: tuple[np.ndarray, np.ndarray], alt: str, fig: Figure | None = None
-) -> Figure:
+def plane_paths(paths: Mapping[str, np.ndarray], arrows: tuple[np.ndarray, np.ndarray], alt: str) -> Figure:
     """Paths in the plane, one panel per title, over the arrows of a velocity field.
 
     Args:
         paths: title -> states, (times, n, 2); up to 40 times are drawn with a marker each.
         arrows: places and velocities, (m, 2) each.
     """
-    fig = new_figure(fig, (3.3 * len(paths), 3.9))
+    fig = new_figure((3.3 * len(paths), 3.9))
     for ax, (title, states) in zip(np.atleast_1d(fig.subplots(1, len(paths), sharey=True)), paths.items(), strict=True):
         ax.quiver(*arrows[0].T, *arrows[1].T, color="#C9C9C9", pivot="mid", width=0.004, scale=130)
         layered = len(states) <= 40
@@ -77,9 +73,9 @@ def plane_paths(
     return describe(fig, alt)
 
 
-def depth_error(depths: np.ndarray, errors: np.ndarray, power: float, fig: Figure | None = None) -> Figure:
+def depth_error(depths: np.ndarray, errors: np.ndarray, power: float) -> Figure:
     """Distance from the ODE against depth, logarithmic, beside a line of slope -power through the last point."""
-    fig = new_figure(fig, (5.4, 3.6))
+    fig = new_figure((5.4, 3.6))
     ax = fig.subplots()
     guide = errors[-1] * (depths[-1] / depths) ** power
     ax.loglog(depths, guide, color=COLORS["grey"], linestyle=":", label=f"1/L to the power {power:.2f}")
@@ -95,7 +91,6 @@ def gains(
     layers: Sequence[int],
     kept: Mapping[str, Sequence[float]],
     work: Mapping[str, Curve],
-    fig: Figure | None = None,
 ) -> Figure:
     """What continuity buys: prediction over irregular gaps, memory for the way back, error for evaluations of f.
 
@@ -112,17 +107,16 @@ def gains(
         alt="Three panels: prediction error against gap, lowest for the ODE; memory against layers, flat for the "
         "adjoint; error against evaluations of f, falling fastest for the adaptive solver.",
         size=(11.5, 3.8),
-        fig=fig,
     )
 
 
-def line_paths(paths: Mapping[str, np.ndarray], alt: str, fig: Figure | None = None) -> Figure:
+def line_paths(paths: Mapping[str, np.ndarray], alt: str) -> Figure:
     """Paths of one number over the time from 0 to 1, one panel per title.
 
     Args:
         paths: title -> (times, n).
     """
-    fig = new_figure(fig, (3.4 * len(paths), 3.3))
+    fig = new_figure((3.4 * len(paths), 3.3))
     for ax, (title, states) in zip(np.atleast_1d(fig.subplots(1, len(paths), sharey=True)), paths.items(), strict=True):
         for i, path in enumerate(states.T):
             ax.plot(np.linspace(0, 1, len(path)), path, label=f"from {path[0]:g}", **line_style(i))
@@ -133,11 +127,7 @@ def line_paths(paths: Mapping[str, np.ndarray], alt: str, fig: Figure | None = N
 
 
 def clouds(
-    points: Mapping[str, np.ndarray],
-    labels: np.ndarray,
-    boundaries: Mapping[str, tuple[np.ndarray, float]],
-    alt: str,
-    fig: Figure | None = None,
+    points: Mapping[str, np.ndarray], labels: np.ndarray, boundaries: Mapping[str, tuple[np.ndarray, float]], alt: str
 ) -> Figure:
     """Classified points in the plane, one panel per title.
 
@@ -146,7 +136,7 @@ def clouds(
         labels: 0 or 1, (n,).
         boundaries: title -> (normal (2,), offset) of the line normal · z + offset = 0 where there is one.
     """
-    fig = new_figure(fig, (3.3 * len(points), 3.5))
+    fig = new_figure((3.3 * len(points), 3.5))
     for ax, (title, cloud) in zip(np.atleast_1d(fig.subplots(1, len(points))), points.items(), strict=True):
         for k, style in enumerate(CLASSES):
             ax.plot(*cloud[labels == k].T, linestyle="none", markersize=3, alpha=0.8, **style)
@@ -163,38 +153,21 @@ def decision_line(ax: Axes, normal: np.ndarray, offset: float) -> None:
     ax.axline(foot, foot + np.array([-normal[1], normal[0]]), color=COLORS["black"], linestyle="-.", linewidth=1.4)
 
 
-@dataclass(frozen=True)
-class Flow:
-    """A residual network of one depth, looked at up to one time.
-
-    Attributes:
-        title: what is shown.
-        paths: states of the points up to now, (times, n, 2).
-        labels: 0 or 1, (n,).
-        grid: the warped grid, (points, lines, 2).
-        places, velocity: of the arrows, (m, 2).
-        boundary: (normal (2,), offset) of the classifier's line.
-    """
-
-    title: str
-    paths: np.ndarray
-    labels: np.ndarray
-    grid: np.ndarray
-    places: np.ndarray
-    velocity: np.ndarray
-    boundary: tuple[np.ndarray, float]
-
-
-def depth_flow(flow: Flow, limits: tuple[float, float, float, float], fig: Figure | None = None) -> Figure:
+def depth_flow(
+    places: np.ndarray, boundary: tuple[np.ndarray, float], limits: tuple[float, float, float, float], fastest: float
+) -> Figure:
     """Left: velocity field and the way of every point so far. Right: the grid as the network has warped it.
 
     Args:
+        places: of the arrows, (m, 2).
+        boundary: (normal (2,), offset) of the classifier's line.
         limits: (x low, x high, y low, y high) of both panels.
+        fastest: the velocity whose arrow is a twentieth of the panel.
     """
-    fig = new_figure(fig, (9.6, 4.6))
+    fig = new_figure((9.6, 4.6))
     left, right = fig.subplots(1, 2, sharex=True, sharey=True)
-    scale = 20 * np.linalg.norm(flow.velocity, axis=1).max()
-    left.quiver(*flow.places.T, *flow.velocity.T, color="#BDBDBD", pivot="mid", width=0.003, scale=scale)
+    zero = np.zeros(len(places))
+    left.quiver(*places.T, zero, zero, color="#BDBDBD", pivot="mid", width=0.003, scale=20 * fastest)
     for style in CLASSES:
         left.plot([], [], color=style["color"], linestyle="-", linewidth=0.8, alpha=0.6)
     right.plot([], [], color=COLORS["grey"], linestyle="-", linewidth=0.7)
@@ -202,12 +175,11 @@ def depth_flow(flow: Flow, limits: tuple[float, float, float, float], fig: Figur
         for name, style in zip(("class 0", "class 1"), CLASSES, strict=True):
             ax.plot([], [], linestyle="none", markersize=4, label=name, **style)
         ax.grid(visible=False)
-    decision_line(right, *flow.boundary)
+    decision_line(right, *boundary)
     right.lines[-1].set_label("classifier")
     right.legend(loc="lower right")
     left.set(xlim=limits[:2], ylim=limits[2:], xlabel="first entry of z", ylabel="second entry of z")
     right.set(xlabel="first entry of z", title="the plane, as this network has warped it")
-    update_depth_flow(fig, flow)
     return describe(
         fig,
         "Left: two interleaved moons of points, the velocity field that moves them, and their paths so far. Right: a "
@@ -215,41 +187,33 @@ def depth_flow(flow: Flow, limits: tuple[float, float, float, float], fig: Figur
     )
 
 
-def update_depth_flow(fig: Figure, flow: Flow) -> None:
-    """Put another depth or time into a figure drawn by :func:`depth_flow`."""
-    left, right = fig.axes
-    cast(Quiver, left.collections[0]).set_UVC(*flow.velocity.T)
-    left.set_title(flow.title)
-    right.lines[0].set_data(*polylines(np.swapaxes(flow.grid, 0, 1)))
-    for k in range(2):
-        paths = flow.paths[:, flow.labels == k]
-        left.lines[k].set_data(*polylines(np.swapaxes(paths, 0, 1)))
-        left.lines[2 + k].set_data(*paths[-1].T)
-        right.lines[1 + k].set_data(*paths[-1].T)
+def update_depth_flow(
+    fig: Figure, title: str, paths: np.ndarray, labels: np.ndarray, grid: np.ndarray, velocity: np.ndarray
+) -> None:
+    """Put a depth and a time into a figure drawn by :func:`depth_flow`.
 
-
-@dataclass(frozen=True)
-class StepTest:
-    """A network's outputs when it runs with another number of layers than it was trained with.
-
-    Attributes:
-        outputs: (n, 2), turned so that the classifier says class 1 where the first entry is positive.
-        labels: 0 or 1, (n,).
+    Args:
+        paths, labels: states of the points up to now, (times, n, 2), and their classes 0 or 1, (n,).
+        grid: the warped grid, (points, lines, 2); velocity: of the arrows, (m, 2).
     """
+    left, right = fig.axes
+    cast(Quiver, left.collections[0]).set_UVC(*velocity.T)
+    left.set_title(title)
+    right.lines[0].set_data(*polylines(np.swapaxes(grid, 0, 1)))
+    for k in range(2):
+        of_class = paths[:, labels == k]
+        left.lines[k].set_data(*polylines(np.swapaxes(of_class, 0, 1)))
+        left.lines[2 + k].set_data(*of_class[-1].T)
+        right.lines[1 + k].set_data(*of_class[-1].T)
 
-    outputs: np.ndarray
-    labels: np.ndarray
 
-
-def step_matrix(
-    accuracy: np.ndarray, trained: Sequence[int | str], tested: Sequence[int], test: StepTest, fig: Figure | None = None
-) -> Figure:
+def step_matrix(accuracy: np.ndarray, trained: Sequence[int | str], tested: Sequence[int]) -> Figure:
     """Left: accuracy for every pair of layers in training and layers in testing. Right: the outputs of one pair.
 
     Args:
         accuracy: (len(trained), len(tested)), between 0 and 1.
     """
-    fig = new_figure(fig, (9.6, 4.2))
+    fig = new_figure((9.6, 4.2))
     left, right = fig.subplots(1, 2, width_ratios=(1.35, 1))
     left.imshow(accuracy, vmin=0.5, vmax=1, cmap="cividis", aspect="auto")
     for (row, column), value in np.ndenumerate(accuracy):
@@ -265,7 +229,6 @@ def step_matrix(
     right.axvline(0, color=COLORS["black"], linestyle="-.", linewidth=1.4, label="classifier")
     right.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), xlabel="→ called class 1", ylabel="along the classifier's line")
     right.legend(loc="upper left", ncols=3, columnspacing=0.8, handletextpad=0.3)
-    update_step_matrix(fig, 0, 0, test)
     return describe(
         fig,
         "Left: a table of test accuracies, layers in training downwards, layers in testing to the right: high on the "
@@ -273,10 +236,15 @@ def step_matrix(
     )
 
 
-def update_step_matrix(fig: Figure, row: int, column: int, test: StepTest) -> None:
-    """Look at another pair in a figure drawn by :func:`step_matrix`."""
+def update_step_matrix(fig: Figure, row: int, column: int, outputs: np.ndarray, labels: np.ndarray) -> None:
+    """Put a pair into a figure drawn by :func:`step_matrix`.
+
+    Args:
+        outputs: (n, 2), turned so that the classifier says class 1 where the first entry is positive.
+        labels: 0 or 1, (n,).
+    """
     left, right = fig.axes
     cast(Rectangle, left.patches[0]).set_xy((column - 0.5, row - 0.5))
-    shown = np.clip(test.outputs, -1.6, 1.6)  # what is beyond lies at the rim
+    shown = np.clip(outputs, -1.6, 1.6)  # what is beyond lies at the rim
     for k in range(2):
-        right.lines[k].set_data(*shown[test.labels == k].T)
+        right.lines[k].set_data(*shown[labels == k].T)

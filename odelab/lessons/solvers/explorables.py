@@ -117,15 +117,11 @@ def errors(problem: str, precision: torch.dtype) -> figures.Measured:
 def error_explorer() -> Explorable:
     """Error against step size and work, for any method on any of four problems, in two precisions."""
 
-    def draw(fig: Figure, method: str, problem: str, precision: torch.dtype) -> None:
-        figures.convergence(errors(problem, precision), method, FLOORS[precision], fig=fig)
-
-    def update(fig: Figure, method: str, problem: str, precision: torch.dtype) -> None:
-        figures.update_convergence(fig, errors(problem, precision), method, FLOORS[precision])
-
-    def readout(method: str, problem: str, precision: torch.dtype) -> str:
-        step, nfe, error = errors(problem, precision)[method]
-        slope, _ = figures.power_law(step, error, floor=FLOORS[precision])
+    def update(fig: Figure, method: str, problem: str, precision: torch.dtype) -> str:
+        measured, floor = errors(problem, precision), FLOORS[precision]
+        figures.update_convergence(fig, measured, method, floor)
+        step, nfe, error = measured[method]
+        slope, _ = figures.power_law(step, error, floor=floor)
         best = int(np.nanargmin(error))
         order = f"fitted slope {slope:.2f}" if math.isfinite(slope) else "no clean slope to fit"
         return (
@@ -136,24 +132,19 @@ def error_explorer() -> Explorable:
     for name in PROBLEMS:
         for dtype in FLOORS:
             errors(name, dtype)  # two seconds now, so that no slider waits
-    return Explorable(
-        draw,
-        {
-            "method": widgets.SelectionSlider(options=FIXED, value="euler"),
-            "problem": widgets.Dropdown(options=list(PROBLEMS)),
-            "precision": widgets.Dropdown(options=[("float64", torch.float64), ("float32", torch.float32)]),
-        },
-        alt="Error against step size and against evaluations of f for five Runge–Kutta methods, log-log.",
-        readout=readout,
-        update=update,
-        size=(9.6, 4.2),
-    )
+    controls = {
+        "method": widgets.SelectionSlider(options=FIXED, value="euler"),
+        "problem": widgets.Dropdown(options=list(PROBLEMS)),
+        "precision": widgets.Dropdown(options=[("float64", torch.float64), ("float32", torch.float32)]),
+    }
+    return Explorable(figures.convergence(FIXED), update, controls)
 
 
+END = 13.0
 ADAPTIVE = {
-    "van der Pol": Problem(van_der_pol, (2.0, 0.0), 13.0),
-    "kicked pendulum": Problem(kicked, (1.0, 0.0), 13.0),
-    "pendulum": Problem(pendulum, (3.0, 0.0), 13.0),
+    "van der Pol": Problem(van_der_pol, (2.0, 0.0), END),
+    "kicked pendulum": Problem(kicked, (1.0, 0.0), END),
+    "pendulum": Problem(pendulum, (3.0, 0.0), END),
 }
 DIGITS = range(2, 8)
 
@@ -193,14 +184,9 @@ def adaptive_run(problem: str, method: str, digits: int) -> Run:
 def tolerance_explorer() -> Explorable:
     """The steps an adaptive method takes at a tolerance, accepted and rejected."""
 
-    def draw(fig: Figure, digits: int, method: str, problem: str) -> None:
-        figures.step_control(adaptive_run(problem, method, digits).log, fig=fig)
-
-    def update(fig: Figure, digits: int, method: str, problem: str) -> None:
-        figures.update_step_control(fig, adaptive_run(problem, method, digits).log)
-
-    def readout(digits: int, method: str, problem: str) -> str:
+    def update(fig: Figure, digits: int, method: str, problem: str) -> str:
         run = adaptive_run(problem, method, digits)
+        figures.update_step_control(fig, run.log)
         accepted = int(run.log.accepted.sum())
         return (
             f"tolerance 1e-{digits}: {accepted} steps accepted, {len(run.log.accepted) - accepted} rejected, "
@@ -212,15 +198,9 @@ def tolerance_explorer() -> Explorable:
         for problem in ADAPTIVE:
             for digits in DIGITS:
                 adaptive_run(problem, method, digits)  # as above
-    return Explorable(
-        draw,
-        {
-            "digits": widgets.IntSlider(value=4, min=DIGITS[0], max=DIGITS[-1], description="tolerance 10^−"),
-            "method": widgets.Dropdown(options=["dopri5", "bosh3"]),
-            "problem": widgets.Dropdown(options=list(ADAPTIVE)),
-        },
-        alt="An adaptive solve: its solution with a tick per accepted step, and all step sizes tried.",
-        readout=readout,
-        update=update,
-        size=(9.6, 4.8),
-    )
+    controls = {
+        "digits": widgets.IntSlider(value=4, min=DIGITS[0], max=DIGITS[-1], description="tolerance 10^−"),
+        "method": widgets.Dropdown(options=["dopri5", "bosh3"]),
+        "problem": widgets.Dropdown(options=list(ADAPTIVE)),
+    }
+    return Explorable(figures.step_control(END), update, controls)

@@ -5,7 +5,7 @@ Every function draws the arrays it is given; none of them solves an equation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +15,14 @@ from odelab.lessons.kit.panels import axis_texts, power_law
 from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure
 
 
-def orbits(paths: Mapping[str, tuple[np.ndarray, np.ndarray]], bodies: np.ndarray, fig: Figure | None = None) -> Figure:
+def orbits(paths: Mapping[str, tuple[np.ndarray, np.ndarray]], bodies: np.ndarray) -> Figure:
     """Trajectories in the plane, each with the points where its solver stopped.
 
     Args:
         paths: title -> (curve of shape (n, d), knots of shape (m, d)); the first two columns are the place.
         bodies: positions of the fixed bodies, shape (k, 2).
     """
-    fig = new_figure(fig, (4.6 * len(paths), 4.2))
+    fig = new_figure((4.6 * len(paths), 4.2))
     for i, (ax, (title, (path, knots))) in enumerate(zip(fig.subplots(1, len(paths)), paths.items(), strict=True)):
         style = line_style(i)
         ax.plot(*path[:, :2].T, color=style["color"], linewidth=1.2)
@@ -34,29 +34,22 @@ def orbits(paths: Mapping[str, tuple[np.ndarray, np.ndarray]], bodies: np.ndarra
     return describe(fig, f"Orbits of a spacecraft between Earth and Moon: {'; '.join(paths)}.".replace("\n", ", "))
 
 
-Measured = Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]  # method -> (step, nfe, error)
+Measured = Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]  # method -> (step, nfe, error), (n,) each
 
 
-def convergence(curves: Measured, chosen: str, floor: float = 1e-12, fig: Figure | None = None) -> Figure:
-    """Error against step and against evaluations for every method, one of them in bold with its fitted slope.
-
-    Args:
-        curves: method -> (step sizes, evaluations of f, errors), each of shape (n,).
-        chosen: the method in bold.
-        floor: errors below it are rounding and not fitted.
-    """
-    fig = new_figure(fig, (9.6, 4.2))
+def convergence(methods: Iterable[str]) -> Figure:
+    """Error against step and against evaluations for every method, one of them in bold with its fitted slope."""
+    fig = new_figure((9.6, 4.2))
     left, right = fig.subplots(1, 2, sharey=True)
     axis_texts(left, "error against step", "step h", "error at the end", "xy")
     axis_texts(right, "error against work", "evaluations of f", "", "xy")
     for ax, limits in ((left, (0.012, 1.2)), (right, (3, 1.5e3))):
         ax.set(xlim=limits, ylim=(1e-13, 1e4))
-        for i, name in enumerate(curves):
+        for i, name in enumerate(methods):
             ax.plot([], [], label=name, markersize=5, **line_style(i))
         ax.plot([], [], color=COLORS["black"], linewidth=1, zorder=5)
         ax.text(0.04, 0.94, "", transform=ax.transAxes, va="top", fontsize=12)
     right.legend(loc="upper right")
-    update_convergence(fig, curves, chosen, floor)
     return describe(
         fig,
         "Error at the end of the interval against step size and against evaluations of f, log-log, one curve per "
@@ -64,8 +57,12 @@ def convergence(curves: Measured, chosen: str, floor: float = 1e-12, fig: Figure
     )
 
 
-def update_convergence(fig: Figure, curves: Measured, chosen: str, floor: float = 1e-12) -> None:
-    """Put other data into a figure drawn by :func:`convergence` (the same methods in the same order)."""
+def update_convergence(fig: Figure, curves: Measured, chosen: str, floor: float) -> None:
+    """Put measurements into a figure drawn by :func:`convergence` (the same methods in the same order).
+
+    Args:
+        chosen: the method in bold; floor: errors below it are rounding and not fitted.
+    """
     step, _, error = curves[chosen]
     slope, factor = power_law(step, error, floor=floor)
     for column, ax in enumerate(fig.axes):
@@ -98,9 +95,9 @@ class StepLog:
     state: np.ndarray
 
 
-def step_control(log: StepLog, fig: Figure | None = None) -> Figure:
-    """Where an adaptive solver stepped (above) and how far (below): accepted ticks, rejected crosses."""
-    fig = new_figure(fig, (9.6, 4.8))
+def step_control(end: float) -> Figure:
+    """Where an adaptive solver stepped on [0, end] (above) and how far (below): accepted ticks, rejected crosses."""
+    fig = new_figure((9.6, 4.8))
     above, below = fig.subplots(2, 1, sharex=True)
     above.plot([], [], color=COLORS["grey"], linewidth=1.5)
     above.plot([], [], "|", color=COLORS["blue"], markersize=11, markeredgewidth=0.9)
@@ -108,11 +105,10 @@ def step_control(log: StepLog, fig: Figure | None = None) -> Figure:
     above.plot([], [], "x", color=COLORS["vermillion"], markersize=6, markeredgewidth=1.4, transform=rug)
     below.plot([], [], ".-", color=COLORS["blue"], linewidth=1, markersize=4, label="accepted")
     below.plot([], [], "x", color=COLORS["vermillion"], markersize=6, markeredgewidth=1.4, label="rejected")
-    above.set(ylabel="solution y(t)", xlim=(log.t[0], log.t[-1]), ylim=(-3.6, 3.6))
+    above.set(ylabel="solution y(t)", xlim=(0, end), ylim=(-3.6, 3.6))
     axis_texts(below, "", "time t", "step size h", "y")
     below.set_ylim(1e-3, 20)
     below.legend(loc="upper right", ncols=2)
-    update_step_control(fig, log)
     return describe(
         fig,
         "Above, the solution of an ODE with a tick at each accepted step and a cross at each rejected one; below, the "
@@ -131,15 +127,13 @@ def update_step_control(fig: Figure, log: StepLog) -> None:
     below.lines[1].set_data(log.start[no], log.dt[no])
 
 
-def stability_regions(
-    factors: Mapping[str, np.ndarray], real: np.ndarray, imag: np.ndarray, fig: Figure | None = None
-) -> Figure:
+def stability_regions(factors: Mapping[str, np.ndarray], real: np.ndarray, imag: np.ndarray) -> Figure:
     """Where |R(z)| ≤ 1, one panel per method.
 
     Args:
         factors: method -> R on the grid, complex, shape (len(imag), len(real)).
     """
-    fig = new_figure(fig, (2.5 * len(factors) + 0.4, 3.4))
+    fig = new_figure((2.5 * len(factors) + 0.4, 3.4))
     fig.subplots(1, len(factors), sharey=True)
     for i, (name, factor) in enumerate(factors.items()):
         ax, color = fig.axes[i], line_style(i)["color"]

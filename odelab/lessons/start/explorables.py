@@ -47,13 +47,8 @@ def scene() -> figures.DepthScene:
 def residual_to_ode() -> Explorable:
     """Depth slider over the paths of eleven inputs; the readout tells the gap to the ODE."""
 
-    def draw(fig: Figure, depth: int) -> None:
-        figures.residual_to_ode(scene(), depth, fig=fig)
-
-    def update(fig: Figure, depth: int) -> None:
+    def update(fig: Figure, depth: int) -> str:
         figures.update_residual_to_ode(fig, scene(), depth)
-
-    def readout(depth: int) -> str:
         gap, order = scene().gap(depth), int(np.sum(np.diff(scene().networks[depth][-1]) <= 0))
         crossed = f"{order} neighbours have changed places" if order else "no two inputs have changed places"
         return (
@@ -61,13 +56,5 @@ def residual_to_ode() -> Explorable:
             f"layers × gap = {depth * gap:.2g}; {crossed}."
         )
 
-    return Explorable(
-        draw,
-        {"depth": widgets.IntSlider(value=4, min=1, max=DEEPEST, description="layers L")},
-        alt="Eleven numbers pass through a residual network, straight pieces over the smooth curves of an ODE; beside "
-        "it, the gap between the two against the number of layers.",
-        readout=readout,
-        update=update,
-        size=(9.6, 4.0),
-        play="depth",
-    )
+    controls = {"depth": widgets.IntSlider(value=4, min=1, max=DEEPEST, description="layers L")}
+    return Explorable(figures.residual_to_ode(scene()), update, controls, play="depth")

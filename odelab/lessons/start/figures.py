@@ -35,9 +35,9 @@ class DepthScene:
         return float(np.abs(self.networks[depth][-1] - self.ode[-1]).max())
 
 
-def residual_to_ode(scene: DepthScene, depth: int, fig: Figure | None = None) -> Figure:
-    """Left: the path of every input through ``depth`` layers, over the ODE's. Right: how far apart the outputs are."""
-    fig = new_figure(fig, (9.6, 4.0))
+def residual_to_ode(scene: DepthScene) -> Figure:
+    """Left: the path of every input through the layers, over the ODE's. Right: how far apart the outputs are."""
+    fig = new_figure((9.6, 4.0))
     left, right = fig.subplots(1, 2, width_ratios=(1.75, 1))
     low, high = scene.arrow_z.min(), scene.arrow_z.max()
     left.plot(*_dashes(scene, 6.0), color="#C4C4C4", linestyle="-", linewidth=1)
@@ -48,7 +48,7 @@ def residual_to_ode(scene: DepthScene, depth: int, fig: Figure | None = None) ->
         label="ODE: infinitely many layers",
     )
     left.plot([], [], "--s", color=COLORS["vermillion"], linewidth=1.4, label="residual network")
-    left.set(xlim=(-0.02, 1.02), ylim=(low, high), xlabel="depth t  (input 0, output 1)", ylabel="state z", title=" ")
+    left.set(xlim=(-0.02, 1.02), ylim=(low, high), xlabel="depth t  (input 0, output 1)", ylabel="state z")
     left.grid(visible=False)
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     depths = np.array(sorted(scene.networks))
@@ -61,7 +61,6 @@ def residual_to_ode(scene: DepthScene, depth: int, fig: Figure | None = None) ->
     right.set(xlabel="layers L", title="largest output gap")
     right.set(xlim=(0.8, depths[-1] * 1.3), ylim=(gaps.min() / 2, gaps.max() * 2))
     right.legend(loc="lower left")
-    update_residual_to_ode(fig, scene, depth)
     return describe(
         fig,
         "Left: eleven inputs follow straight pieces through a residual network, over the smooth curves of the ODE. "
@@ -106,7 +105,7 @@ class Stop:
 BOX = (1.74, 0.9)
 
 
-def course_map(stops: Iterable[Stop], minutes: Mapping[int, int], fig: Figure | None = None) -> Figure:
+def course_map(stops: Iterable[Stop], minutes: Mapping[int, int]) -> Figure:
     """The lessons and what each builds on.
 
     Args:
@@ -114,7 +113,7 @@ def course_map(stops: Iterable[Stop], minutes: Mapping[int, int], fig: Figure | 
         minutes: number -> minutes of reading, for the lessons that exist; the others are drawn as planned.
     """
     known = {stop.number: stop for stop in stops}
-    fig = new_figure(fig, (9.6, 4.4))
+    fig = new_figure((9.6, 4.4))
     ax = fig.subplots()
     for stop in known.values():
         for number in stop.needs:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 
 import ipywidgets as widgets
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -61,21 +60,15 @@ def turning(family: Mapping[float, figures.Measured], turns: float | None = None
         family: turns -> what the lesson measured.
     """
 
-    def draw(fig: Figure, turns: float) -> None:
-        figures.turning(family, turns, fig=fig)
-
-    def update(fig: Figure, turns: float) -> None:
+    def update(fig: Figure, turns: float) -> str:
         figures.update_turning(fig, family, turns)
-
-    def readout(turns: float) -> str:
         one = family[turns]
         return f"{turns:g} turns: NLL {one.nll:.3f}, NFE {one.nfe}, kinetic energy {one.energy:.3g}."
 
     options = [(f"{value:g}", value) for value in family]
     value = next(iter(family)) if turns is None else turns
     controls = {"turns": widgets.SelectionSlider(options=options, value=value, description="turns")}
-    alt = "Paths of a flow that turns on its way, and its NLL, NFE and kinetic energy against the number of turns."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 4.2))
+    return Explorable(figures.turning(family), update, controls)
 
 
 def displacement(angle: int = 0, percent: int = 50, points: int = 80) -> Explorable:
@@ -83,46 +76,27 @@ def displacement(angle: int = 0, percent: int = 50, points: int = 80) -> Explora
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(points, 2, generator=generator, dtype=torch.float64) @ root(FROM)
     angles = list(range(-180, 181, 15))
-    maps = {each: gaussian_map(FROM, TO, each) for each in angles}
+    maps = {turn: gaussian_map(FROM, TO, turn) for turn in angles}
     costs = [transport_cost(FROM, TO, matrix) for matrix in maps.values()]
     least = bures_wasserstein(FROM, TO)
     ring = 2 * torch.stack((CIRCLE.cos(), CIRCLE.sin()), dim=1) @ root(FROM)
 
-    def scene(angle: int, percent: int) -> figures.Transport:
-        matrix, t = maps[angle], percent / 100
-        circles = [((1 - s) * ring + s * ring @ matrix.T).numpy() for s in (0.0, t, 1.0)]
-        return figures.Transport(
-            start.numpy(),
-            (start @ matrix.T).numpy(),
-            np.stack(circles),
-            angle,
-            costs[angles.index(angle)],
-            angles,
-            costs,
-            least,
-            t,
-        )
-
-    def draw(fig: Figure, angle: int, percent: int) -> None:
-        figures.displacement(scene(angle, percent), fig=fig)
-
-    def update(fig: Figure, angle: int, percent: int) -> None:
-        figures.update_displacement(fig, scene(angle, percent))
-
-    def readout(angle: int, percent: int) -> str:
-        between = torch.eye(2, dtype=torch.float64) * (1 - percent / 100) + maps[angle] * percent / 100
+    def update(fig: Figure, angle: int, percent: int) -> str:
+        t, cost = percent / 100, costs[angles.index(angle)]
+        between = torch.eye(2, dtype=torch.float64) * (1 - t) + maps[angle] * t
         area = float(torch.linalg.det(between))
+        figures.update_displacement(fig, start, start @ between.T, ring @ between.T, angle, cost, t)
         return (
-            f"turn {angle:+d}°: cost {costs[angles.index(angle)]:.3f}, least possible {least:.3f}; "
-            f"an area of 1 has become {area:.3f} at t = {percent / 100:.2f}."
+            f"turn {angle:+d}°: cost {cost:.3f}, least possible {least:.3f}; "
+            f"an area of 1 has become {area:.3f} at t = {t:.2f}."
         )
 
     controls = {
         "angle": widgets.IntSlider(angle, min=-180, max=180, step=15, description="turn of the map (°)"),
         "percent": widgets.IntSlider(percent, min=0, max=100, step=5, description="time (%)"),
     }
-    alt = "Points on straight lines from one Gaussian to another, and the cost of the map against its turn."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 4.2), play="percent")
+    figure = figures.displacement((ring, ring @ maps[angle].T), angles, costs, least)
+    return Explorable(figure, update, controls, play="percent")
 
 
 def regularised(
@@ -135,13 +109,8 @@ def regularised(
         best: entropy of the data, which no NLL beats.
     """
 
-    def draw(fig: Figure, strength: float) -> None:
-        figures.regularised(flows, strength, half_width, best, fig=fig)
-
-    def update(fig: Figure, strength: float) -> None:
+    def update(fig: Figure, strength: float) -> str:
         figures.update_regularised(fig, flows, strength)
-
-    def readout(strength: float) -> str:
         flow = flows[strength]
         return (
             f"λ = {strength:g}: true NLL {flow.nll:.2f} (its own solver says {flow.own_nll:.2f}), NFE {flow.nfe}, "
@@ -151,5 +120,4 @@ def regularised(
     options = [(f"{value:g}", value) for value in flows]
     value = next(iter(flows)) if strength is None else strength
     controls = {"strength": widgets.SelectionSlider(options=options, value=value, description="λ")}
-    alt = "Density and paths of a trained flow, with NLL and NFE against the weight of its penalty."
-    return Explorable(draw, controls, alt=alt, readout=readout, update=update, size=(9.6, 4.2))
+    return Explorable(figures.regularised(flows, half_width, best), update, controls)

@@ -23,8 +23,8 @@ PATH: dict[str, Any] = {"color": COLORS["grey"], "linestyle": "-", "linewidth": 
 HERE: dict[str, Any] = {"color": COLORS["vermillion"], "marker": "s", "markersize": 10, "linestyle": "none"}
 
 
-def draw_paths(ax: Axes, paths: ArrayLike, legend: bool = False) -> None:
-    """Paths (times, n, 2) with their ends; three artists, which :func:`move_paths` moves."""
+def draw_paths(ax: Axes, legend: bool = False) -> None:
+    """A panel for paths and their ends: three artists, which :func:`move_paths` fills."""
     ax.plot([], [], **PATH)
     ax.plot([], [], label="data, t = 0", **DATA)
     ax.plot([], [], label="base, t = 1", **BASE)
@@ -32,39 +32,39 @@ def draw_paths(ax: Axes, paths: ArrayLike, legend: bool = False) -> None:
     ax.grid(visible=False)
     if legend:
         ax.legend(loc="lower left", fontsize=10, handletextpad=0.1, borderpad=0.2)
-    move_paths(ax, paths)
 
 
 def move_paths(ax: Axes, paths: ArrayLike) -> None:
-    """Put other paths into a panel drawn by :func:`draw_paths`."""
+    """Put paths (times, n, 2) into a panel drawn by :func:`draw_paths`."""
     z = np.asarray(paths, float)
     ax.lines[0].set_data(*polylines(np.swapaxes(z, 0, 1)))
     ax.lines[1].set_data(*z[0].T)
     ax.lines[2].set_data(*z[-1].T)
 
 
-def path_panels(panels: Mapping[str, ArrayLike], half_width: float, alt: str, fig: Figure | None = None) -> Figure:
+def path_panels(panels: Mapping[str, ArrayLike], half_width: float, alt: str) -> Figure:
     """Paths of several flows side by side.
 
     Args:
         panels: title -> paths (times, n, 2).
     """
-    fig = new_figure(fig, (3.2 * len(panels), 3.7))
+    fig = new_figure((3.2 * len(panels), 3.7))
     axes = fig.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for k, (ax, (title, paths)) in enumerate(zip(axes, panels.items(), strict=True)):
-        draw_paths(ax, paths, legend=k == 0)
+        draw_paths(ax, legend=k == 0)
+        move_paths(ax, paths)
         ax.set_title(title, fontsize=11)
         ax.set(xlim=(-half_width, half_width), ylim=(-half_width, half_width))
     return describe(fig, alt)
 
 
-def timetables(t: ArrayLike, panels: Mapping[str, ArrayLike], fig: Figure | None = None) -> Figure:
+def timetables(t: ArrayLike, panels: Mapping[str, ArrayLike]) -> Figure:
     """Flows on a line: position against time.
 
     Args:
         panels: title -> paths (times, n), on the same points.
     """
-    fig = new_figure(fig, (9.6, 3.3))
+    fig = new_figure((9.6, 3.3))
     axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for ax, (title, paths) in zip(axes, panels.items(), strict=True):
         z = np.asarray(paths, float)
@@ -91,11 +91,11 @@ class Measured:
     nll: float
 
 
-def turning(family: Mapping[float, Measured], turns: float, fig: Figure | None = None) -> Figure:
+def turning(family: Mapping[float, Measured]) -> Figure:
     """Left the paths of one member; right NFE, kinetic energy and NLL of all, each relative to the first member."""
-    fig = new_figure(fig, (9.6, 4.2))
+    fig = new_figure((9.6, 4.2))
     left, right = fig.subplots(1, 2, width_ratios=(1, 1.25))
-    draw_paths(left, family[turns].paths, legend=True)
+    draw_paths(left, legend=True)
     left.set(xlim=(-4.6, 4.6), ylim=(-4.6, 4.6))
     x, first = [*family], next(iter(family.values()))
     for k, name in enumerate(("energy", "nfe", "nll")):
@@ -105,7 +105,6 @@ def turning(family: Mapping[float, Measured], turns: float, fig: Figure | None =
     right.plot([], [], **HERE | {"markerfacecolor": "none", "markeredgewidth": 2})
     right.set(yscale="log", xlabel="turns", title="relative to the flow that does not turn", ylim=(0.5, None))
     right.legend(loc="upper left")
-    update_turning(fig, family, turns)
     return describe(
         fig,
         "Left: paths of points from eight Gaussians to one normal distribution, turning on their way. Right, against "
@@ -114,7 +113,7 @@ def turning(family: Mapping[float, Measured], turns: float, fig: Figure | None =
 
 
 def update_turning(fig: Figure, family: Mapping[float, Measured], turns: float) -> None:
-    """Show another member in a figure drawn by :func:`turning`."""
+    """Show a member in a figure drawn by :func:`turning`."""
     left, right = fig.axes
     member, first = family[turns], next(iter(family.values()))
     move_paths(left, member.paths)
@@ -122,46 +121,30 @@ def update_turning(fig: Figure, family: Mapping[float, Measured], turns: float) 
     right.lines[3].set_data([turns] * 3, [member.energy / first.energy, member.nfe / first.nfe, member.nll / first.nll])
 
 
-@dataclass(frozen=True)
-class Transport:
-    """Points on their way between two Gaussians under one linear map.
+def displacement(
+    ellipses: Sequence[ArrayLike], angles: Sequence[float], costs: Sequence[float], least: float
+) -> Figure:
+    """Left: points a share t of their straight way, with the ellipses. Right: cost of the map against its angle.
 
-    Attributes:
-        start, end: the points and their images, (n, 2).
-        circles: 2σ-ellipse at the start, now and at the end, (3, m, 2).
-        angle, cost: of this map, and `angles`, `costs` (k,) of all; `least` is the cost that no map can beat.
+    Args:
+        ellipses: 2σ of the Gaussian at the start and at the end, (m, 2) each.
+        angles, costs: of all maps, (k,); least: the cost that no map can beat.
     """
-
-    start: np.ndarray
-    end: np.ndarray
-    circles: np.ndarray
-    angle: float
-    cost: float
-    angles: Sequence[float]
-    costs: Sequence[float]
-    least: float
-    t: float
-
-
-def displacement(scene: Transport, fig: Figure | None = None) -> Figure:
-    """Left: points a share t of their straight way, with the ellipses. Right: cost of the map against its angle."""
-    fig = new_figure(fig, (9.6, 4.2))
+    fig = new_figure((9.6, 4.2))
     left, right = fig.subplots(1, 2, width_ratios=(1.1, 1))
     left.plot([], [], **PATH)
     for k, label in enumerate(("p, t = 0", "q, t = 1")):
-        style = line_style(k) | {"marker": None, "linewidth": 1.6}
-        left.plot(*scene.circles[2 * k].T, label=label, **style)
+        left.plot(*np.asarray(ellipses[k]).T, label=label, **line_style(k) | {"marker": None, "linewidth": 1.6})
     left.plot([], [], label="now", color=COLORS["black"], linestyle=":", linewidth=2)
     left.plot([], [], color=COLORS["black"], marker="o", markersize=3, linestyle="none")
     left.set(xlim=(-5.2, 5.2), ylim=(-4.4, 4.4), aspect="equal")
     left.legend(loc="lower right")
-    right.plot(scene.angles, scene.costs, label="cost of the map", color=COLORS["blue"], linestyle="-")
-    right.axhline(scene.least, label="least possible", **GUIDE)
+    right.plot(angles, costs, label="cost of the map", color=COLORS["blue"], linestyle="-")
+    right.axhline(least, label="least possible", **GUIDE)
     right.plot([], [], **HERE)
     right.set_xticks(range(-180, 181, 90))
     right.set(xlabel="the map's turn in degrees", title="∫‖x − z(x)‖² p dx", ylim=(0, None))
     right.legend(loc="upper center")
-    update_displacement(fig, scene)
     return describe(
         fig,
         "Left: points move on straight lines from one Gaussian to another, with the ellipses of both and of the "
@@ -169,27 +152,30 @@ def displacement(scene: Transport, fig: Figure | None = None) -> Figure:
     )
 
 
-def update_displacement(fig: Figure, scene: Transport) -> None:
-    """Another time or map in a figure drawn by :func:`displacement`."""
+def update_displacement(
+    fig: Figure, start: ArrayLike, now: ArrayLike, ellipse: ArrayLike, angle: float, cost: float, t: float
+) -> None:
+    """Put a time and a map into a figure drawn by :func:`displacement`.
+
+    Args:
+        start, now: the points, (n, 2); ellipse: 2σ now, (m, 2); angle, cost: of the map.
+    """
     left, right = fig.axes
-    now = (1 - scene.t) * scene.start + scene.t * scene.end
-    left.lines[0].set_data(*polylines(np.swapaxes(np.stack([scene.start, now]), 0, 1)))
-    left.lines[3].set_data(*scene.circles[1].T)
-    left.lines[4].set_data(*now.T)
-    left.set_title(f"turn {scene.angle:+g}°, t = {scene.t:.2f}")
-    right.lines[2].set_data([scene.angle], [scene.cost])
+    left.lines[0].set_data(*polylines(np.stack([start, now], axis=1)))
+    left.lines[3].set_data(*np.asarray(ellipse).T)
+    left.lines[4].set_data(*np.asarray(now).T)
+    left.set_title(f"turn {angle:+g}°, t = {t:.2f}")
+    right.lines[2].set_data([angle], [cost])
 
 
-def own_and_true(
-    iterations: ArrayLike, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], best: float, fig: Figure | None = None
-) -> Figure:
+def own_and_true(iterations: ArrayLike, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], best: float) -> Figure:
     """NLL during training, by the solver that trains (dashed) and by an accurate one (solid).
 
     Args:
         curves: title -> (own, true), each like iterations, (k,).
         best: the entropy of the data, which no true NLL beats.
     """
-    fig = new_figure(fig, (9.6, 3.7))
+    fig = new_figure((9.6, 3.7))
     axes = fig.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for ax, (title, (own, true)) in zip(axes, curves.items(), strict=True):
         ax.plot(iterations, true, label="dopri5, 1e-5", **line_style(0) | {"markersize": 4})
@@ -220,26 +206,19 @@ class Trained:
     straightness: float
 
 
-def regularised(
-    flows: Mapping[float, Trained], strength: float, half_width: float, best: float, fig: Figure | None = None
-) -> Figure:
+def regularised(flows: Mapping[float, Trained], half_width: float, best: float) -> Figure:
     """Density and paths of one flow, and NLL and NFE of all against λ."""
-    fig = new_figure(fig, (9.6, 4.2))
+    fig = new_figure((9.6, 4.2))
     grid = fig.add_gridspec(2, 3, width_ratios=(1, 1, 1.05))
     image, paths = fig.add_subplot(grid[:, 0]), fig.add_subplot(grid[:, 1])
     nll, nfe = fig.add_subplot(grid[0, 2]), fig.add_subplot(grid[1, 2])
     window = (-half_width, half_width)
     # zorder: what moves must lie above the panel's background, or a redraw of the moving parts hides it
-    image.imshow(
-        flows[strength].density,
-        zorder=1.5,
-        origin="lower",
-        extent=(*window, *window),
-        vmin=0,
-        vmax=2.5 * math.exp(-best),
-    )
+    empty = np.zeros_like(next(iter(flows.values())).density)
+    highest = 2.5 * math.exp(-best)
+    image.imshow(empty, zorder=1.5, origin="lower", extent=(*window, *window), vmin=0, vmax=highest)
     image.grid(visible=False)
-    draw_paths(paths, flows[strength].paths)
+    draw_paths(paths)
     for ax in (image, paths):
         ax.set(xlim=window, ylim=window)
     places = range(len(flows))
@@ -255,7 +234,6 @@ def regularised(
     keys = [ax.get_legend_handles_labels() for ax in (nll, paths)]
     fig.legend(*(one + two for one, two in zip(*keys, strict=True)), loc="outside lower center", ncols=5)
     nfe.set(xlabel="λ", ylim=(0, None))
-    update_regularised(fig, flows, strength)
     return describe(
         fig,
         "The density of a flow trained on a checkerboard, paths of its points to the base, and NLL and evaluations "
@@ -264,7 +242,7 @@ def regularised(
 
 
 def update_regularised(fig: Figure, flows: Mapping[float, Trained], strength: float) -> None:
-    """Show the flow of another λ in a figure drawn by :func:`regularised`."""
+    """Show the flow of one λ in a figure drawn by :func:`regularised`."""
     image, paths, nll, nfe = fig.axes
     flow, place = flows[strength], [*flows].index(strength)
     image.images[0].set_data(flow.density)

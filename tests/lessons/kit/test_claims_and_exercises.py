@@ -297,10 +297,11 @@ def test_two_topics_cannot_share_an_exercise() -> None:
 @pytest.mark.slow
 def test_refresh_keeps_pictures_and_drops_live_widgets(tmp_path: Path) -> None:
     sources = [
-        "from ipywidgets import IntSlider\nfrom odelab.lessons.kit import Explorable",
-        "def draw(fig, n):\n    fig.subplots().plot(range(n))",
-        "alt = 'a line with as many points as the slider says'\n"
-        "moving = Explorable(draw, {'n': IntSlider(3, 1, 9)}, alt=alt)\nmoving",
+        "from ipywidgets import IntSlider\nfrom odelab.lessons.kit import Explorable, describe, new_figure",
+        "fig = describe(new_figure(), 'a line with as many points as the slider says')\n"
+        "(line,) = fig.subplots().plot([])",
+        "def update(fig, n):\n    line.set_data(range(n), range(n))\n    return f'{n} points'\n\n"
+        "moving = Explorable(fig, update, {'n': IntSlider(3, 1, 9)})\nmoving",
         "print(moving.drive(n=5))",
     ]
     path = tmp_path / "01_sample.ipynb"

@@ -115,7 +115,7 @@ def test_walkers_from_the_prior_stand_one_before_the_other(data: Mocap, models: 
     assert scene.draws[:, 0, 0, 2] == pytest.approx([0, explorables.APART], abs=1e-6)
     x = models[0.0, 0.0].sample(50, clock(8), torch.Generator().manual_seed(0)) + pose
     np.testing.assert_allclose(scene.fan, x[..., explorables.KNEE], rtol=1e-5)
-    assert "prior" in explorables.walking({"nobody": scene}).figure.axes[0].get_title(loc="left")
+    assert "prior" in explorables.walking({"nobody": scene}).figure.axes[0].get_title()
 
 
 @pytest.mark.parametrize(("beta", "walk"), [(0.0, 1), (1.0, 3)])

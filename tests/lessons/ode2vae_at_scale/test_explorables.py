@@ -53,7 +53,7 @@ def test_long_horizon_shows_the_frame_and_the_error_of_all_videos(frame: int, vi
     text = explorer.drive(frame=frame, video=video, balls=balls)
     *pictures, panel = explorer.figure.axes
     x = truth[balls].numpy()
-    assert [ax.get_title(loc="left") for ax in pictures] == ["truth", "model", "last frame"]
+    assert [ax.get_title() for ax in pictures] == ["truth", "model", "last frame"]
     assert np.array_equal(pictures[0].images[0].get_array(), x[video, frame, 0])
     assert np.array_equal(pictures[1].images[0].get_array(), x[video, 8 - frame, 0])
     guesses = {"model": x[:, ::-1], "last frame": np.broadcast_to(x[:, 2:3], x.shape)}
