@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -44,6 +45,36 @@ def test_lessons_have_what_the_readme_promises() -> Iterator[str]:
         tables = [cell for cell in lesson.code if re.search(r"^verified\(\)$", cell.source, re.MULTILINE)]
         if not any("<table>" in cell.text for cell in tables):
             yield f"{lesson}: no cell `verified()` with its table"
+
+
+# Claims
+
+MARGIN = 3
+# Claims that only a truth value decides, because nothing in them is a number that could come close to a bound.
+DECIDED: dict[str, set[str]] = {}
+
+
+@no_complaints
+def test_every_claim_holds_with_a_margin() -> Iterator[str]:
+    """Another processor, or another seed, may break a claim that holds by less; the table of `verified()` tells."""
+    for lesson in TAUGHT:
+        header, *rows = table_rows(lesson)
+        if "margin" not in header:
+            continue
+        margins = {row[header.index("claim")]: row[header.index("margin")] for row in rows}
+        without = {text for text, margin in margins.items() if not margin}
+        for text in without ^ DECIDED.get(lesson.name, set()):
+            yield f"{lesson}: {text}: a bound is missing (below, above, near, exactly), or DECIDED is out of date"
+        for text, margin in margins.items():
+            if margin not in ("", "exact", "over 1000") and float(margin) < MARGIN:
+                yield f"{lesson}: {text}: holds by a factor, or standard deviations, of {margin} only"
+
+
+def table_rows(lesson: Lesson) -> list[list[str]]:
+    """Texts of the cells of the table that `verified()` shows, row by row, the header first."""
+    text = "".join(cell.text for cell in lesson.code if re.search(r"^verified\(\)$", cell.source, re.MULTILINE))
+    rows = re.findall(r"<tr>(.*?)</tr>", text)
+    return [[html.unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
 
 
 # Figures and widgets
