@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +85,7 @@ class Flow(nn.Module):
 
     def distribution(self) -> Distribution:
         """The flow as a `torch.distributions` object."""
-        return TransformedDistribution(self.base, [CNFTransform(self)])
+        return TransformedDistribution(self.base, [CNFTransform(self, cache_size=1)])
 
     def check_points(self, x: Tensor) -> None:
         """
@@ -108,7 +110,10 @@ class Flow(nn.Module):
 class CNFTransform(Transform):
     """A flow as a bijection from samples of the base to those of the data, (…, dim) each.
 
-    The last pair is remembered with its log-determinant, so that a density costs one solve, not two.
+    Args:
+        cache_size: with 1, the log-determinant of the last inverse is remembered until it is asked for, so that a
+            density costs one solve, not two; with 0, nothing is. A memory is of no use once weights or settings of the
+            flow have changed, or one of the two points is gone: it is dropped then, and keeps no graph alive.
     """
 
     domain = constraints.real_vector
@@ -118,7 +123,7 @@ class CNFTransform(Transform):
     def __init__(self, flow: Flow, cache_size: int = 0) -> None:
         super().__init__(cache_size=cache_size)
         self.flow = flow
-        self._solved: tuple[Tensor, Tensor, Tensor] | None = None  # x, y, log |det ∂y/∂x|
+        self._solved: _Solved | None = None
 
     def with_cache(self, cache_size: int = 1) -> CNFTransform:
         return self if cache_size == self._cache_size else CNFTransform(self.flow, cache_size)
@@ -128,21 +133,63 @@ class CNFTransform(Transform):
 
     __hash__ = Transform.__hash__
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_solved": None}
+
+    def __call__(self, x: Tensor) -> Tensor:  # without torch's memory, which holds points and their graph
+        return self._call(x)
+
+    def _inv_call(self, y: Tensor) -> Tensor:
+        return self._inverse(y)
+
     def _call(self, x: Tensor) -> Tensor:
-        y, log_det = self.flow.transport(x, reverse=True)
-        self._solved = x, y, log_det
-        return y
+        return self.flow.transport(x, reverse=True)[0]
 
     def _inverse(self, y: Tensor) -> Tensor:
         x, log_det = self.flow.transport(y)
-        self._solved = x, y, -log_det
+        self._solved = None
+        if self._cache_size:
+            itself = weakref.ref(self)
+
+            def forget(point: Any) -> None:
+                if (transform := itself()) is not None:
+                    transform._solved = None
+
+            self._solved = _Solved(weakref.ref(x, forget), weakref.ref(y, forget), -log_det, _version(self.flow))
         return x
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """log |det ∂y/∂x|, (…,)."""
-        if self._solved is None or self._solved[0] is not x or self._solved[1] is not y:
-            self._inverse(y)
-        return self._solved[2]  # type: ignore[index]
+        solved, self._solved = self._solved, None
+        if solved and solved.x() is x and solved.y() is y and solved.version == _version(self.flow):
+            return solved.log_det
+        return -self.flow.transport(y)[1]
+
+
+class _Solved(NamedTuple):
+    """What an inverse found: log |det ∂y/∂x| of two points, by the flow as it was then."""
+
+    x: weakref.ref[Tensor]
+    y: weakref.ref[Tensor]
+    log_det: Tensor
+    version: list[Any]
+
+
+def _version(flow: Flow) -> list[Any]:
+    """Something else whenever weights or settings of the flow have changed."""
+    state = []
+    for module in flow.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, (bool, int, float, str, tuple, type(None))):
+                state.append((name, value))
+        state += [(id(x), x.data_ptr(), 0 if x.is_inference() else x._version) for x in _tensors(module)]
+    return state
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    """Weights and buffers of the module itself, and tensors that it has as plain attributes."""
+    for values in (vars(module), module._parameters, module._buffers):
+        yield from (value for value in values.values() if isinstance(value, Tensor))
 
 
 def _size(shape: int | Sequence[int]) -> torch.Size:

@@ -46,7 +46,7 @@ def logit_transform(alpha: float = 1e-6) -> Transform:
     """y = logit(α + (1 − 2α) x), from x in [0, 1]^d to ℝᵈ, as a transform of vectors (…, d).
 
     log p(x) = flow.log_prob(y) + T.log_abs_det_jacobian(x, y), or in one:
-    TransformedDistribution(flow.base, [CNFTransform(flow), logit_transform(alpha).inv]).log_prob(x).
+    TransformedDistribution(flow.base, [CNFTransform(flow, 1), logit_transform(alpha).inv]).log_prob(x).
     """
     if not 0 <= alpha < 0.5:
         raise ValueError(f"alpha must lie in [0, ½), got {alpha}")

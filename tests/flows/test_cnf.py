@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -173,6 +176,57 @@ def test_a_density_through_the_transform_costs_one_solve(monkeypatch):
     monkeypatch.setattr(flow, "transport", lambda *args, **how: (solves.append(1), solve(*args, **how))[1])
     flow.distribution().log_prob(points())
     assert len(solves) == 1
+
+
+def test_without_a_cache_nothing_is_remembered(monkeypatch):
+    flow = CNF(mlp())
+    transform, y = CNFTransform(flow), points()
+    x = transform.inv(y)
+    with torch.no_grad():
+        flow.field.layers[0].weight.mul_(1.5)  # as an optimizer's step does
+    torch.testing.assert_close(transform.log_abs_det_jacobian(x, y), -flow.transport(y)[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda flow: torch.optim.SGD(flow.parameters(), 1.0).step(),
+        lambda flow: flow.load_state_dict({name: 0.7 * tensor for name, tensor in flow.state_dict().items()}),
+        lambda flow: setattr(flow, "t1", 0.3),
+        lambda flow: setattr(flow.field, "activation", "sin"),
+    ],
+    ids=["a step", "weights loaded", "a setting", "a setting of the field"],
+)
+def test_a_memory_is_dropped_when_the_flow_has_changed(change):
+    flow, y = CNF(mlp()), points()
+    transform = CNFTransform(flow, cache_size=1)
+    before = -flow.transport(y)[1]
+    x = transform.inv(y)
+    before.sum().backward()
+    change(flow)
+    after = transform.log_abs_det_jacobian(x, y)
+    torch.testing.assert_close(after, -flow.transport(y)[1], rtol=0, atol=0)
+    assert (after - before).abs().max() > 1e-3
+
+
+class Owned:
+    """Something that a weak reference can point to."""
+
+
+@pytest.mark.parametrize("cache_size", [0, 1])
+def test_no_graph_is_kept_alive_and_a_copy_can_be_made(cache_size):
+    flow = CNF(mlp())
+    distribution = TransformedDistribution(flow.base, [CNFTransform(flow, cache_size)])
+    y = points().requires_grad_()
+    for call in (distribution.log_prob, distribution.transforms[0].inv, lambda y: distribution.rsample((3,))):
+        value, owned = call(y), Owned()
+        value.grad_fn.register_hook(lambda *grads, owned=owned: None)  # lives as long as the graph
+        copy.deepcopy(distribution)
+        gone = weakref.ref(owned)
+        del value, owned
+        gc.collect()
+        assert gone() is None
+    assert distribution.transforms[0]._solved is None
 
 
 def test_another_base_and_a_reversed_field():
