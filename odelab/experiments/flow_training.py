@@ -8,12 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from odelab.datasets import Density
 from odelab.experiments.context import Context
 from odelab.experiments.recipe import FlowRecipe
 from odelab.flows import CNF, Flow
 from odelab.training import History, adam, fit, one_cycle
+from odelab.training.batches import share
 
 PRECISE: Mapping[str, Any] = {"method": "dopri5", "steps": None, "rtol": 1e-5, "atol": 1e-5, "divergence": "exact"}
+TEST_POINTS = 20_000
 
 
 def train_flow(
@@ -56,6 +59,19 @@ def train_flow(
         every=recipe.every,
         **context.fitting(),
     )
+
+
+def points_of(
+    truth: Density, recipe: FlowRecipe, context: Context, validation: int
+) -> tuple[Callable[[int], Tensor], Tensor, Tensor]:
+    """Points of a density in the plane: fresh ones for every iteration, those of a validation, and those of the test.
+
+    Of the fresh ones each process draws its part, from torch's global generator; no other seed shares the test's.
+    """
+    device, points = context.fabric().device, share(recipe.batch, context.fabric().world_size)
+    held = truth.sample(validation, torch.Generator().manual_seed(1_000_003))
+    test = truth.sample(TEST_POINTS, torch.Generator().manual_seed(2_000_003 + context.seed))
+    return lambda iteration: truth.sample(points).to(device), held, test
 
 
 def precise(flow: Flow) -> Flow:

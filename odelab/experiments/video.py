@@ -100,6 +100,18 @@ def train_video(
     )
 
 
+def facts(model: nn.Module, history: History, recipe: VideoRecipe) -> dict[str, Any]:
+    """What a row says of a training."""
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "recipe": vars(recipe),
+        "cost": history.cost,
+        "cpu_seconds": round(history.cpu_seconds, 1),
+        "best": history.best,
+        "validations": history.validation,
+    }
+
+
 def length(done: float, recipe: VideoRecipe, longest: int) -> int:
     """Frames of a training sequence when a share ``done`` of the run is over: short ones first (the reference, too)."""
     shortest = min(2 * (recipe.frames + 1), longest)

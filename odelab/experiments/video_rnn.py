@@ -8,6 +8,7 @@ from torch.distributions import Independent, Normal
 
 from odelab.latent import Forecast, Terms
 from odelab.latent.forecast import evaluating
+from odelab.latent.ode2vae import normal
 from odelab.saving import Savable
 
 
@@ -44,7 +45,7 @@ class RNNVAE(Savable):
     def posterior(self, x: Tensor) -> Independent:
         """q(z₀ | x_0:m) over (n, D)."""
         mean, log_std = self.encoder(x[:, : self.frames])
-        return Independent(Normal(mean, log_std.exp(), validate_args=False), 1, validate_args=False)
+        return normal(mean, log_std)
 
     def terms(
         self, x: Tensor, times: Tensor, mask: Tensor | None = None, *, sequences: int = 1, encoder_kl: bool = False

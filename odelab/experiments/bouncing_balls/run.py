@@ -17,13 +17,7 @@ from odelab.experiments.bouncing_balls.recipe import recipe_of
 from odelab.experiments.context import Context
 from odelab.experiments.recipe import VideoRecipe
 from odelab.experiments.results import Key
-from odelab.experiments.video import (
-    average,
-    forecast_errors,
-    frame_errors,
-    train_video,
-    video_model,
-)
+from odelab.experiments.video import average, facts, forecast_errors, frame_errors, train_video, video_model
 from odelab.training import History, seed_of
 
 FRAMES, LONG = 20, 50  # of a training sequence; of one to be judged
@@ -43,10 +37,13 @@ def spans(first: int, frames: int) -> dict[str, slice]:
 
 def over_spans(errors: dict[str, Tensor], first: int) -> dict[str, dict[str, float]]:
     """Every reading's mean over each span; errors (n, T) of every frame."""
-    frames = next(iter(errors.values())).shape[1]
-    rows = {name: torch.arange(frames)[span] for name, span in spans(first, frames).items()}
-    where = {name: torch.isin(torch.arange(frames), chosen) for name, chosen in rows.items()}
-    return {name: average(errors, mask.expand_as(next(iter(errors.values())))) for name, mask in where.items()}
+    one = next(iter(errors.values()))
+    table: dict[str, dict[str, float]] = {}
+    for name, span in spans(first, one.shape[1]).items():
+        where = torch.zeros_like(one, dtype=torch.bool)
+        where[:, span] = True
+        table[name] = average(errors, where)
+    return table
 
 
 def baselines(mean: Tensor, test: Sequences, first: int) -> dict[str, Tensor]:
@@ -91,13 +88,8 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         "by_frame": {name: [round(v, 6) for v in each.mean(0).tolist()] for name, each in (errors | simple).items()},
         "test_sequences": len(test),
         "training_sequences": len(train),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "recipe": vars(recipe),
         "draws": DRAWS,
-        "cost": history.cost,
-        "cpu_seconds": round(history.cpu_seconds, 1),
-        "best": history.best,
-        "validations": history.validation,
+        **facts(model, history, recipe),
     }
 
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from odelab.datasets import density
 from odelab.experiments.context import Context
 from odelab.experiments.ffjord_toy.recipe import RECIPE_OF, RECIPES
-from odelab.experiments.flow_training import PRECISE, in_parts, measure_flow, train_flow
+from odelab.experiments.flow_training import PRECISE, in_parts, measure_flow, points_of, train_flow
 from odelab.experiments.results import Key
 from odelab.flows import CNF
 from odelab.nets import MLPField
-from odelab.training.batches import share
-
-TEST_POINTS = 20_000
 
 
 def toy_flow(seed: int = 0) -> CNF:
@@ -34,15 +30,8 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     truth, recipe = density(key["density"]), RECIPES[context.budget]
     if context.budget == "full":
         recipe = RECIPE_OF.get(truth.name, recipe)
-    validation = truth.sample(4000, torch.Generator().manual_seed(1_000_003))
-    test = truth.sample(TEST_POINTS, torch.Generator().manual_seed(2_000_003 + context.seed))
+    draw, validation, test = points_of(truth, recipe, context, 4000)
     flow = toy_flow(context.seed)
-    fabric = context.fabric()
-    points = share(recipe.batch, fabric.world_size)
-
-    def draw(iteration: int) -> Tensor:
-        return truth.sample(points).to(fabric.device)
-
     history = train_flow(flow, draw, validation, recipe, context)
     flow.cpu()
     context.ship(flow.field, f"ffjord_toy_{truth.name}")

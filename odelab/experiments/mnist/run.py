@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,11 +21,12 @@ from odelab.datasets import Images, mnist
 from odelab.experiments.context import Context
 from odelab.experiments.mnist.recipe import BODIES, ROWS, SIZES
 from odelab.experiments.results import Key
-from odelab.nets import Classifier, classifier, saved_for_backward
+from odelab.nets import Classifier, ODEBlock, classifier, saved_for_backward
 from odelab.training import Epochs, fit, one_cycle
 
 BATCH, HELD_OUT = 128, 5000
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+DOPRI5 = {"method": "dopri5", "steps": None, "rtol": 1e-3, "atol": 1e-3}
 
 
 def prepared(images: Images) -> Tensor:
@@ -68,15 +71,21 @@ def evaluate(model: Classifier, x: Tensor, y: Tensor) -> dict[str, float]:
     return measured | ({"nfe": nfe / batches} if model.block else {})
 
 
-def under(model: Classifier, x: Tensor, y: Tensor, **solver: Any) -> dict[str, float]:
-    """`evaluate` with other settings of the ODE block, which are put back."""
-    block = model.block
+@contextmanager
+def solved_by(block: ODEBlock | None, **solver: Any) -> Iterator[ODEBlock]:
+    """The block with other settings, which are put back."""
     assert block is not None
     before = {name: getattr(block, name) for name in solver}
     vars(block).update(solver)
-    start = time.process_time()
-    measured = evaluate(model, x, y)
+    yield block
     vars(block).update(before)
+
+
+def under(model: Classifier, x: Tensor, y: Tensor, **solver: Any) -> dict[str, float]:
+    """`evaluate` with other settings of the ODE block, and the CPU time of it."""
+    start = time.process_time()
+    with solved_by(model.block, **solver):
+        measured = evaluate(model, x, y)
     return measured | {"seconds": time.process_time() - start}
 
 
@@ -90,17 +99,11 @@ def mistakes(model: Classifier, x: Tensor, y: Tensor) -> list[int]:
 
 def nfe_of_a_batch(model: Classifier, x: Tensor, y: Tensor) -> dict[str, float]:
     """Evaluations forward and backward of one training batch, by dopri5 and the adjoint at 1e-3."""
-    block = model.block
-    assert block is not None
-    before = vars(block).copy()
-    vars(block).update(method="dopri5", steps=None, gradient="adjoint", rtol=1e-3, atol=1e-3)
-    device = next(model.parameters()).device
-    with torch.enable_grad():
+    device, solver = next(model.parameters()).device, DOPRI5 | {"gradient": "adjoint"}
+    with torch.enable_grad(), solved_by(model.block, **solver) as block:
         loss = F.cross_entropy(model(x[:BATCH].to(device)), y[:BATCH].to(device))
         torch.autograd.grad(loss, list(model.parameters()))
-    nfe = {"nfe_forward": float(block.nfe), "nfe_backward": float(block.nfe_backward)}
-    vars(block).update(before)
-    return nfe
+        return {"nfe_forward": float(block.nfe), "nfe_backward": float(block.nfe_backward)}
 
 
 def run(key: Key, context: Context) -> dict[str, Any]:
@@ -157,13 +160,13 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         own = evaluate(model, test_x, test_y)
         whole = context.seed < 2 and name in BODIES  # the whole dial takes a minute
         dial = [
-            {"tolerance": tol} | under(model, test_x, test_y, method="dopri5", steps=None, rtol=tol, atol=tol)
+            {"tolerance": tol} | under(model, test_x, test_y, **DOPRI5 | {"rtol": tol, "atol": tol})
             for tol in (TOLERANCES if whole else TOLERANCES[2:3])
         ]
         strict = next(each for each in dial if each["tolerance"] == 1e-3)
         measured |= {"test_error": strict["error"], "test_nll": strict["loss"], "nfe": strict["nfe"]}
         measured |= {"test_error_own_solver": own["error"], "dial": dial}
-        vars(model.block).update(method="dopri5", steps=None, rtol=1e-3, atol=1e-3)
+        vars(model.block).update(DOPRI5)
         if name in BODIES:
             context.ship(model, f"mnist_{name}")
     else:

@@ -16,15 +16,12 @@ from torch import Tensor
 from odelab.datasets import density
 from odelab.experiments.context import Context
 from odelab.experiments.ffjord_digits.run import Digits, digits_flow
-from odelab.experiments.flow_training import measure_flow, train_flow
+from odelab.experiments.flow_training import measure_flow, points_of, train_flow
 from odelab.experiments.results import Key
 from odelab.experiments.rnode.recipe import LAMBDA, PENALTIES, RECIPES, TARGET
 from odelab.flows import CNF
 from odelab.nets import MLPField
 from odelab.training import History
-from odelab.training.batches import share
-
-TEST_POINTS = 20_000
 
 
 def notes_weights(kinetic: float, jacobian: float) -> dict[str, float]:
@@ -52,10 +49,7 @@ def problem(key: Key, context: Context) -> tuple[CNF, Callable[[int], Tensor], T
     truth = density(key["data"])
     torch.manual_seed(context.seed)
     flow = CNF(MLPField(2), method="rk4_classic", steps=2, gradient="backprop")
-    validation = truth.sample(2000, torch.Generator().manual_seed(1_000_003))
-    test = truth.sample(TEST_POINTS, torch.Generator().manual_seed(2_000_003 + context.seed))
-    points = share(recipe.batch, fabric.world_size)
-    return flow, lambda step: truth.sample(points).to(fabric.device), validation, test, {"truth": truth.entropy}
+    return flow, *points_of(truth, recipe, context, 2000), {"truth": truth.entropy}
 
 
 def run(key: Key, context: Context) -> dict[str, Any]:

@@ -19,13 +19,7 @@ from odelab.experiments.context import Context
 from odelab.experiments.recipe import VideoRecipe
 from odelab.experiments.results import Key
 from odelab.experiments.rotating_mnist.recipe import recipe_of
-from odelab.experiments.video import (
-    average,
-    forecast_errors,
-    frame_errors,
-    train_video,
-    video_model,
-)
+from odelab.experiments.video import average, facts, forecast_errors, frame_errors, train_video, video_model
 from odelab.training import History, seed_of
 
 HELD_OUT_ANGLE, MISSING = 4, 4
@@ -104,13 +98,8 @@ def run(key: Key, context: Context) -> dict[str, Any]:
         }
     return {
         **measured,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "recipe": vars(recipe),
         "training_digits": len(train),
         "data": train.source,
         "draws": DRAWS,
-        "cost": history.cost,
-        "cpu_seconds": round(history.cpu_seconds, 1),
-        "best": history.best,
-        "validations": history.validation,
+        **facts(model, history, recipe),
     }
