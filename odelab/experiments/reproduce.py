@@ -11,8 +11,8 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -128,6 +128,7 @@ def reproduce(
             f"{', '.join(cut)} of {name} {'was' if len(cut) == 1 else 'were'} cut off, and {scratch} holds how far: "
             "--resume goes on from there, --again begins anew"
         )
+    weights = path.parent.parent / "checkpoints"
     source = commit()  # of the code that runs, which files changed later do not change
     fabric = make_fabric(device)
     fabric.barrier()  # no row is written before all processes have read which are missing
@@ -146,7 +147,8 @@ def reproduce(
             start, before = time.perf_counter(), _minutes(folder)
             minutes = before
             try:
-                context = _context(seed, budget, folder, path, resume, label if progress else False, device)
+                shown = label if progress else False
+                context = Context(seed, budget, folder, weights, resume, shown, partial(make_fabric, device))
                 measured = what.run(key, context)
             finally:
                 minutes += (time.perf_counter() - start) / 60
@@ -227,14 +229,3 @@ def _minutes(folder: Path) -> float:
         return float((folder / "minutes").read_text())
     except (OSError, ValueError):
         return 0.0
-
-
-def _context(
-    seed: int, budget: str, folder: Path, path: Path, resume: bool, progress: str | bool, device: str
-) -> Context:
-    weights = path.parent.parent / "checkpoints"
-
-    def fabric(precision: str = "32-true") -> Any:
-        return make_fabric(device, precision)
-
-    return Context(seed, budget, folder, weights, resume, progress, fabric)
