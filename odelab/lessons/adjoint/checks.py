@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.lessons.kit.exercises import Hint, exercise
-from odelab.lessons.kit.hints import compare
+from odelab.lessons.kit.exercises import exercise
+from odelab.lessons.kit.hints import compare, parts
 
 WEIGHT = torch.tensor([[0.3, -1.1], [0.7, 0.4]], dtype=torch.float64)  # neither symmetric nor normal
 BIAS = torch.tensor([0.2, -0.5], dtype=torch.float64)
@@ -42,9 +42,8 @@ def augmented_dynamics(answer: Callable[..., Any]) -> None:
         return torch.tanh(weight @ z + bias) + t
 
     returned = answer(f, (weight, bias), torch.tensor(0.5, dtype=torch.float64), STATE.clone(), ADJOINT.clone())
-    if not isinstance(returned, (tuple, list)) or len(returned) != 3:
-        raise Hint("three slopes are asked for: of z, of the adjoint, and the list of those of the parameters")
-    slope, adjoint_slope, parameter_slopes = returned
+    three = "three slopes are asked for: of z, of the adjoint, and the list of those of the parameters"
+    slope, adjoint_slope, parameter_slopes = parts(returned, 3, three)
     with torch.no_grad():
         value = torch.tanh(WEIGHT @ STATE + BIAS)
         gate = 1 - value**2
@@ -62,11 +61,10 @@ def augmented_dynamics(answer: Callable[..., Any]) -> None:
             "the adjoint itself is missing: this is -∂f/∂z summed over its rows": -jacobian.sum(0),
         },
     )
-    if not isinstance(parameter_slopes, (tuple, list)) or len(parameter_slopes) != 2:
-        raise Hint("the third slope is a list with one tensor for every parameter")
+    of_weight, of_bias = parts(parameter_slopes, 2, "the third slope is a list with one tensor for every parameter")
     sign = "the sign: Algorithm 1 runs from t1 to t0, which is where the minus in (3.6) goes"
-    compare("the slope of the first parameter's gradient", parameter_slopes[0], -to_weight, {sign: to_weight})
-    compare("the slope of the second parameter's gradient", parameter_slopes[1], -to_bias, {sign: to_bias})
+    compare("the slope of the first parameter's gradient", of_weight, -to_weight, {sign: to_weight})
+    compare("the slope of the second parameter's gradient", of_bias, -to_bias, {sign: to_bias})
 
 
 @exercise
@@ -79,11 +77,10 @@ def time_gradients(answer: Callable[..., Any]) -> None:
     z1, adjoint1 = STATE - 0.7, ADJOINT + 0.9
     start, end = ADJOINT @ f(0.1, STATE), adjoint1 @ f(0.6, z1)
     returned = answer(f, 0.1, STATE, ADJOINT, 0.6, z1, adjoint1)
-    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-        raise Hint("two numbers are asked for: dL/dt0 and dL/dt1")
+    to_t0, to_t1 = parts(returned, 2, "two numbers are asked for: dL/dt0 and dL/dt1")
     compare(
         "dL/dt1",
-        returned[1],
+        to_t1,
         end,
         {
             "its sign: stopping later moves the end along +f": -end,
@@ -93,7 +90,7 @@ def time_gradients(answer: Callable[..., Any]) -> None:
     )
     compare(
         "dL/dt0",
-        returned[0],
+        to_t0,
         -start,
         {
             "its sign: starting later shortens the way from the left, z(t1) loses what f would have added": start,
@@ -117,15 +114,14 @@ def checkpointed_gradient(answer: Callable[..., Any]) -> None:
         states.append(step(k, states[-1]))
     to_start, to_theta = torch.autograd.grad(ADJOINT @ states[-1], (states[0], theta))
     kept = [z.detach().requires_grad_() for z in states]
-    returned = answer(step, theta, kept, ADJOINT)
-    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-        raise Hint("return two things: the adjoint at the first state, and the total for theta")
-    compare("dL/dz0", returned[0], to_start, _slips_of_replay(step, theta, kept))
+    two = "return two things: the adjoint at the first state, and the total for theta"
+    of_start, of_theta = parts(answer(step, theta, kept, ADJOINT), 2, two)
+    compare("dL/dz0", of_start, to_start, _slips_of_replay(step, theta, kept))
     first = _replay(step, theta, kept, [0], _replay(step, theta, kept, [3, 2, 1], ADJOINT)[0])[1]
     last = _replay(step, theta, kept, [3], ADJOINT)[1]
     every = "every step uses theta, so add up what each of them contributes"
     slips = {f"the share of the first step alone: {every}": first, f"the share of the last step alone: {every}": last}
-    compare("dL/dtheta", returned[1], to_theta, slips | {f"still zero: {every}": torch.zeros_like(to_theta)})
+    compare("dL/dtheta", of_theta, to_theta, slips | {f"still zero: {every}": torch.zeros_like(to_theta)})
 
 
 def _replay(

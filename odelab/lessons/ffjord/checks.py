@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from odelab.lessons.kit.exercises import Hint, exercise
-from odelab.lessons.kit.hints import compare
+from odelab.lessons.kit.hints import compare, parts
 
 ENDS = torch.tensor([[0.3, -1.2, 0.5], [2.0, 0.1, -0.7], [0.0, 0.4, 1.1], [-1.5, 0.9, 0.2]], dtype=torch.float64)
 INTEGRALS = torch.tensor([0.7, -1.3, 0.2, 2.1], dtype=torch.float64)
@@ -45,9 +45,7 @@ def hutchinson_estimate(answer: Callable[..., Any]) -> None:
         return torch.tanh(z @ weight.T) + t
 
     returned = answer(f, 0.5, ENDS.clone(), PROBE.clone())
-    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-        raise Hint("return two things: f itself and the estimate")
-    slope, estimate = returned
+    slope, estimate = parts(returned, 2, "return two things: f itself and the estimate")
     gate = 1 - torch.tanh(ENDS @ weight.T).square()
     pulled = (PROBE * gate) @ weight  # εᵀJ, J = diag(gate) W
     exact = (pulled * PROBE).sum(-1)
@@ -116,7 +114,6 @@ def bits_per_dim(answer: Callable[..., Any]) -> None:
         "per dimension: log p is that of the whole image": (math.log(levels) - log_prob) / math.log(2),
         "these are bits for the whole image": dim * exact,
     }
-    values = {advice: torch.tensor(value, dtype=torch.float64) for advice, value in wrong.items()}
-    compare("bits per pixel", answer(log_prob, dim, levels), torch.tensor(exact, dtype=torch.float64), values)
+    compare("bits per pixel", answer(log_prob, dim, levels), exact, wrong)
     several = answer(torch.tensor([91.0, 40.0], dtype=torch.float64), 64, 17)
     compare("for two images", several, (math.log(17) - torch.tensor([91.0, 40.0]).double() / 64) / math.log(2), {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,14 @@ from odelab.lessons.kit.exercises import Hint
 
 
 def compare(
-    name: str, measured: Any, exact: Any, wrong: Mapping[str, Any], *, rtol: float = 1e-6, atol: float = 1e-9
+    name: str,
+    measured: Any,
+    exact: Any,
+    wrong: Mapping[str, Any],
+    *,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    otherwise: str = "",
 ) -> None:
     """Raise the hint that belongs to a known wrong value, or say how far off an unknown one is.
 
@@ -22,14 +29,15 @@ def compare(
         exact: the right one.
         wrong: advice -> the value that the slip gives.
         rtol, atol: how far a value may be from one of these and still count as it.
+        otherwise: the hint for any other value of the right shape, in place of how far off it is.
 
     Raises:
         Hint: when the answer is not the right one.
     """
-    value, exact = _float64(measured), _float64(exact)
+    value, exact = tensor_of(name, measured), tensor_of(name, exact)
 
     def equals(other: Any) -> bool:
-        other = _float64(other)
+        other = tensor_of(name, other)
         return value.shape == other.shape and torch.allclose(value, other, rtol=rtol, atol=atol)
 
     if equals(exact):
@@ -37,12 +45,35 @@ def compare(
     for advice, slip in wrong.items():
         if equals(slip):
             raise Hint(f"{name}: {advice}")
-    if value.shape != exact.shape and not exact.shape:
-        raise Hint(f"{name} should be one number, yours has shape {tuple(value.shape)}")
-    if value.shape != exact.shape:
-        raise Hint(f"{name} should have shape {tuple(exact.shape)}, yours has {tuple(value.shape)}")
-    raise Hint(f"{name} is off by {float((value - exact).abs().max()):.2g}, and by none of the usual slips")
+    tensor_of(name, value, exact.shape)
+    gap = float((value - exact).abs().max())
+    raise Hint(otherwise or f"{name} is off by {gap:.2g}, and by none of the usual slips")
 
 
-def _float64(value: Any) -> Tensor:
-    return torch.as_tensor(value, dtype=torch.float64).detach()
+def tensor_of(name: str, answer: Any, shape: Sequence[int] | None = None) -> Tensor:
+    """The answer in float64, where tensors in a list are stacked.
+
+    Raises:
+        Hint: when it holds no numbers, or has another shape than this one.
+    """
+    if isinstance(answer, (list, tuple)) and any(isinstance(part, Tensor) for part in answer):
+        answer = torch.stack(list(answer))
+    try:
+        value = torch.as_tensor(answer, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise Hint(f"{name} should be a tensor of numbers, yours is a {type(answer).__name__}") from None
+    if shape is not None and value.shape != tuple(shape):
+        wanted = f"have shape {tuple(shape)}" if len(shape) else "be one number"
+        raise Hint(f"{name} should {wanted}, yours has shape {tuple(value.shape)}")
+    return value
+
+
+def parts(answer: Any, count: int, otherwise: str) -> Sequence[Any]:
+    """The answer, if it is a tuple or list of so many things.
+
+    Raises:
+        Hint: ``otherwise``, when it is not.
+    """
+    if not isinstance(answer, (tuple, list)) or len(answer) != count:
+        raise Hint(otherwise)
+    return answer

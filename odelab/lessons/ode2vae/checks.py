@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from odelab.lessons.kit.exercises import Hint, exercise
-from odelab.lessons.kit.hints import compare
+from odelab.lessons.kit.hints import compare, parts
 
 STATES = torch.tensor([[0.3, -1.2, 0.5, 0.8], [2.0, 0.1, -0.7, 1.4], [-0.6, 0.4, 1.1, -0.9]], dtype=torch.float64)
 PULL = torch.tensor([[0.8, -1.1], [0.7, 0.3]], dtype=torch.float64)
@@ -74,10 +74,8 @@ def trace_over_velocity(answer: Callable[..., Any]) -> None:
 def causal_centre(answer: Callable[..., Any]) -> None:
     """(centred, mean) for answer(x, m), x (n, T, channels): the mean (n, 1, channels) over the first m frames alone."""
     x = torch.randn(4, 20, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).cumsum(1)
-    returned = answer(x.clone(), 5)
-    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-        raise Hint("return two things: the centred frames and the mean, to put it back")
-    centred, mean = returned
+    two = "return two things: the centred frames and the mean, to put it back"
+    centred, mean = parts(answer(x.clone(), 5), 2, two)
     first = x[:, :5].mean(1, keepdim=True)
     wrong = {
         "this mean knows the whole future": x.mean(1, keepdim=True),

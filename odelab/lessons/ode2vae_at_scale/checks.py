@@ -128,8 +128,5 @@ def largest_batch(answer: Callable[..., Any]) -> None:
             raise Hint(f"you measured {len(asked)} batches; cost is a straight line in the batch, so two are enough")
         if got != int(got):
             raise Hint(f"{float(got):.2f} sequences: a batch has a whole number of them")
-        for advice, value in wrong.items():
-            if got == value != exact:
-                raise Hint(advice)
-        if got != exact:
-            raise Hint(f"{int(got)} sequences; {exact - int(got):+d} would be right, and no usual slip explains it")
+        otherwise = f"{int(got)} sequences; {exact - int(got):+d} would be right, and no usual slip explains it"
+        compare("the batch", got, exact, wrong, rtol=0, otherwise=otherwise)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from odelab.lessons.kit.exercises import Hint, exercise
-from odelab.lessons.kit.hints import compare
+from odelab.lessons.kit.hints import compare, parts
 
 
 @exercise
@@ -48,9 +48,8 @@ def time_channel(answer: Callable[..., Any]) -> None:
 def solver_bill(answer: Callable[..., Any]) -> None:
     """answer(accepted, rejected, evaluation, state): NFE of dopri5, and bytes kept by backprop, checkpoint, adjoint."""
     for accepted, rejected, evaluation, state in ((3, 0, 500.0, 20.0), (11, 2, 3000.0, 64.0)):
-        returned = answer(accepted, rejected, evaluation, state)
-        if not isinstance(returned, (tuple, list)) or len(returned) != 4:
-            raise Hint("four numbers are asked for: nfe, and the bytes of backprop, checkpoint and adjoint")
+        four = "four numbers are asked for: nfe, and the bytes of backprop, checkpoint and adjoint"
+        returned = parts(answer(accepted, rejected, evaluation, state), 4, four)
         tried, stages = accepted + rejected, 6 * accepted
         bill = {
             "NFE": 6 * tried + 2,

@@ -5,7 +5,6 @@ Each check looks at numbers only, so that every way of writing a right answer pa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from odelab.lessons.kit.exercises import Hint, exercise
+from odelab.lessons.kit.hints import compare, tensor_of
 
 Field = Callable[[Any, Tensor], Tensor]
 
@@ -21,20 +21,6 @@ Field = Callable[[Any, Tensor], Tensor]
 def _pushed(t: Any, z: Tensor) -> Tensor:
     """A field that depends on t and is not linear in z: slips with either show. Any shape."""
     return torch.sin(2 * z) + 3 * t * t - 0.5 * z
-
-
-def _tensor(value: Any, shape: tuple[int, ...], what: str) -> Tensor:
-    if isinstance(value, (list, tuple)) and value and all(isinstance(item, Tensor) for item in value):
-        value = torch.stack([item.reshape(value[0].shape) for item in value])
-    if not isinstance(value, Tensor):
-        raise Hint(f"{what} should be a tensor of shape {shape}, yours is a {type(value).__name__}")
-    if tuple(value.shape) != shape:
-        raise Hint(f"{what} should have the shape {shape}, yours has {tuple(value.shape)}")
-    return value.detach()
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return bool(torch.allclose(a, b, rtol=1e-6, atol=1e-8))
 
 
 def _euler_states(f: Field, z: Tensor, t: Tensor, late: bool = False, first_step: bool = False) -> Tensor:
@@ -51,39 +37,31 @@ def euler(answer: Callable[[Field, Tensor, Tensor], Any]) -> None:
     """``euler(f, z0, t)`` on any increasing grid t: all states, shape (len(t), *z0.shape), the first of them z0."""
     z0 = torch.tensor([0.3, -1.2, 0.8], dtype=torch.float64)
     t = torch.tensor([0.0, 0.1, 0.4, 0.5, 0.9], dtype=torch.float64)
-    given = answer(_pushed, z0.clone(), t)
     right = _euler_states(_pushed, z0, t)
-    if isinstance(given, Tensor):
-        if given.shape == z0.shape:
-            raise Hint("that is one state; collect them all, starting with z0, and stack them")
-        if given.shape == right[1:].shape:
-            raise Hint(f"{len(t)} times need {len(t)} states, yours has one less: the first state is z0 itself")
-    states = _tensor(given, tuple(right.shape), "euler(f, z0, t)")
-    slips = [
-        (
-            _euler_states(_pushed, z0, t, first_step=True),
-            "the steps of this grid differ: take t[k + 1] - t[k], not t[1] - t[0]",
-        ),
-        (
-            _euler_states(_pushed, z0, t, late=True),
-            "f is evaluated at the end of the step; Euler looks where it stands, at t[k]",
-        ),
-        (_euler_states(lambda _t, z: _pushed(t[0], z), z0, t), "the time inside f never moves: pass t[k]"),
-        (_euler_states(lambda now, z: _pushed(z, now * torch.ones_like(z)), z0, t), "f takes the time first: f(t, z)"),
-        (
-            z0 + torch.cat([torch.zeros(1), t.diff()])[:, None] * _pushed(t[0], z0),
-            "each step starts from the last state",
-        ),
-    ]
-    for wrong, hint in slips:
-        if _same(states, wrong):
-            raise Hint(hint)
-    if not _same(states[0], z0):
+    states = tensor_of("euler(f, z0, t)", answer(_pushed, z0.clone(), t))
+    if states.shape == z0.shape:
+        raise Hint("that is one state; collect them all, starting with z0, and stack them")
+    if states.shape == right[1:].shape:
+        raise Hint(f"{len(t)} times need {len(t)} states, yours has one less: the first state is z0 itself")
+    if states.shape == right.shape and not torch.allclose(states[0], z0):
         raise Hint("the first state should be z0")
-    if not _same(states[1], right[1]):
-        raise Hint("the first step is off already: z0 + (t[1] - t[0]) * f(t[0], z0)")
-    if not _same(states, right):
-        raise Hint("the first step is right, a later one is not: which state and which time does it start from?")
+    wrong = {
+        "the steps of this grid differ: take t[k + 1] - t[k], not t[1] - t[0]": (
+            _euler_states(_pushed, z0, t, first_step=True)
+        ),
+        "f is evaluated at the end of the step; Euler looks where it stands, at t[k]": (
+            _euler_states(_pushed, z0, t, late=True)
+        ),
+        "the time inside f never moves: pass t[k]": _euler_states(lambda _t, z: _pushed(t[0], z), z0, t),
+        "f takes the time first: f(t, z)": _euler_states(lambda t, z: _pushed(z, t * torch.ones_like(z)), z0, t),
+        "each step starts from the last state": (
+            z0 + torch.cat([torch.zeros(1), t.diff()])[:, None] * _pushed(t[0], z0)
+        ),
+    }
+    otherwise = "the first step is right, a later one is not: which state and which time does it start from?"
+    if len(states) > 1 and not torch.allclose(states[1], right[1]):
+        otherwise = "the first step is off already: z0 + (t[1] - t[0]) * f(t[0], z0)"
+    compare("euler(f, z0, t)", states, right, wrong, otherwise=otherwise)
 
 
 @exercise
@@ -92,19 +70,15 @@ def extrapolate(answer: Callable[[Tensor, Tensor], Any]) -> None:
     truth = torch.tensor([1.0, -2.0, 0.25], dtype=torch.float64)
     error = torch.tensor([0.3, 0.1, -0.4], dtype=torch.float64)
     shallow, deep = truth + error, truth + error / 2
-    given = _tensor(answer(shallow.clone(), deep.clone()), (3,), "extrapolate(shallow, deep)")
-    slips = [
-        (deep, "this is the deep network alone: its error is half the shallow one's, use that"),
-        ((shallow + deep) / 2, "the average lies between the two outputs; the ODE lies beyond the deep one"),
-        (2 * shallow - deep, "you walked the wrong way: from deep to shallow and on"),
-        ((4 * deep - shallow) / 3, "this would be right for a second-order method, whose error falls by four"),
-        (deep - shallow, "this is an estimate of the error; which output do you correct with it?"),
-    ]
-    for wrong, hint in slips:
-        if _same(given, wrong):
-            raise Hint(hint)
-    if not _same(given, truth):
-        raise Hint("write deep = z + C/(2L) and shallow = z + C/L, and eliminate C")
+    wrong = {
+        "this is the deep network alone: its error is half the shallow one's, use that": deep,
+        "the average lies between the two outputs; the ODE lies beyond the deep one": (shallow + deep) / 2,
+        "you walked the wrong way: from deep to shallow and on": 2 * shallow - deep,
+        "this would be right for a second-order method, whose error falls by four": (4 * deep - shallow) / 3,
+        "this is an estimate of the error; which output do you correct with it?": deep - shallow,
+    }
+    otherwise = "write deep = z + C/(2L) and shallow = z + C/L, and eliminate C"
+    compare("the ODE's output", answer(shallow.clone(), deep.clone()), truth, wrong, otherwise=otherwise)
 
 
 @exercise
@@ -130,30 +104,25 @@ def changed_answers(answer: Callable[[Callable[..., Tensor], Field, Any, Tensor,
     def called(depth: int, threshold: float = 0.0) -> Tensor:
         return head(residual_net(violent, z, depth)[-1])[:, 0] > threshold
 
-    right = float((called(4) != called(8)).double().mean())
+    def apart(one: Tensor, other: Tensor) -> float:
+        return float((one != other).double().mean())
+
+    right = apart(called(4), called(8))
     given = answer(residual_net, violent, head, z.clone(), 4)
     if isinstance(given, Tensor) and given.numel() != 1:
         raise Hint(f"one number, please: the share of the {tuple(given.shape)} that changed")
     value = float(given)
-    slips = [
-        (abs(float(called(4).double().mean() - called(8).double().mean())), "changes back and forth cancel in a mean"),
-        (
-            float((called(4) == called(8)).double().mean()),
-            "this is the share that stayed; the one that changed is asked",
-        ),
-        (right * len(z), "this is a count; divide by the number of inputs"),
-        (float((called(4) != called(5)).double().mean()), "one layer more is not half the step"),
-        (float((called(4) != called(2)).double().mean()), "that compares with half the layers, so with a longer step"),
-        (
-            float((called(4, 0.5) != called(8, 0.5)).double().mean()),
-            "the score is not a probability: compare it with 0",
-        ),
-    ]
-    for wrong, hint in slips:
-        if math.isclose(value, wrong, rel_tol=1e-6) and not math.isclose(value, right):
-            raise Hint(hint)
-    if not math.isclose(value, right, rel_tol=1e-6):
-        raise Hint(f"for the test network a share of {right:.4g} changes its class, you say {value:.4g}")
+
+    wrong = {
+        "changes back and forth cancel in a mean": abs(float(called(4).double().mean() - called(8).double().mean())),
+        "this is the share that stayed; the one that changed is asked": 1 - right,
+        "this is a count; divide by the number of inputs": right * len(z),
+        "one layer more is not half the step": apart(called(4), called(5)),
+        "that compares with half the layers, so with a longer step": apart(called(4), called(2)),
+        "the score is not a probability: compare it with 0": apart(called(4, 0.5), called(8, 0.5)),
+    }
+    otherwise = f"for the test network a share of {right:.4g} changes its class, you say {value:.4g}"
+    compare("the share", value, right, wrong, otherwise=otherwise)
 
 
 @exercise

@@ -28,7 +28,7 @@ MIDPOINT = {
     "half a step": (lambda f, t, y, h: y + h / 2 * f(t + h / 2, y + h / 2 * f(t, y)), "whole step"),
     "heun": (lambda f, t, y, h: y + h / 2 * (f(t, y) + f(t + h, y + h * f(t, y))), "Heun"),
     "increment only": (lambda f, t, y, h: h * f(t + h / 2, y + h / 2 * f(t, y)), "increment"),
-    "a number": (lambda f, t, y, h: 0.0, "tensor"),
+    "a number": (lambda f, t, y, h: 0.0, r"shape \(2,\)"),
     "something else": (lambda f, t, y, h: y - h, "not the midpoint"),
     "stub": (lambda f, t, y, h: ..., "not attempted"),
 }
