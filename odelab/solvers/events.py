@@ -11,7 +11,7 @@ from torch import Tensor
 
 from odelab.solvers.errors import NonFiniteState
 from odelab.solvers.gradients import GRADIENTS, follow_start
-from odelab.solvers.inputs import Call, Layout, VectorField, as_float
+from odelab.solvers.inputs import Call, Layout, VectorField, as_float, unchanged
 from odelab.solvers.loops import Mark, Problem, steps
 from odelab.solvers.stepping import Step
 
@@ -92,7 +92,8 @@ def first_of(event_fn: Callable[[Tensor, Tensor], Tensor], field: VectorField, t
     @torch.no_grad()
     def evaluate(t: float, y: Tensor) -> Tensor:
         time = torch.scalar_tensor(t, dtype=field.time_dtype, device=field.device)
-        value = event_fn(time, y)
+        with unchanged(y, "event_fn") as y:
+            value = event_fn(time, y)
         if not isinstance(value, Tensor) or value.is_complex() or value.numel() == 0:
             raise ValueError(f"event_fn must return a real tensor, got {value!r}")
         return value.detach()  # a view taken under no_grad still carries its base's graph

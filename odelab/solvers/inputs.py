@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -97,24 +98,50 @@ class VectorField:
         self.func, self.stats = func, stats
         self.shape, self.dtype, self.device = y0.shape, y0.dtype, y0.device
         self.time_dtype = torch.empty((), dtype=y0.dtype).abs().dtype
+        self.inference = torch.is_inference_mode_enabled()
+        self.copying = True
+        self.first: list[Tensor] = []  # two slopes, held so that no other gets their memory by chance
+        self.addresses: set[int] = set()  # where they lie
 
     def __call__(self, t: Time, y: Tensor) -> Tensor:
-        """dy/dt at (t, y), of the shape, dtype and device of y.
+        """dy/dt at (t, y), of the shape, dtype and device of y, in memory that func does not fill again.
 
         Raises:
-            TypeError, ValueError: when func returns anything else.
+            TypeError, ValueError: when func returns anything else, or changes y in place.
         """
         self.stats.nfe += 1
         if isinstance(t, Tensor):
             t = t.to(self.time_dtype)
         else:
             t = torch.scalar_tensor(t, dtype=self.time_dtype, device=self.device)
-        slope = self.func(t, y)
+        if self.inference:  # where no version counter tells of changes
+            slope = self.func(t, y.clone())
+        else:
+            version = y._version
+            slope = self.func(t, y)
+            if y._version != version:
+                raise changed_in_place("func")
         if not isinstance(slope, Tensor):
             raise TypeError(f"func must return a tensor like y, but returned {type(slope).__name__} at t = {t}")
         if slope.shape != self.shape or slope.dtype != self.dtype or slope.device != self.device:
             raise self._mismatch(slope, float(t))
+        if self.copying or (self.addresses and slope.data_ptr() in self.addresses):
+            return self._copy(slope)
         return slope
+
+    def _copy(self, slope: Tensor) -> Tensor:
+        """Of the first two slopes; of all from the one on that has the memory of these, because func fills buffers."""
+        if len(self.first) == 2:
+            self.copying = True
+        else:
+            try:
+                address = 0 if torch.compiler.is_compiling() else slope.data_ptr()
+            except RuntimeError:  # inside torch.func's transforms tensors have no memory of their own
+                address = 0
+            self.first.append(slope.detach())
+            self.copying = len(self.first) == 1 or address in self.addresses
+            self.addresses |= {address} - {0}
+        return slope.clone()
 
     def _mismatch(self, slope: Tensor, t: float) -> Exception:
         if slope.shape != self.shape:
@@ -220,7 +247,7 @@ def pack_state(y0: Any) -> tuple[Tensor, Layout]:
     if size == 0:
         raise ValueError("y0 is empty: there is nothing to integrate")
     if isinstance(y0, Tensor):
-        return y0, Layout()
+        return y0.clone(), Layout()  # neither the caller nor the solution hold what the solve starts from
     return torch.cat([piece.reshape(-1) for piece in y0]), Layout(tuple(piece.shape for piece in y0))
 
 
@@ -253,6 +280,27 @@ def check_times(t: Any, y0: Tensor) -> tuple[Tensor, list[float]]:
         warnings.warn("t is not on the same device as y0; moving it there", stacklevel=4)
         t = t.to(y0.device)
     return t, times
+
+
+@contextmanager
+def unchanged(y: Tensor, who: str) -> Iterator[Tensor]:
+    """y for the caller's function `who`, a copy where no version counter would tell that it was changed.
+
+    Raises:
+        ValueError: when it was.
+    """
+    if y.is_inference():
+        yield y.clone()
+        return
+    version = y._version
+    yield y
+    if y._version != version:
+        raise changed_in_place(who)
+
+
+def changed_in_place(who: str) -> Exception:
+    """The solver goes on from y, and so may the caller."""
+    return ValueError(f"{who} changed y in place; write y = y.clone() first, or an operation without underscore")
 
 
 def _nothing(t0: Time, y0: Tensor, dt: Time) -> None:
@@ -288,7 +336,7 @@ def find_callbacks(
         if callback is None:
             continue
         if name in supported:
-            callbacks[name.removeprefix("callback_")] = _for_the_caller(callback, unpack)
+            callbacks[name.removeprefix("callback_")] = _for_the_caller(callback, unpack, name)
         else:
             unsupported.append(name)
     if unsupported:
@@ -296,11 +344,12 @@ def find_callbacks(
     return Callbacks(**callbacks)
 
 
-def _for_the_caller(callback: Callable[..., Any], unpack: Callable[[Tensor], Any]) -> Callable[..., Any]:
+def _for_the_caller(callback: Callable[..., Any], unpack: Callable[[Tensor], Any], name: str) -> Callable[..., Any]:
     def call(t0: Time, y0: Tensor, dt: Time) -> Any:
         now = torch.as_tensor(t0, dtype=torch.float64, device=y0.device)
         size = torch.as_tensor(abs(dt), dtype=torch.float64, device=y0.device)
-        return callback(now, unpack(y0), size)
+        with unchanged(y0, name) as y0:
+            return callback(now, unpack(y0), size)
 
     return call
 

@@ -20,7 +20,16 @@ from torch import Tensor
 from odelab.solvers import errors
 from odelab.solvers.compiled import compiled_attempt
 from odelab.solvers.control import Controller, error_norm
-from odelab.solvers.inputs import CALLBACK_NAMES, NO_CALLBACKS, Callbacks, Layout, Time, VectorField, as_float
+from odelab.solvers.inputs import (
+    CALLBACK_NAMES,
+    NO_CALLBACKS,
+    Callbacks,
+    Layout,
+    Time,
+    VectorField,
+    as_float,
+    unchanged,
+)
 from odelab.solvers.methods import Method, make_method
 from odelab.solvers.methods.scipy import SciPy
 from odelab.solvers.stepping import Attempt, Interpolant, RungeKutta, Step, combine, hermite, linear, quartic
@@ -310,7 +319,8 @@ def _grid(problem: Problem, y0: Tensor) -> Iterable[Time]:
     if options.get("grid_constructor") is None:
         return times
     asked = torch.stack([torch.as_tensor(t, dtype=f.time_dtype, device=f.device) for t in times])
-    grid = options["grid_constructor"](f, y0, asked)
+    with unchanged(y0, "grid_constructor") as y:
+        grid = options["grid_constructor"](f, y, asked)
     ends = (as_float(grid[0]), as_float(grid[-1]))
     if ends != (as_float(asked[0]), as_float(asked[-1])):
         raise ValueError(f"grid_constructor must return a grid from t[0] to t[-1], got one from {ends[0]} to {ends[1]}")

@@ -155,3 +155,18 @@ def test_a_single_number_keeps_its_precision():
         fast = solve(lambda t, y: -y * t, y0, T.float(), options=COMPILED, **how)
     assert fast.y.dtype == torch.float32
     torch.testing.assert_close(fast.y, solve(lambda t, y: -y * t, y0, T.float(), **how).y, rtol=1e-5, atol=1e-5)
+
+
+def test_func_may_fill_one_buffer():
+    class Filling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("slope", torch.zeros(2, dtype=torch.float64))
+
+        def forward(self, t, y):
+            return self.slope.copy_(-y * (1 + t))
+
+    how = {"rtol": 1e-6, "atol": 1e-8}
+    with torch.no_grad():
+        y = solve(Filling(), start(1)[0, :2], T, options=COMPILED, **how).y
+    torch.testing.assert_close(y[-1], y[0] * torch.exp(-3.0 - 0.5 * T[-1] ** 2), rtol=1e-4, atol=1e-7)

@@ -98,7 +98,13 @@ def make_method(name: str, options: dict[str, Any], *, strict: bool) -> Method:
         if option not in known:
             _refuse(option, name, known, strict)
             del options[option]
-    _check_values(options)
+    if options.get("step_size") is not None and options.get("grid_constructor") is not None:
+        raise ValueError("step_size and grid_constructor exclude each other")
+    for name in ("step_size", "first_step", "max_step", "max_num_steps"):
+        if options.get(name) is not None and not float(options[name]) > 0:
+            raise ValueError(f"option {name!r} must be positive, got {options[name]}")
+    if options.get("interp", "linear") not in ("linear", "cubic"):
+        raise ValueError(f"option 'interp' must be 'linear' or 'cubic', got {options['interp']!r}")
     return method
 
 
@@ -109,13 +115,3 @@ def _refuse(option: str, method: str, known: set[str], strict: bool) -> None:
     if strict:
         raise ValueError(f"unknown option {option!r} for method {method!r}{why}. Known: {', '.join(sorted(known))}")
     warnings.warn(f"Unexpected arguments: option {option!r} for method {method!r}{why}", stacklevel=6)
-
-
-def _check_values(options: dict[str, Any]) -> None:
-    if options.get("step_size") is not None and options.get("grid_constructor") is not None:
-        raise ValueError("step_size and grid_constructor exclude each other")
-    for name in ("step_size", "first_step", "max_step", "max_num_steps"):
-        if options.get(name) is not None and not float(options[name]) > 0:
-            raise ValueError(f"option {name!r} must be positive, got {options[name]}")
-    if options.get("interp", "linear") not in ("linear", "cubic"):
-        raise ValueError(f"option 'interp' must be 'linear' or 'cubic', got {options['interp']!r}")
