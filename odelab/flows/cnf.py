@@ -20,7 +20,7 @@ from torch.distributions import Distribution
 
 from odelab.choices import choose
 from odelab.flows.divergence import NOISES, exact_divergence, jacobian_products, probes, unit_directions
-from odelab.flows.flow import Flow
+from odelab.flows.flow import Flow, tensors_of
 from odelab.solvers import Stats, solve
 from odelab.solvers.control import largest_norm
 from odelab.solvers.gradients import GRADIENTS
@@ -40,7 +40,7 @@ class CNF(Flow):
     """The density of x whose image z(t1) under dz/dt = field(t, z), z(0) = x, is distributed like `base`.
 
     Every setting may be changed between calls (`cnf.divergence = "hutchinson"`), several also together: the next call
-    checks them. `replace` gives a copy that shares the weights.
+    checks them. `replace` gives a copy that shares the weights and nothing else.
 
     Args:
         field: (t, z (batch, dim)) -> (batch, dim); with a method `jvp` (as `MLPField`) or `with_divergence` it is
@@ -138,11 +138,18 @@ class CNF(Flow):
             raise ValueError(why)
 
     def replace(self, **settings: Any) -> CNF:
-        """The same flow, weights shared, with other settings: `cnf.replace(method="dopri5", divergence="exact")`."""
-        other = copy.copy(self)
-        other._parameters = {name: p for name, p in self._parameters.items() if name not in settings}  # a learned t1
-        for name, value in settings.items():
+        """A flow of the same weights, with other settings: `cnf.replace(method="dopri5", divergence="exact")`.
+
+        Parameters and buffers are shared, so that both follow what an optimizer does; the modules around them are not:
+        the mode of the one, or a part put in place of another, does not change in the other.
+        """
+        for name in settings:
             choose(dict.fromkeys(_SETTINGS), name, "setting")
+        shared: list[Any] = [self._base, self.options, *(x for part in self.modules() for x in tensors_of(part))]
+        other = copy.deepcopy(self, {id(x): x for x in shared})
+        other.options, other.stats = dict(self.options), None
+        for name, value in settings.items():
+            other._parameters.pop(name, None)  # a learned t1
             setattr(other, name, value)
         other._check()
         return other

@@ -177,16 +177,16 @@ class _Solved(NamedTuple):
 
 def _version(flow: Flow) -> list[Any]:
     """Something else whenever weights or settings of the flow have changed."""
-    state = []
+    state: list[Any] = []
     for module in flow.modules():
         for name, value in vars(module).items():
             if isinstance(value, (bool, int, float, str, tuple, type(None))):
                 state.append((name, value))
-        state += [(id(x), x.data_ptr(), 0 if x.is_inference() else x._version) for x in _tensors(module)]
+        state += [(id(x), x.data_ptr(), 0 if x.is_inference() else x._version) for x in tensors_of(module)]
     return state
 
 
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
+def tensors_of(module: nn.Module) -> Iterator[Tensor]:
     """Weights and buffers of the module itself, and tensors that it has as plain attributes."""
     for values in (vars(module), module._parameters, module._buffers):
         yield from (value for value in values.values() if isinstance(value, Tensor))

@@ -135,10 +135,33 @@ def test_replace_shares_weights_and_nothing_else():
     flow, x = CNF(mlp(), t1=nn.Parameter(torch.tensor(1.0).double()), method="rk4", steps=2), points()
     fine = flow.replace(method="dopri5", steps=None, rtol=1e-8, t1=1.0)
     assert flow.method == "rk4" and flow.steps == 2 and isinstance(flow.t1, nn.Parameter) and fine.t1 == 1.0
-    assert fine.field is flow.field
+    for name, weight in flow.field.named_parameters():
+        assert fine.field.get_parameter(name) is weight
+    fine.eval()
+    assert flow.field.training and flow.training
+    fine.field = mlp(seed=1)
+    assert flow.field is not fine.field
+    fine.options["max_step"] = 0.5
+    assert not flow.options
+    fine = flow.replace(method="dopri5", steps=None, rtol=1e-8, t1=1.0)
     assert 0 < (fine.log_prob(x) - flow.log_prob(x)).abs().max() < 0.1
     with pytest.raises(ValueError, match="unknown setting 'metod'; did you mean 'method'"):
         flow.replace(metod="rk4")
+
+
+def test_a_replaced_flow_follows_the_weights():
+    """Also where a tensor of the field is computed from others, and cannot be copied."""
+    flow, x = CNF(mlp(), t1=nn.Parameter(torch.tensor(1.0).double())), points()
+    flow.field.register_buffer("unused", torch.zeros(1))
+    flow.field.computed = 2 * flow.field.layers[0].weight
+    other = flow.replace(rtol=1e-6)
+    assert other.field.computed is flow.field.computed and other.t1 is flow.t1
+    assert other.field.unused is flow.field.unused and other.stats is None
+    (-flow.log_prob(x).mean()).backward()
+    torch.optim.SGD(flow.parameters(), 0.1).step()
+    torch.testing.assert_close(other.log_prob(x), flow.log_prob(x), rtol=0, atol=1e-3)
+    flow.float()
+    assert {p.dtype for p in other.parameters()} == {torch.float32}
 
 
 def test_leading_shapes():
