@@ -77,7 +77,7 @@ class CNF(Flow):
     def __init__(
         self,
         field: nn.Module,
-        base: Distribution | None = None,
+        base: Distribution | nn.Module | None = None,
         *,
         t1: float | Tensor = 1.0,
         steer: float = 0.0,
@@ -98,7 +98,7 @@ class CNF(Flow):
         if dim is None:
             if base is None:
                 raise ValueError("field has no attribute `dim`: set it, or give base, a distribution over (dim,)")
-            dim = base.event_shape.numel()
+            dim = (base() if isinstance(base, nn.Module) else base).event_shape.numel()
         super().__init__(int(dim), base)
         self.field = field
         self.t1, self.steer = t1, steer
@@ -145,7 +145,8 @@ class CNF(Flow):
         """
         for name in settings:
             choose(dict.fromkeys(_SETTINGS), name, "setting")
-        shared: list[Any] = [self._base, self.options, *(x for part in self.modules() for x in tensors_of(part))]
+        base = [] if isinstance(self._base, nn.Module) else [self._base]
+        shared: list[Any] = [*base, self.options, *(x for part in self.modules() for x in tensors_of(part))]
         other = copy.deepcopy(self, {id(x): x for x in shared})
         other.options, other.stats = dict(self.options), None
         for name, value in settings.items():

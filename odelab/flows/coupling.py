@@ -35,7 +35,7 @@ class NICE(Flow):
         layers: int = 6,
         *,
         affine: bool = False,
-        base: Distribution | None = None,
+        base: Distribution | nn.Module | None = None,
     ) -> None:
         if dim < 2 or layers < 2:
             raise ValueError(f"coupling needs dim ≥ 2 and layers ≥ 2, got dim={dim}, layers={layers}")

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, Transform, TransformedDistribution, constraints
 
+from odelab.flows.base import LearnedBase, learns
+
 
 class Flow(nn.Module):
     """A bijection of (dim,) between data x and z, distributed like `base`; a subclass says how to `transport`.
@@ -19,17 +21,21 @@ class Flow(nn.Module):
 
     Args:
         dim: of x and z.
-        base: a distribution over (dim,), which stays on the device it was made on; if None, the standard normal, which
-            follows the weights' device and dtype.
+        base: a distribution over (dim,). Where it holds an `nn.Parameter` (or is an `nn.Module` whose forward() gives
+            the distribution) its parameters are the flow's, learned, saved and moved with it; else it stays on the
+            device it was made on. If None, the standard normal, which follows the weights' device and dtype.
 
     Raises:
-        ValueError, TypeError: base is no distribution over (dim,).
+        ValueError, TypeError: base is no distribution over (dim,), or computed once from parameters.
     """
 
     _origin: Tensor
 
-    def __init__(self, dim: int, base: Distribution | None = None) -> None:
+    def __init__(self, dim: int, base: Distribution | nn.Module | None = None) -> None:
         super().__init__()
+        if isinstance(base, Distribution) and learns(base):
+            base = LearnedBase(base)
+        made, base = base, base() if isinstance(base, nn.Module) else base
         if base is not None and not isinstance(base, Distribution):
             raise TypeError(f"base must be a torch.distributions.Distribution, got {type(base).__name__}")
         if base is not None and base.event_shape != (dim,):
@@ -38,13 +44,13 @@ class Flow(nn.Module):
                 f"base must be over vectors (dim,) = ({dim},), as the flow is, got one with event_shape "
                 f"{tuple(base.event_shape)} and batch_shape {tuple(base.batch_shape)}{hint}"
             )
-        self.dim, self._base = dim, base
+        self.dim, self._base = dim, made
         self.register_buffer("_origin", torch.zeros(()), persistent=False)  # says where a flow without weights lives
 
     @property
     def base(self) -> Distribution:
         if self._base is not None:
-            return self._base
+            return self._base() if isinstance(self._base, nn.Module) else self._base
         like = next(self.parameters(), self._origin)
         origin = torch.zeros(self.dim, dtype=like.dtype, device=like.device)
         return Independent(Normal(origin, torch.ones_like(origin), validate_args=False), 1, validate_args=False)

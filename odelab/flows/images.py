@@ -78,7 +78,7 @@ class MultiscaleCNF(Flow):
         blocks: int = 2,
         hidden: Sequence[int] = (64, 64, 64),
         activation: str = "softplus",
-        base: Distribution | None = None,
+        base: Distribution | nn.Module | None = None,
         **settings: Any,
     ) -> None:
         channels, height, width = shape
