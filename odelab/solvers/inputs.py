@@ -154,16 +154,30 @@ class VectorField:
 
 @dataclass
 class Layout:
-    """How the state tensor maps to what the caller passed: itself, or pieces of a tuple."""
+    """How the state tensor maps to what the caller passed: itself, or pieces of a tuple.
+
+    Attributes:
+        rows: shape of the batch, (batch,) where every row is stepped by itself, else (): the packed state is
+            (*rows, numbers of a row).
+    """
 
     shapes: tuple[torch.Size, ...] | None = None
+    rows: tuple[int, ...] = ()
+
+    @property
+    def sizes(self) -> list[int]:
+        """Numbers of each piece in the last axis of the packed state."""
+        return [shape[len(self.rows) :].numel() for shape in self.shapes or ()]
+
+    def pack(self, pieces: Sequence[Tensor]) -> Tensor:
+        """The pieces side by side."""
+        return torch.cat([piece.reshape(*self.rows, -1) for piece in pieces], dim=-1)
 
     def unpack(self, y: Tensor, lead: tuple[int, ...] = ()) -> State:
-        """(*lead, numel) -> tuple of (*lead, *shape); the inverse of `pack_state` for lead = ()."""
+        """(*lead, *rows, numbers) -> tuple of (*lead, *shape); the inverse of `pack` for lead = ()."""
         if self.shapes is None:
             return y
-        sizes = [shape.numel() for shape in self.shapes]
-        pieces = torch.split(y, sizes, dim=-1)
+        pieces = torch.split(y, self.sizes, dim=-1)
         return tuple(piece.reshape((*lead, *shape)) for piece, shape in zip(pieces, self.shapes, strict=True))
 
     def field(self, func: Callable[..., Any]) -> Callable[..., Tensor]:
@@ -171,8 +185,11 @@ class Layout:
         if self.shapes is None:
             return func
         shapes = self.shapes
+        axes = max(len(shape) for shape in shapes)
 
         def packed(t: Tensor, y: Tensor) -> Tensor:
+            if t.ndim:  # one of each row, ready to broadcast against the pieces
+                t = t.view(*self.rows, *[1] * (axes - 1))
             slopes = func(t, self.unpack(y))
             if not isinstance(slopes, (tuple, list)) or len(slopes) != len(shapes):
                 raise TypeError(
@@ -183,7 +200,7 @@ class Layout:
                     raise ValueError(
                         f"func must return dy/dt shaped like y; item {i} is {_describe(slope)}, not {tuple(shape)}"
                     )
-            return torch.cat([slope.reshape(-1) for slope in slopes])
+            return self.pack(slopes)
 
         return packed
 
@@ -201,7 +218,7 @@ class Layout:
             if len(tol) != len(self.shapes):
                 raise ValueError(f"{name} has {len(tol)} entries for a tuple y0 of {len(self.shapes)} tensors")
             items = [torch.as_tensor(x, dtype=torch.float64, device="cpu") for x in tol]
-            tol = torch.cat([item.expand(shape).reshape(-1) for item, shape in zip(items, self.shapes, strict=True)])
+            tol = self.pack([item.expand(shape) for item, shape in zip(items, self.shapes, strict=True)])
         if not isinstance(tol, Tensor):
             tol = torch.as_tensor(tol, dtype=torch.float64, device="cpu")
         if tol.requires_grad:
@@ -223,8 +240,11 @@ def _describe(x: Any) -> str:
     return f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"{type(x).__name__}"
 
 
-def pack_state(y0: Any) -> tuple[Tensor, Layout]:
+def pack_state(y0: Any, per_sample: bool = False) -> tuple[Tensor, Layout]:
     """y0 as one floating-point or complex tensor, and the way back.
+
+    Args:
+        per_sample: pack a tuple of one batch row by row.
 
     Raises:
         TypeError, ValueError: when y0 is no such tensor and no tuple of such on one device, or is empty.
@@ -248,7 +268,10 @@ def pack_state(y0: Any) -> tuple[Tensor, Layout]:
         raise ValueError("y0 is empty: there is nothing to integrate")
     if isinstance(y0, Tensor):
         return y0.clone(), Layout()  # neither the caller nor the solution hold what the solve starts from
-    return torch.cat([piece.reshape(-1) for piece in y0]), Layout(tuple(piece.shape for piece in y0))
+    shapes = tuple(piece.shape for piece in pieces)
+    one_batch = len({shape[:1] for shape in shapes}) == 1 and max(map(len, shapes)) >= 2
+    layout = Layout(shapes, tuple(shapes[0][:1]) if per_sample and one_batch else ())
+    return layout.pack(y0), layout
 
 
 def check_times(t: Any, y0: Tensor) -> tuple[Tensor, list[float]]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from odelab.solvers import errors
 from odelab.solvers.control import Controller
 from odelab.solvers.gradients import follow_outputs, follow_start
-from odelab.solvers.inputs import StepRecord, VectorField, as_float
+from odelab.solvers.inputs import Layout, StepRecord, VectorField, as_float
 from odelab.solvers.loops import Problem, Scheme
 from odelab.solvers.stepping import Step
 
@@ -30,21 +30,21 @@ class RowStats:
     rejected: Tensor
 
 
-def solve_rows(problem: Problem, y0: Tensor, t: Tensor) -> tuple[Tensor, RowStats]:
+def solve_rows(problem: Problem, y0: Tensor, t: Tensor, layout: Layout) -> tuple[Tensor, RowStats]:
     """States at the output times t, (len(t), batch, …), differentiable by backpropagation, also in t.
 
     Raises:
-        ValueError: for states without a batch axis, or options that hold for the whole batch only.
+        ValueError: for states that may be no batch, and options that hold for the whole batch only.
         NonFiniteState, StepSizeUnderflow, MaxStepsExceeded: naming the first row that failed.
     """
-    _check(problem.scheme, y0)
-    y, stats = _integrate_rows(problem, follow_start(problem.f, t, y0))
+    _check(problem.scheme, y0, layout)
+    y, stats = _integrate_rows(problem, follow_start(problem.f, t, y0), layout)
     return follow_outputs(problem.f, t, y, y0, record=True), stats
 
 
-def _integrate_rows(problem: Problem, y0: Tensor) -> tuple[Tensor, RowStats]:
+def _integrate_rows(problem: Problem, y0: Tensor, layout: Layout) -> tuple[Tensor, RowStats]:
     f, method = problem.f, problem.scheme.method
-    control = _RowControl(problem.scheme.controller, y0)
+    control = _RowControl(problem.scheme.controller, layout)
     outputs = _Outputs(problem, y0)
     end, direction = outputs.times[-1], problem.direction
     t = torch.full((len(y0), *[1] * (y0.ndim - 1)), as_float(problem.times[0]), dtype=torch.float64, device=y0.device)
@@ -122,14 +122,17 @@ class _Outputs:
 class _RowControl:
     """`control.Controller` with one norm, one ratio and one dt per row, all (batch, 1, …)."""
 
-    def __init__(self, controller: Controller, y0: Tensor) -> None:
-        self.c, self.axes = controller, tuple(range(1, y0.ndim))
+    def __init__(self, controller: Controller, layout: Layout) -> None:
+        self.c, self.sizes = controller, layout.sizes
 
     def norm(self, x: Tensor, size: Tensor) -> Tensor:
+        """Root mean square of every row, for a tuple state the largest among its pieces."""
         x = x / (self.c.atol + self.c.rtol * size)
-        if not self.axes:
-            return x.abs().double()
-        return torch.linalg.vector_norm(x, dim=self.axes, keepdim=True).double() / math.sqrt(x[0].numel())
+        norms = []
+        for piece in x.split(self.sizes, dim=-1) if self.sizes else (x,):
+            axes = tuple(range(1, piece.ndim))
+            norms.append(torch.linalg.vector_norm(piece, dim=axes, keepdim=True).double() / math.sqrt(piece[0].numel()))
+        return torch.stack(norms).amax(0)
 
     @torch.no_grad()
     def error_ratio(self, error: Tensor, y0: Tensor, y1: Tensor) -> Tensor:
@@ -158,11 +161,15 @@ class _RowControl:
         return self.clip(direction * torch.minimum(100 * h0, h1))
 
 
-def _check(scheme: Scheme, y0: Tensor) -> None:
+def _check(scheme: Scheme, y0: Tensor, layout: Layout) -> None:
     if scheme.method.family != "runge_kutta" or not scheme.method.adaptive:
         raise ValueError(f"per_sample needs an adaptive Runge–Kutta method, not {scheme.name!r}")
-    if y0.ndim == 0:
-        raise ValueError("per_sample needs a batch axis: y0 of shape (batch, …)")
+    if y0.ndim < 2:
+        shapes = ", ".join(str(tuple(shape)) for shape in layout.shapes or (y0.shape,))
+        raise ValueError(
+            "per_sample steps every row of a batch by itself: y0 must be (batch, …) with at least two axes, in a tuple "
+            f"one batch for all, got {shapes}; a batch of numbers is (batch, 1)"
+        )
     for name in ("step_t", "jump_t", "first_step", "norm", "compile"):
         if scheme.options.get(name) is not None:
             raise ValueError(f"option {name!r} does not go together with per_sample")

@@ -90,22 +90,24 @@ def run(call: Call) -> Solution:
     """
     if call.gradient not in GRADIENTS:
         raise ValueError(f"gradient must be one of {', '.join(GRADIENTS)}, got {call.gradient!r}")
-    y0, layout = pack_state(call.y0)
+    y0, layout = pack_state(call.y0, per_sample=bool((call.options or {}).get("per_sample")))
     t, times = check_times(call.t, y0)
     if len(times) == 1:
         return _single_time(call, t, y0, layout)
     scheme = make_scheme(call.method, call.rtol, call.atol, call.options, layout, y0, strict=call.strict)
     _check_together(call, scheme)
     f = VectorField(layout.field(call.func), y0, Stats(method=scheme.name))
-    callbacks = find_callbacks(call.func, layout.unpack, "", scheme.callback_names, scheme.name)
+    per_sample = scheme.options.get("per_sample")
+    called = () if per_sample else scheme.callback_names
+    callbacks = find_callbacks(call.func, layout.unpack, "", called, scheme.name)
     problem = Problem(f, times, scheme, callbacks)
     dense = None
     if call.dense:
         dense = DenseSolution(layout)
         problem.watch = lambda step, marks: dense.add(step, scheme.interpolate(step, f))
 
-    if scheme.options.get("per_sample"):
-        y, rows = solve_rows(problem, y0, t)
+    if per_sample:
+        y, rows = solve_rows(problem, y0, t, layout)
         return _finish(layout, t, y, f.stats, rows=rows)
     if call.event_fn is not None:
         event_t, y = solve_to_event(problem, y0, t, call, layout)

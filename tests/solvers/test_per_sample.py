@@ -60,8 +60,58 @@ def test_other_shapes_and_precision():
         lambda t, y: -y * (1 + t), images, times(1.0, 3, dtype=torch.float32), options={"per_sample": True}, rtol=1e-5
     ).y
     torch.testing.assert_close(y[-1], images * torch.exp(torch.tensor(-1.5)), rtol=1e-4, atol=1e-6)
-    numbers = solve(lambda t, y: -y, tensor(1.0, 2.0), times(1.0), options={"per_sample": True}).y
-    torch.testing.assert_close(numbers[-1], tensor(1.0, 2.0) * torch.exp(tensor(-1.0)))
+
+
+@pytest.mark.parametrize(
+    "y0",
+    [
+        tensor(1.0, 2.0, 3.0),  # Lorenz's state, or a batch of numbers: nobody can tell
+        torch.tensor(1.0),
+        (tensor(1.0), tensor(0.0)),
+        (tensor(1.0, 2.0), tensor(0.0, 1.0)),
+        (torch.ones(3, 2), torch.ones(2)),
+        (torch.ones(3, 2), torch.tensor(1.0)),
+    ],
+    ids=str,
+)
+def test_what_may_be_no_batch_is_refused(y0):
+    with pytest.raises(ValueError, match=r"y0 must be \(batch, …\) with at least two axes"):
+        solve(lambda t, y: y, y0, times(1.0), options={"per_sample": True})
+
+
+def test_the_rows_of_a_tuple_are_rows_across_its_pieces():
+    """Three oscillators (x, v) of frequency ω, and what they have rotated by: ω t."""
+    frequency = tensor(1.0, 3.0, 10.0)[:, None]
+    assert_alike = torch.testing.assert_close
+
+    def swing(w):
+        return lambda t, s: (s[1], -(w**2) * s[0] * torch.ones_like(t), w[..., 0] + 0 * s[2])
+
+    def state(n):
+        return torch.ones(n, 1, dtype=torch.float64), torch.zeros(n, 1).double(), torch.zeros(n).double()
+
+    how = {"rtol": (1e-6, 1e-5, 1e-4), "atol": 1e-6}
+    together = solve(swing(frequency), state(3), times(2.0, 5), options={"per_sample": True}, **how)
+    for i in range(3):
+        alone = solve(swing(frequency[i : i + 1]), state(1), times(2.0, 5), **how)
+        for mine, theirs in zip(together.y, alone.y, strict=True):
+            assert_alike(mine[:, i : i + 1], theirs, rtol=1e-9, atol=1e-9)
+        assert int(together.rows.accepted[i]) == alone.stats.accepted
+    assert_alike(together.y[0][-1], torch.cos(2 * frequency), rtol=0, atol=1e-3)
+    assert_alike(together.y[2][-1], 2 * frequency[:, 0])
+
+
+def test_callbacks_that_are_not_called_are_named():
+    class Field(torch.nn.Module):
+        callback_step = None
+
+        def forward(self, t, y):
+            return -y
+
+    func = Field()
+    func.callback_step = print
+    with pytest.warns(UserWarning, match="does not call callback_step"):
+        solve(func, Y0, times(1.0), options={"per_sample": True})
 
 
 def test_the_row_that_fails_is_named():
