@@ -34,17 +34,23 @@ class Forecast:
 
     @cached_property
     def std(self) -> Tensor:
-        """(n, T, *shape): the spread of the draws."""
+        """(n, T, *shape): the spread of the draws, of which there have to be two."""
+        self._check_draws("std")
         return self.draws.std(0)
 
     def quantile(self, p: float | Sequence[float]) -> Tensor:
-        """The quantile(s) p of the draws: (n, T, *shape), or (len(p), n, T, *shape)."""
+        """The quantile(s) p of the draws, of which there have to be two: (n, T, *shape), or (len(p), n, T, *shape)."""
+        self._check_draws("quantile")
         levels = torch.as_tensor(p, dtype=self.draws.dtype, device=self.draws.device)
         if bool(((levels < 0) | (levels > 1)).any()):
             raise ValueError(f"p must be between 0 and 1, got {p}")
         flat = self.draws.flatten(1)  # torch.quantile refuses more than 2²⁴ numbers at once
         pieces = [torch.quantile(piece, levels, dim=0) for piece in flat.split(max(1, 2**23 // len(flat)), 1)]
         return torch.cat(pieces, -1).view(*levels.shape, *self.draws.shape[1:])
+
+    def _check_draws(self, what: str) -> None:
+        if len(self.draws) < 2:
+            raise ValueError(f"one path has no spread, so that it has no {what}: forecast with draws=50, not mean=True")
 
     def observations(self, generator: torch.Generator | None = None) -> Tensor:
         """(K, n, T, *shape): the draws with observation noise, what a new recording would look like."""

@@ -115,6 +115,16 @@ def test_an_iteration_does_not_get_dearer_by_padding(tmp_path: Path, monkeypatch
     assert latent.forecast(data.x, data.times, ahead, data.mask).times.tolist() == [[48, 49, 50, 51]] * 2
 
 
+@pytest.mark.parametrize("how", [{"mean": True}, {"draws": 1}], ids=["the mean", "one draw"])
+def test_one_path_has_no_spread(how: dict) -> None:
+    forecast = model().forecast(X, TIMES, **how)
+    for ask in (lambda: forecast.std, lambda: forecast.quantile([0.1, 0.9]), lambda: forecast.quantile(0.5)):
+        with pytest.raises(ValueError, match=r"one path has no spread.*draws=50, not mean=True"):
+            ask()
+    assert forecast.mean.isfinite().all()
+    assert model().forecast(X, TIMES, draws=2).std.isfinite().all()
+
+
 BAD = {
     "NaN without a mask": ((X / 0 * 0, TIMES), r"not finite in sequence 0, frame 0; .*mask=~x.isnan\(\)"),
     "times backwards": ((X, TIMES.flip(1)), "times must increase; sequence 0: frame 1 .* sort the frames"),
