@@ -22,7 +22,7 @@ from odelab.latent.forecast import Forecast, evaluating
 from odelab.latent.observations import Observations, check_clock, check_draws, observe
 from odelab.nets.fields import perceptron
 from odelab.saving import Savable
-from odelab.solvers import solve
+from odelab.solvers import NonFiniteState, solve
 
 
 class LatentField(Savable):
@@ -128,23 +128,35 @@ class LatentODE(Savable):
 
         Returns:
             z: (…, n, T, dim).
+
+        Raises:
+            NonFiniteState: where numbers overflow on the way; over hundreds of units of time they do so easily, because
+                an untrained field lets z grow exponentially.
         """
         reach = max(0.0, float(-times.min())), max(self.step, float(times.max()))
         first, last = (math.ceil(end / self.step - 1e-6) for end in reach)
-        knots = torch.arange(-first, last + 1, device=z0.device) * self.step
+        knots = torch.arange(-first, last + 1, device=z0.device).to(times.dtype) * self.step
         z = self._solve(z0, knots[first:])
         if first:
             z = torch.cat([self._solve(z0, knots[: first + 1].flip(0)).flip(0)[:-1], z])
         slopes = self.field(knots.view(-1, *[1] * z0.ndim).to(z0.dtype), z)
-        weights = hermite_weights(times, knots, self.step).to(z0.dtype)  # (…, T, 2 knots)
-        values = torch.cat([z, slopes]).movedim(0, -2)  # (…, n, 2 knots, dim)
-        return weights @ values
+        return hermite(z, slopes, times, knots, self.step)
 
     def _solve(self, z0: Tensor, knots: Tensor) -> Tensor:
         """One RK4 step from knot to knot, (len(knots), …, dim)."""
         if len(knots) == 1:
             return z0[None]
-        return solve(self.field, z0, knots.to(z0.dtype), method="rk4_classic").y  # type: ignore[return-value]
+        try:
+            return solve(self.field, z0, knots.to(z0.dtype), method="rk4_classic").y  # type: ignore[return-value]
+        except NonFiniteState as error:
+            span = abs(float(knots[-1]))
+            hint = (
+                f"sequences and questions reach {span:.3g} units of time, {len(knots) - 1} steps of {self.step:g}; "
+                f"take another unit, times / {span / 10:.2g}, in which that is about ten, or a smaller field"
+            )
+            raise NonFiniteState(
+                "the latent path became NaN or infinite", t=error.t, dt=error.dt, nfe=error.nfe, hint=hint
+            ) from error
 
     def terms(
         self,
@@ -217,16 +229,33 @@ class LatentODE(Savable):
         return self.decoder.mean(self.trajectory(z0, times))
 
 
-def hermite_weights(times: Tensor, knots: Tensor, step: float) -> Tensor:
-    """What the cubic through values and slopes at equally spaced knots makes of each: (…, 2 knots) for times (…)."""
-    place = ((times - knots[0]) / step).long().clamp(0, len(knots) - 2)[..., None]
-    x = (times[..., None] - knots[place]) / step
+def hermite(values: Tensor, slopes: Tensor, times: Tensor, knots: Tensor, step: float) -> Tensor:
+    """The cubic through values and slopes (knots, …, n, dim) at equally spaced knots, at each of the times.
+
+    Only the two knots beside a time are looked up: a matrix of weights would have four entries in a row that are not
+    zero, however many knots there are.
+
+    Args:
+        times: (T,), or (n, T).
+
+    Returns:
+        (…, n, T, dim).
+    """
+    left = ((times - knots[0]) / step).long().clamp(0, len(knots) - 2)
+    x = (times - knots[left]) / step
     rest = 1 - x
-    value, slope = (1 + 2 * x) * rest**2, x * rest**2 * step
-    next_value, next_slope = x * x * (3 - 2 * x), -x * x * rest * step
-    places = torch.cat([place, place + 1, len(knots) + place, len(knots) + place + 1], -1)
-    parts = torch.cat([value, next_value, slope, next_slope], -1)
-    return parts.new_zeros(*times.shape, 2 * len(knots)).scatter(-1, places, parts)
+    weights = ((1 + 2 * x) * rest**2, x * rest**2 * step, x * x * (3 - 2 * x), -x * x * rest * step)
+    parts = torch.cat([values, slopes], -1)
+    if times.ndim == 1:
+        beside = [parts.index_select(0, k).movedim(0, -2) for k in (left, left + 1)]
+    else:
+        parts, n = parts.movedim(-2, 1), len(times)  # (knots, n, …, 2 dim)
+        rows, own = parts.flatten(0, 1), torch.arange(n, device=times.device)[:, None]
+        found = [rows.index_select(0, (k * n + own).flatten()) for k in (left, left + 1)]
+        beside = [part.unflatten(0, times.shape).movedim((0, 1), (-3, -2)) for part in found]
+    (value, slope), (next_value, next_slope) = (part.chunk(2, -1) for part in beside)
+    terms = (value, slope, next_value, next_slope)
+    return sum(weight.to(values.dtype)[..., None] * term for weight, term in zip(weights, terms, strict=True))  # type: ignore[return-value]
 
 
 def draw(posterior: Independent, draws: int, generator: torch.Generator | None = None) -> Tensor:

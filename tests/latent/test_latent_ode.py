@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
+from torch.profiler import ProfilerActivity, profile
 
 from odelab.latent import GaussianDecoder, LatentField, LatentODE, ODERNNEncoder, RecurrentEncoder
-from odelab.latent.latent_ode import draw, hermite_weights
-from odelab.solvers import solve
+from odelab.latent.latent_ode import draw, hermite
+from odelab.solvers import NonFiniteState, solve
 
 
 def model(step: float = 0.05, encoder: str = "rnn") -> LatentODE:
@@ -61,9 +62,33 @@ def test_trajectory_whatever_the_times(ends: tuple[float, float]) -> None:
 def test_the_cubic_is_exact_for_cubics() -> None:
     knots, times = torch.arange(-2, 5).double() * 0.3, torch.tensor([-0.6, -0.1, 0.0, 0.77, 1.2]).double()
     values, slopes = knots**3 - knots, 3 * knots**2 - 1
-    torch.testing.assert_close(
-        hermite_weights(times, knots, 0.3) @ torch.cat([values, slopes]), times**3 - times, atol=1e-12, rtol=0
-    )
+    for clocks in (times, torch.stack([times, times.flip(0)])):
+        at = hermite(*(part.view(7, 1, 1, 1).expand(7, 3, 2, 1) for part in (values, slopes)), clocks, knots, 0.3)
+        expected = (clocks**3 - clocks).expand(3, 2, 5)[..., None]
+        torch.testing.assert_close(at, expected, atol=1e-12, rtol=0)
+
+
+def test_a_long_sequence_takes_memory_for_its_knots_and_points_only() -> None:
+    """Weights of every knot at every point would be 600 times as many numbers."""
+    points, knots = 2000, 6000
+    values = torch.randn(knots, 1, 2, requires_grad=True)
+    grid = torch.arange(knots) * 0.2
+    times = torch.linspace(0, float(grid[-1]), points)
+    for clocks in (times, times[None]):
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+            hermite(values, values, clocks, grid, 0.2).sum().backward()
+        largest = max(event.cpu_memory_usage for event in record.events())
+        assert largest < 40 * values.element_size() * (points + knots)
+
+
+def test_a_path_that_overflows_says_to_take_another_unit_of_time() -> None:
+    latent = model(step=0.2).float()
+    with torch.no_grad():
+        for p in latent.field.parameters():
+            p.copy_(0.5 * torch.ones_like(p))
+    x, times = torch.zeros(1, 3, 2), torch.tensor([0.0, 10, 700])
+    with pytest.raises(NonFiniteState, match=r"reach 700 units of time, 3500 steps of 0\.2; take another.*times / 70"):
+        latent.terms(x, times)
 
 
 def test_terms_are_those_of_a_loop(batch: tuple[Tensor, Tensor, Tensor]) -> None:
