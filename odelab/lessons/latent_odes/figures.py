@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure
+from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure, polylines
 
 PARTS = ("before", "window", "after")
 PART_STYLE: dict[str, dict[str, Any]] = {
@@ -69,9 +69,7 @@ def legend_of(plane: Axes, fig: Figure, *more: Artist) -> None:
 def update_plane(ax: Axes, data: Scene) -> None:
     """Put a scene into what :func:`draw_plane` drew."""
     for index, line in enumerate(ax.lines[:3]):
-        part = data.paths[:, data.part(index)]
-        ends = np.full((len(part), 1, 2), np.nan)  # lift the pen between two draws
-        line.set_data(*np.concatenate([part, ends], 1).reshape(-1, 2).T)
+        line.set_data(*polylines(data.paths[:, data.part(index)]))
     ax.lines[3].set_data(*data.curve.T)
     ax.lines[4].set_data(*data.seen.T)
 

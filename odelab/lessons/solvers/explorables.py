@@ -15,7 +15,7 @@ from torch import Tensor
 
 from odelab.lessons.kit.explorable import Explorable
 from odelab.lessons.solvers import figures
-from odelab.solvers import TABLEAUS, solve
+from odelab.solvers import TABLEAUS, Solution, solve
 from odelab.solvers.stepping import RungeKutta
 
 Field = Callable[[float | Tensor, Tensor], Tensor]
@@ -141,6 +141,7 @@ def error_explorer() -> Explorable:
 
 
 END = 13.0
+TIMES = torch.linspace(0, END, 400, dtype=torch.float64)
 ADAPTIVE = {
     "van der Pol": Problem(van_der_pol, (2.0, 0.0), END),
     "kicked pendulum": Problem(kicked, (1.0, 0.0), END),
@@ -149,48 +150,29 @@ ADAPTIVE = {
 DIGITS = range(2, 8)
 
 
-@dataclass(frozen=True)
-class Run:
-    """One adaptive solve: its log for the figure, what it cost, and the true error at the end."""
-
-    log: figures.StepLog
-    nfe: int
-    error: float
-
-
 @cache
-def adaptive_run(problem: str, method: str, digits: int) -> Run:
-    """Solve with rtol = atol = 10^−digits and keep every step tried."""
+def adaptive_run(problem: str, method: str, digits: int) -> tuple[Solution, float]:
+    """The solution at :data:`TIMES` with rtol = atol = 10^−digits, and its error at the end."""
     case, tolerance = ADAPTIVE[problem], 10.0**-digits
-    t = torch.linspace(0, case.end, 400, dtype=torch.float64)
     y0 = torch.tensor(case.start, dtype=torch.float64)
     with torch.no_grad():
-        solution = solve(case.field, y0, t, method=method, rtol=tolerance, atol=tolerance)
-    steps = solution.stats.steps
-    start = np.array([step.t for step in steps])
-    y = torch.as_tensor(solution.y)[:, 0].numpy()
-    log = figures.StepLog(
-        t=t.numpy(),
-        y=y,
-        start=start,
-        dt=np.array([step.dt for step in steps]),
-        accepted=np.array([step.accepted for step in steps]),
-        state=np.interp(start, t.numpy(), y),
-    )
-    error = float(np.abs(solution.y[-1].numpy() - case.solution()).max())
-    return Run(log, solution.stats.nfe, error)
+        solution = solve(case.field, y0, TIMES, method=method, rtol=tolerance, atol=tolerance)
+    return solution, float(np.abs(solution.y[-1].numpy() - case.solution()).max())
 
 
 def tolerance_explorer() -> Explorable:
     """The steps an adaptive method takes at a tolerance, accepted and rejected."""
 
     def update(fig: Figure, digits: int, method: str, problem: str) -> str:
-        run = adaptive_run(problem, method, digits)
-        figures.update_step_control(fig, run.log)
-        accepted = int(run.log.accepted.sum())
+        solution, error = adaptive_run(problem, method, digits)
+        tried = solution.stats.steps
+        start, dt = (np.array([getattr(step, name) for step in tried]) for name in ("t", "dt"))
+        accepted = np.array([step.accepted for step in tried])
+        y = torch.as_tensor(solution.y)[:, 0].numpy()
+        figures.update_step_control(fig, TIMES.numpy(), y, start, dt, accepted)
         return (
-            f"tolerance 1e-{digits}: {accepted} steps accepted, {len(run.log.accepted) - accepted} rejected, "
-            f"{run.nfe} evaluations of f; error at the end {run.error:.1e}, {run.error * 10**digits:.2g} times the "
+            f"tolerance 1e-{digits}: {accepted.sum()} steps accepted, {(~accepted).sum()} rejected, "
+            f"{solution.stats.nfe} evaluations of f; error at the end {error:.1e}, {error * 10**digits:.2g} times the "
             "tolerance."
         )
 

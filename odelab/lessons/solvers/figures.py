@@ -6,7 +6,6 @@ Every function draws the arrays it is given; none of them solves an equation.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -76,25 +75,6 @@ def update_convergence(fig: Figure, curves: Measured, chosen: str, floor: float)
         ax.texts[0].set_text(f"{chosen}: {fitted}")
 
 
-@dataclass(frozen=True)
-class StepLog:
-    """One adaptive solve: a dense curve and every step tried.
-
-    Attributes:
-        t, y: the solution for drawing, shapes (n,) and (n,).
-        start, dt: where each tried step began and how long it was, shape (steps,).
-        accepted: whether it was accepted, boolean, shape (steps,).
-        state: the drawn component at each start, shape (steps,).
-    """
-
-    t: np.ndarray
-    y: np.ndarray
-    start: np.ndarray
-    dt: np.ndarray
-    accepted: np.ndarray
-    state: np.ndarray
-
-
 def step_control(end: float) -> Figure:
     """Where an adaptive solver stepped on [0, end] (above) and how far (below): accepted ticks, rejected crosses."""
     fig = new_figure((9.6, 4.8))
@@ -116,15 +96,22 @@ def step_control(end: float) -> Figure:
     )
 
 
-def update_step_control(fig: Figure, log: StepLog) -> None:
-    """Put another solve into a figure drawn by :func:`step_control`."""
+def update_step_control(
+    fig: Figure, t: np.ndarray, y: np.ndarray, start: np.ndarray, dt: np.ndarray, accepted: np.ndarray
+) -> None:
+    """Put a solve into a figure drawn by :func:`step_control`.
+
+    Args:
+        t, y: the solution for drawing, (n,) each.
+        start, dt, accepted: where each tried step began, how long it was, and whether it was accepted, (steps,) each.
+    """
     above, below = fig.axes
-    yes, no = log.accepted, ~log.accepted
-    above.lines[0].set_data(log.t, log.y)
-    above.lines[1].set_data(log.start[yes], log.state[yes])
-    above.lines[2].set_data(log.start[no], np.full(no.sum(), 0.05))
-    below.lines[0].set_data(log.start[yes], log.dt[yes])
-    below.lines[1].set_data(log.start[no], log.dt[no])
+    tried, refused = start[accepted], start[~accepted]
+    above.lines[0].set_data(t, y)
+    above.lines[1].set_data(tried, np.interp(tried, t, y))
+    above.lines[2].set_data(refused, np.full(len(refused), 0.05))
+    below.lines[0].set_data(tried, dt[accepted])
+    below.lines[1].set_data(refused, dt[~accepted])
 
 
 def stability_regions(factors: Mapping[str, np.ndarray], real: np.ndarray, imag: np.ndarray) -> Figure:

@@ -86,10 +86,8 @@ def over_time(t: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _dashes(scene: DepthScene, aspect: float) -> tuple[np.ndarray, np.ndarray]:
     """The slope field as one line: a short dash at every place, of equal length when z is ``aspect`` times t."""
     run = 0.014 / np.hypot(1, scene.slope / aspect)
-    gap = np.full_like(run, np.nan)
-    t = np.stack([scene.arrow_t - run, scene.arrow_t + run, gap], 1)
-    z = np.stack([scene.arrow_z - run * scene.slope, scene.arrow_z + run * scene.slope, gap], 1)
-    return t.ravel(), z.ravel()
+    middle, half = np.stack([scene.arrow_t, scene.arrow_z], 1), np.stack([run, run * scene.slope], 1)
+    return polylines(np.stack([middle - half, middle + half], 1))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from odelab.lessons.kit.exercises import Hint, exercise
 from odelab.lessons.kit.hints import compare, parts, tensor_of
+from odelab.lessons.straight_paths.explorables import gaussian_map, root
 
 SOURCE = torch.tensor([[2.0, 0.6], [0.6, 0.5]], dtype=torch.float64)
 TARGET = torch.tensor([[0.7, -0.5], [-0.5, 1.9]], dtype=torch.float64)  # does not commute with the other
@@ -45,9 +46,8 @@ def kinetic_energy(answer: Callable[..., Any]) -> None:
 def optimal_map(answer: Callable[..., Any]) -> None:
     """The symmetric positive definite A (d, d) with A source Aᵀ = target, for answer(source, target)."""
     matrix = tensor_of("A", answer(SOURCE.clone(), TARGET.clone()))
-    a, b = _root(SOURCE), _root(TARGET)
-    back = torch.linalg.inv(a)
-    exact = back @ _root(a @ TARGET @ a) @ back
+    a, b = root(SOURCE), root(TARGET)
+    back, exact = torch.linalg.inv(a), gaussian_map(SOURCE, TARGET)
     wrong = {
         "this map carries the target to the source: exchange their roles": torch.linalg.inv(exact),
         "it delivers the right covariance but is not symmetric, so it turns: see the formula for A": b @ back,
@@ -56,7 +56,7 @@ def optimal_map(answer: Callable[..., Any]) -> None:
         "roots of matrices, not of their entries: eigenvalues get the root, see torch.linalg.eigh": (
             TARGET.abs().sqrt() / SOURCE.sqrt()
         ),
-        "the outer factors are missing: Σ₁^(-1/2) on both sides": _root(a @ TARGET @ a),
+        "the outer factors are missing: Σ₁^(-1/2) on both sides": root(a @ TARGET @ a),
     }
     otherwise = "A Σ₁ Aᵀ is not Σ₂: the mass does not arrive where it should"
     if matrix.shape == (2, 2) and torch.allclose(matrix @ SOURCE @ matrix.T, TARGET, atol=1e-6):
@@ -121,8 +121,3 @@ def reference_weights(answer: Callable[..., Any]) -> None:
                 "d on the wrong side: a smaller term needs a larger weight": 2 * lam / d,
             }
             compare(f"{name} for d = {d}", value, exact, wrong, rtol=1e-5)
-
-
-def _root(covariance: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(covariance)
-    return vectors @ torch.diag(values.sqrt()) @ vectors.T

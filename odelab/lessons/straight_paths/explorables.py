@@ -53,7 +53,7 @@ def bures_wasserstein(source: Tensor, target: Tensor) -> float:
     return float(torch.trace(source + target) - 2 * torch.trace(root(a @ target @ a)))
 
 
-def turning(family: Mapping[float, figures.Measured], turns: float | None = None) -> Explorable:
+def turning(family: Mapping[float, figures.Measured]) -> Explorable:
     """A slider over flows with the same density: paths, and NLL, NFE and kinetic energy.
 
     Args:
@@ -66,8 +66,7 @@ def turning(family: Mapping[float, figures.Measured], turns: float | None = None
         return f"{turns:g} turns: NLL {one.nll:.3f}, NFE {one.nfe}, kinetic energy {one.energy:.3g}."
 
     options = [(f"{value:g}", value) for value in family]
-    value = next(iter(family)) if turns is None else turns
-    controls = {"turns": widgets.SelectionSlider(options=options, value=value, description="turns")}
+    controls = {"turns": widgets.SelectionSlider(options=options, description="turns")}
     return Explorable(figures.turning(family), update, controls)
 
 
@@ -99,9 +98,7 @@ def displacement(angle: int = 0, percent: int = 50, points: int = 80) -> Explora
     return Explorable(figure, update, controls, play="percent")
 
 
-def regularised(
-    flows: Mapping[float, figures.Trained], half_width: float, best: float, strength: float | None = None
-) -> Explorable:
+def regularised(flows: Mapping[float, figures.Trained], half_width: float, best: float) -> Explorable:
     """A slider over trained flows: density, paths, NLL and NFE.
 
     Args:
@@ -118,6 +115,5 @@ def regularised(
         )
 
     options = [(f"{value:g}", value) for value in flows]
-    value = next(iter(flows)) if strength is None else strength
-    controls = {"strength": widgets.SelectionSlider(options=options, value=value, description="λ")}
+    controls = {"strength": widgets.SelectionSlider(options=options, description="λ")}
     return Explorable(figures.regularised(flows, half_width, best), update, controls)
