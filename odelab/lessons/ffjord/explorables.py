@@ -36,14 +36,14 @@ def predicted_std(matrix: Tensor) -> dict[str, float]:
     return {"gaussian": math.sqrt(2 * total), "rademacher": math.sqrt(max(2 * (total - diagonal), 0.0))}
 
 
-def estimate_traces(matrix: Tensor, seed: int = 0) -> figures.Estimates:
-    """DRAWS estimates of tr B by the mean of εᵀBε over K probes, for each K of PROBES and both noises; B (d, d)."""
+def estimate_errors(matrix: Tensor, seed: int = 0) -> dict[str, np.ndarray]:
+    """Mean of εᵀBε over K probes, less tr B, DRAWS times: noise -> (K of PROBES, DRAWS); B (d, d)."""
     generator, values = torch.Generator().manual_seed(seed), {}
     for noise in figures.NOISES:
         e = probes(noise, PROBES[-1], matrix.new_empty(DRAWS, len(matrix)), generator)
         running = ((e @ matrix) * e).sum(-1).cumsum(0)  # (K, DRAWS)
-        values[noise] = np.stack([(running[k - 1] / k).numpy() for k in PROBES])
-    return figures.Estimates(matrix.trace().item(), values, predicted_std(matrix))
+        values[noise] = np.stack([(running[k - 1] / k - matrix.trace()).numpy() for k in PROBES])
+    return values
 
 
 def probe_explorer(matrices: Mapping[str, Tensor]) -> Explorable:
@@ -52,18 +52,20 @@ def probe_explorer(matrices: Mapping[str, Tensor]) -> Explorable:
     Args:
         matrices: name -> matrix (d, d).
     """
-    data = {name: estimate_traces(matrix) for name, matrix in matrices.items()}
-    reach = max(0.3, *(3 * std for estimates in data.values() for std in estimates.predicted.values()))
+    errors = {name: estimate_errors(matrix) for name, matrix in matrices.items()}
+    predicted = {name: predicted_std(matrix) for name, matrix in matrices.items()}
+    reach = max(0.3, *(3 * std for both in predicted.values() for std in both.values()))
 
     def update(fig: Figure, k: int, matrix: str) -> str:
-        chosen, at = data[matrix], PROBES.index(k)
-        figures.update_estimates(fig, chosen, PROBES, k)
+        off, formula, trace = errors[matrix], predicted[matrix], float(matrices[matrix].trace())
+        figures.update_estimates(fig, off, formula, PROBES, k)
+        at = PROBES.index(k)
         parts = [
-            f"{noise} {chosen.values[noise][at].mean():.3g} ± {chosen.values[noise][at].std():.2g}"
-            f" (formula ± {chosen.predicted[noise] / math.sqrt(k):.2g})"
+            f"{noise} {trace + off[noise][at].mean():.3g} ± {off[noise][at].std():.2g}"
+            f" (formula ± {formula[noise] / math.sqrt(k):.2g})"
             for noise in figures.NOISES
         ]
-        return f"{matrix}, K = {k}: trace {chosen.trace:.3g}; estimates: {'; '.join(parts)}."
+        return f"{matrix}, K = {k}: trace {trace:.3g}; estimates: {'; '.join(parts)}."
 
     controls = {
         "k": widgets.SelectionSlider(options=PROBES, value=1, description="probes K"),

@@ -153,21 +153,6 @@ NOISES = ("gaussian", "rademacher")  # one colour, dash and marker each
 BINS = 61
 
 
-@dataclass(frozen=True)
-class Estimates:
-    """Estimates of one trace.
-
-    Attributes:
-        trace: the exact value.
-        values: noise -> estimates with each number K of probes, (len(probes), n).
-        predicted: noise -> standard deviation of one estimate with K = 1, by formula.
-    """
-
-    trace: float
-    values: dict[str, np.ndarray]
-    predicted: dict[str, float]
-
-
 def estimates(probes: Sequence[int], reach: float) -> Figure:
     """Histograms of the estimates with K probes, and their standard deviation against K with the predicted line.
 
@@ -196,17 +181,24 @@ def estimates(probes: Sequence[int], reach: float) -> Figure:
     )
 
 
-def update_estimates(fig: Figure, data: Estimates, probes: Sequence[int], k: int) -> None:
-    """Put a matrix and K into a figure drawn by :func:`estimates`."""
+def update_estimates(
+    fig: Figure, errors: Mapping[str, np.ndarray], predicted: Mapping[str, float], probes: Sequence[int], k: int
+) -> None:
+    """Put a matrix and K into a figure drawn by :func:`estimates`.
+
+    Args:
+        errors: noise -> estimate − trace with each number K of probes, (len(probes), n).
+        predicted: noise -> standard deviation of one estimate with K = 1, by formula.
+    """
     histogram, spread = fig.axes
     edges, at, counts = np.linspace(*histogram.get_xlim(), BINS + 1), probes.index(k), np.array(probes)
     for i, noise in enumerate(NOISES):
-        count, _ = np.histogram(data.values[noise][at] - data.trace, edges)
+        count, _ = np.histogram(errors[noise][at], edges)
         histogram.lines[i].set_data((edges[1:] + edges[:-1]) / 2, count / max(count.max(), 1))
-        spread.lines[i].set_data(counts, np.maximum(data.values[noise].std(1), 1e-9))
-        spread.lines[len(NOISES) + i].set_data(counts, np.maximum(data.predicted[noise] / np.sqrt(counts), 1e-9))
+        spread.lines[i].set_data(counts, np.maximum(errors[noise].std(1), 1e-9))
+        spread.lines[len(NOISES) + i].set_data(counts, np.maximum(predicted[noise] / np.sqrt(counts), 1e-9))
     spread.lines[2 * len(NOISES)].set_xdata([k] * 2)
-    histogram.set_title(f"{data.values['gaussian'].shape[1]} estimates with K = {k}")
+    histogram.set_title(f"{errors['gaussian'].shape[1]} estimates with K = {k}")
 
 
 def movie(points: ArrayLike, density: ArrayLike, t: float, half_width: float) -> Figure:

@@ -22,7 +22,7 @@ import pkgutil
 import traceback
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, Self, overload
+from typing import Any, Self
 
 CheckFunction = Callable[..., None]
 EMPTY_BODY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
@@ -82,12 +82,8 @@ class Check:
 check = Check()
 
 
-@overload
-def exercise(target: CheckFunction) -> CheckFunction: ...
-@overload
-def exercise(target: str) -> Callable[[CheckFunction], CheckFunction]: ...
-def exercise(target: CheckFunction | str) -> Any:
-    """Register a check, under the function's name or under the one given: ``@exercise`` or ``@exercise("name")``.
+def exercise(function: CheckFunction) -> CheckFunction:
+    """Register a check under the function's name.
 
     The check gets the reader's answer (functions wrapped so that their errors become hints), returns
     nothing when it is right, and raises :class:`Hint` when it is wrong.
@@ -97,8 +93,8 @@ def exercise(target: CheckFunction | str) -> Any:
 
     Example:
         >>> from odelab.lessons.kit import Hint, check, exercise
-        >>> @exercise("double")
-        ... def _(answer):
+        >>> @exercise
+        ... def double(answer):
         ...     if answer(3) == 9:
         ...         raise Hint("that is the square; what is added to itself?")
         ...     if answer(3) != 6:
@@ -108,12 +104,7 @@ def exercise(target: CheckFunction | str) -> Any:
         >>> verdict = check.double(lambda x: x + x)
         ✓ double: right
     """
-    if isinstance(target, str):
-        return functools.partial(_register, target)
-    return _register(target.__name__, target)
-
-
-def _register(name: str, function: CheckFunction) -> CheckFunction:
+    name = function.__name__
     known = check._checks.get(name)
     if known is not None and known.__module__ != function.__module__:
         raise ValueError(f"exercise {name!r} is already registered by {known.__module__}")

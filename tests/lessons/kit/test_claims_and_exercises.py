@@ -200,10 +200,10 @@ def test_verified_lists_every_claim_once_equations_first() -> None:
 # Exercises
 
 
-@pytest.fixture
-def doubling() -> Iterator[None]:
-    @exercise("doubling")
-    def _(answer: object) -> None:
+@pytest.fixture(name="doubling")
+def registered() -> Iterator[None]:
+    @exercise
+    def doubling(answer: object) -> None:
         value = answer(3.0) if callable(answer) else answer
         if value == 9.0:
             raise Hint("that is the square; what is added to itself?")
@@ -284,11 +284,11 @@ def test_a_misspelt_exercise_finds_its_name() -> None:
 
 @pytest.mark.usefixtures("doubling")
 def test_two_topics_cannot_share_an_exercise() -> None:
-    def elsewhere(answer: object) -> None: ...
+    def doubling(answer: object) -> None: ...
 
-    elsewhere.__module__ = "odelab.lessons.elsewhere"
+    doubling.__module__ = "odelab.lessons.elsewhere"
     with pytest.raises(ValueError, match=r"already registered by .*test_claims"):
-        exercise("doubling")(elsewhere)
+        exercise(doubling)
 
 
 # Storing a lesson
