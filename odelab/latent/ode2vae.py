@@ -80,6 +80,7 @@ class ODE2VAE(Savable):
             carry a false density: compare `terms` with more substeps.
         method: of `flow`.
         missing: "error", or "zeros": what the encoder sees of its first frames where they were not observed.
+        gradient: of `flow`: "rollout", the faster one, or "backprop", which can be differentiated again.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class ODE2VAE(Savable):
         substeps: int = 1,
         method: str = "rk4_classic",
         missing: str = "error",
+        gradient: str = "rollout",
     ) -> None:
         super().__init__()
         choose({"error": 0, "zeros": 0}, missing, "missing")
@@ -102,7 +104,7 @@ class ODE2VAE(Savable):
         if encoder.shape != decoder.shape:
             raise ValueError(f"the encoder reads frames {encoder.shape}, but the decoder makes {decoder.shape}")
         self.encoder, self.dynamics, self.decoder = encoder, dynamics, decoder
-        self.substeps, self.method, self.missing = substeps, method, missing
+        self.substeps, self.method, self.missing, self.gradient = substeps, method, missing, gradient
 
     @property
     def frames(self) -> int:
@@ -224,7 +226,8 @@ class ODE2VAE(Savable):
         return mean.to(like.dtype), log_std.to(like.dtype)
 
     def _flow(self, field: DrawnField, z0: Tensor, times: Tensor, density: Tensor | None = None) -> Any:
-        return flow(field, z0, times, substeps=self.substeps, method=self.method, density=density)
+        how = {"substeps": self.substeps, "method": self.method, "gradient": self.gradient}
+        return flow(field, z0, times, **how, density=density)  # type: ignore[arg-type]
 
     def _decoded(self, z: Tensor, times: Tensor) -> Forecast:
         noise = getattr(self.decoder, "std", None)

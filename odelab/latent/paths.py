@@ -29,11 +29,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from odelab.choices import choose
 from odelab.latent.bayesian import NONLINEARITIES
 from odelab.latent.dynamics import DrawnField
+from odelab.solvers.gradients import differentiated_once
 from odelab.solvers.stepping import RungeKutta
 from odelab.solvers.tableaus import TABLEAUS, ButcherTableau
 
@@ -243,8 +243,9 @@ class _RollOut(torch.autograd.Function):
         return results
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_states: Tensor, *grad_hidden: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True
+            return differentiated_once(_RollOut.backward, ctx, grad_states, *grad_hidden, what="'rollout'")
         with full_precision(grad_states):
             return _backward(ctx.loop, ctx.layers, ctx.saved_tensors, grad_states, grad_hidden)
 

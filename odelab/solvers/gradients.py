@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from odelab.solvers.control import Norm, rms_norm
 from odelab.solvers.inputs import Call, Layout, Stats, Time, VectorField, as_float, find_callbacks, find_parameters
@@ -98,6 +97,36 @@ def accumulate(totals: list[Tensor], grads: Grads, factor: float = 1.0) -> None:
         torch._foreach_add_(places, changes, alpha=factor)
 
 
+def differentiated_once(
+    backward: Callable[..., tuple[Tensor | None, ...]], ctx: Any, *grads: Tensor, what: str
+) -> tuple[Tensor | None, ...]:
+    """What a backward that keeps no graph gives where one was asked for: its results, which say so when used.
+
+    torch's own `once_differentiable` does so only where the incoming gradient is in a graph; where that is constant,
+    as of a sum, second derivatives would be without this part, and nobody would know.
+    """
+    with torch.no_grad():
+        results = backward(ctx, *grads)
+    message = f"gradient={what} can be differentiated once, and this is a second derivative: take gradient='backprop'"
+    given = [x.detach().requires_grad_() for x in results if x is not None]
+    behind = [x for x in (*grads, *ctx.saved_tensors) if x.requires_grad]  # whoever asks for these is told, too
+    marked = iter(_Once.apply(message, len(given), *given, *behind))
+    return tuple(None if x is None else next(marked) for x in results)
+
+
+class _Once(torch.autograd.Function):
+    """Passes the first tensors on, and refuses to be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, message: str, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.message = message
+        return tuple(x.view_as(x) for x in tensors[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
+        raise RuntimeError(ctx.message)
+
+
 class _Checkpoint(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, problem: Problem, y0: Tensor, *params: Tensor) -> Tensor:
@@ -115,8 +144,9 @@ class _Checkpoint(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True
+            return differentiated_once(_Checkpoint.backward, ctx, grad_out, what="'checkpoint'")
         scheme, f = ctx.problem.scheme, ctx.problem.f
         count = len(ctx.saved_tensors) - len(ctx.places)
         params, states = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
@@ -151,12 +181,13 @@ class _Adjoint(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         """dL/dy0 and dL/dθ from dL/dy at the output times.
 
         y restarts from the forward solution at every output time, where a jumps by that time's gradient.
         """
+        if torch.is_grad_enabled():  # create_graph=True
+            return differentiated_once(_Adjoint.backward, ctx, grad_out, what="'adjoint' (odeint_adjoint)")
         problem, how = ctx.problem, ctx.backward_solve
         states, *params = ctx.saved_tensors
         totals = [*map(torch.zeros_like, params)]

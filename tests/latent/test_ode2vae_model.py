@@ -138,6 +138,23 @@ def test_a_device_that_is_not_there_is_named(tmp_path):
     assert next(ODE2VAE.load(path, "auto").parameters()).device.type == "cpu"
 
 
+def test_second_derivatives() -> None:
+    """Of a rollout they are refused in words, by backpropagation they are there."""
+    _, times = sequences()
+    for gradient in ("rollout", "backprop"):
+        model = vector_model(gradient=gradient)
+        weights = model.dynamics.net.mean_weights
+        objective = model._flow(model.dynamics.draw(mean=True), torch.ones(1, 4).double(), times).sum()
+        (first,) = torch.autograd.grad(objective, weights, create_graph=True)
+        if gradient == "rollout":
+            with pytest.raises(
+                RuntimeError, match=r"rollout.*differentiated once.*second derivative: take gradient='backprop'"
+            ):
+                torch.autograd.grad(first.square().sum(), weights)
+        else:
+            assert torch.autograd.grad(first.square().sum(), weights)[0].abs().max() > 0
+
+
 def test_settings_changed_after_construction_are_saved_or_refused(tmp_path):
     path, (x, times) = tmp_path / "model.safetensors", sequences()
     model = vector_model()

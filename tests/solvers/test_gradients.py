@@ -163,3 +163,17 @@ def test_a_field_may_differentiate_inside_itself(options):
 
     y = solve(descend, torch.ones(2, 1, dtype=torch.float64), times(1.0), options=options).y[-1]
     torch.testing.assert_close(y, torch.exp(tensor(-2.0)).expand(2, 1), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint"])
+@pytest.mark.parametrize("loss", [torch.Tensor.sum, lambda y: y.square().sum()], ids=["constant gradient", "another"])
+def test_a_second_derivative_is_refused_in_words(gradient, loss):
+    """Also where the gradient that comes in is constant, and what is missing would not be noticed."""
+    field, t = torch.nn.Linear(2, 2), torch.tensor([0.0, 1.0])
+    y = solve(lambda t, y: field(y).tanh(), torch.ones(2), t, gradient=gradient, params=tuple(field.parameters())).y
+    (first,) = torch.autograd.grad(loss(y), field.weight, create_graph=True)
+    words = rf"^gradient='{gradient}'.*second derivative: take gradient='backprop'"
+    with pytest.raises(RuntimeError, match=words):
+        torch.autograd.grad(first.sum(), field.weight, retain_graph=True, allow_unused=True)
+    with pytest.raises(RuntimeError, match=words):
+        (first.sum() + field.weight.square().sum()).backward()
