@@ -9,6 +9,7 @@ Data stand at t = 0, the base density q at t1. Sampling runs the same equation b
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
@@ -39,12 +40,16 @@ REGULARIZERS: Mapping[str, Callable[[Tensor, Tensor | None], Tensor]] = {
 class CNF(Flow):
     """The density of x whose image z(t1) under dz/dt = field(t, z), z(0) = x, is distributed like `base`.
 
+    Every method that takes points, and sampling, also takes a `context` (…, size) whose leading shape broadcasts to
+    theirs: the field is then called as field(t, z, context), and the density is a conditional one. Gradients reach the
+    context, so that an encoder before it learns.
+
     Every setting may be changed between calls (`cnf.divergence = "hutchinson"`), several also together: the next call
     checks them. `replace` gives a copy that shares the weights and nothing else.
 
     Args:
         field: (t, z (batch, dim)) -> (batch, dim); with a method `jvp` (as `MLPField`) or `with_divergence` it is
-            asked for its derivatives, else autograd is.
+            asked for its derivatives, else autograd is. With a context (batch, size) each gets it as last argument.
         base: a distribution over (dim,); the standard normal of `field.dim` by default.
         t1: where the base stands; a tensor or `nn.Parameter` that requires grad is learned.
         steer: in training mode the solve ends at a time drawn from U(t1 − steer, t1 + steer), anew for every call
@@ -155,26 +160,28 @@ class CNF(Flow):
         other._check()
         return other
 
-    def log_prob_and_costs(self, x: Tensor, names: Sequence[str] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    def log_prob_and_costs(
+        self, x: Tensor, names: Sequence[str] | None = None, *, context: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """log p(x) (…,) and the costs of each path (…,), by default those in `regularizers`."""
-        z1, log_det, costs = self.transport_with_costs(x, names)
+        z1, log_det, costs = self.transport_with_costs(x, names, context=context)
         return self._base_log_prob(z1) + log_det, costs
 
     def transport_with_costs(
-        self, x: Tensor, names: Sequence[str] | None = None
+        self, x: Tensor, names: Sequence[str] | None = None, *, context: Tensor | None = None
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """z(t1) (…, dim), log |det ∂z(t1)/∂x| (…,) and the costs of the paths (…,)."""
         names = self.regularizers if names is None else tuple(names)
-        (z1, log_det, *costs), shape = self._last(x, self._span(x, steer=True), names)
+        (z1, log_det, *costs), shape = self._last(x, self._span(x, steer=True), names, context)
         by_name = dict(zip(names, (cost.view(shape) for cost in costs), strict=True))
         return z1.view(*shape, self.dim), log_det.view(shape), by_name
 
-    def transport(self, x: Tensor, *, reverse: bool = False) -> tuple[Tensor, Tensor]:
+    def transport(self, x: Tensor, *, reverse: bool = False, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """z(t1) (…, dim) from z(0) = x (…, dim), and log |det ∂z(t1)/∂x| (…,); reverse: z(0) from z(t1) likewise."""
-        (z1, log_det), shape = self._last(x, self._span(x, steer=not reverse, reverse=reverse), ())
+        (z1, log_det), shape = self._last(x, self._span(x, steer=not reverse, reverse=reverse), (), context)
         return z1.view(*shape, self.dim), log_det.view(shape)
 
-    def trajectory(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def trajectory(self, x: Tensor, t: Tensor, *, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The paths from z(0) = x (…, dim) at increasing times t (T,) in [0, t1], and the log-density along them.
 
         Returns:
@@ -186,19 +193,20 @@ class CNF(Flow):
             raise ValueError(f"t must be increasing times in [0, {end:g}], where the flow is defined; got {times}")
         inner = [now for now in times if 0 < now < end - 1e-6]
         grid = torch.tensor([0.0, *inner, end], dtype=torch.float64, device=x.device)
-        (z, log_det), shape = self._states(x, grid, ())
+        (z, log_det), shape = self._states(x, grid, (), context)
         log_density = self._base_log_prob(z[-1]) + log_det[-1] - log_det
         keep = slice(0 if times[0] == 0 else 1, len(grid) if times[-1] > end - 1e-6 else len(grid) - 1)
         z, log_density = z[keep], log_density[keep]
         return z.view(len(z), *shape, self.dim), log_density.view(len(z), *shape)
 
-    def inverse(self, z: Tensor) -> Tensor:
+    def inverse(self, z: Tensor, *, context: Tensor | None = None) -> Tensor:
         """z(0) (…, dim) from z(t1) = z (…, dim), without the cost of a divergence."""
         self._check()
         self.check_points(z)
         norm = self.options.get("norm")
         options = {"norm": lambda piece: norm((piece,))} if norm else {}
-        path = self._solve(self.field, z.reshape(-1, self.dim), self._span(z, reverse=True), options)
+        field, given = self._bound(z, context)
+        path = self._solve(field, z.reshape(-1, self.dim), self._span(z, reverse=True), options, given)
         return path[-1].view(z.shape)
 
     def _span(self, x: Tensor, *, steer: bool = False, reverse: bool = False) -> Tensor:
@@ -209,26 +217,48 @@ class CNF(Flow):
         span = [torch.zeros_like(end), end]
         return torch.stack(span[::-1] if reverse else span)
 
-    def _last(self, x: Tensor, t: Tensor, costs: Sequence[str]) -> tuple[list[Tensor], torch.Size]:
-        states, shape = self._states(x, t, costs)
+    def _last(
+        self, x: Tensor, t: Tensor, costs: Sequence[str], context: Tensor | None
+    ) -> tuple[list[Tensor], torch.Size]:
+        states, shape = self._states(x, t, costs, context)
         return [state[-1] for state in states], shape
 
-    def _states(self, x: Tensor, t: Tensor, costs: Sequence[str]) -> tuple[list[Tensor], torch.Size]:
+    def _bound(self, x: Tensor, context: Tensor | None) -> tuple[Any, tuple[Tensor, ...]]:
+        """The field of (t, z) for points x, and the tensors beside its parameters that get gradients."""
+        if context is None:
+            return self.field, ()
+        if not isinstance(context, Tensor) or not context.is_floating_point() or not context.ndim:
+            raise TypeError(f"context must be a floating-point tensor (…, size), got {type(context).__name__}")
+        try:
+            rows = context.expand(*x.shape[:-1], context.shape[-1]).reshape(-1, context.shape[-1])
+        except RuntimeError:
+            raise ValueError(
+                f"context {tuple(context.shape)} does not broadcast to the points {tuple(x.shape)}: it is (…, size), "
+                f"where … broadcasts to {tuple(x.shape[:-1])}"
+            ) from None
+        if not bool(torch.isfinite(rows).all()):
+            raise ValueError("context has NaN or infinite entries; a density needs finite ones")
+        return _Conditional(self.field, rows), (rows,)
+
+    def _states(
+        self, x: Tensor, t: Tensor, costs: Sequence[str], context: Tensor | None
+    ) -> tuple[list[Tensor], torch.Size]:
         """z (T, batch, dim), log det and every cost (T, batch) at the times t, and the shape of the batch."""
         self._check()
         self.check_points(x)
         integrands = [choose(REGULARIZERS, name, "regularizer") for name in costs]
         exact = choose(DIVERGENCES, self.divergence, "divergence")
         z = x.reshape(-1, self.dim)
+        field, given = self._bound(x, context)
         scale, directions = 1.0, unit_directions(z) if exact else probes(self.noise, self.n_probes, z)
         if not exact:
             scale = self.n_probes**-0.5  # the sum over directions becomes a mean
 
         def slopes(t: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             if exact and "jacobian" not in costs:
-                f, divergence = exact_divergence(self.field, t, state[0])
+                f, divergence = exact_divergence(field, t, state[0])
                 return f, divergence, *(integrand(f, None) for integrand in integrands)
-            f, products = jacobian_products(self.field, t, state[0], directions)
+            f, products = jacobian_products(field, t, state[0], directions)
             products = products * scale if scale != 1 else products
             divergence = (products * directions).sum((0, -1)) * scale
             return f, divergence, *(integrand(f, products) for integrand in integrands)
@@ -236,9 +266,11 @@ class CNF(Flow):
         zeros = [z.new_zeros(len(z)) for _ in range(1 + len(costs))]
         norm = self.options.get("norm", largest_norm)
         options = {"norm": lambda pieces: norm(pieces[:2])} if costs else {}
-        return self._solve(slopes, (z, *zeros), t, options), x.shape[:-1]
+        return self._solve(slopes, (z, *zeros), t, options, given), x.shape[:-1]
 
-    def _solve(self, func: Callable[..., Any], start: Any, t: Tensor, options: dict[str, Any]) -> Any:
+    def _solve(
+        self, func: Callable[..., Any], start: Any, t: Tensor, options: dict[str, Any], given: tuple[Tensor, ...]
+    ) -> Any:
         pieces = start if isinstance(start, tuple) else (start,)
         if not pieces[0].numel():  # `solve` refuses an empty state; a slope there has its shape and a graph
             slopes = func(t[0].to(pieces[0].dtype), start)
@@ -258,7 +290,7 @@ class CNF(Flow):
             atol=self.atol,
             gradient=self.gradient,
             options=options,
-            params=tuple(self.field.parameters()),
+            params=(*self.field.parameters(), *given),
         )
         self.stats = solution.stats
         return solution.y
@@ -268,6 +300,23 @@ class CNF(Flow):
         return ", ".join(
             f"{name}={getattr(self, name)!r}" for name in shown if not isinstance(getattr(self, name), Tensor)
         )
+
+
+class _Conditional:
+    """A field for one batch, each point with its own context (batch, size); it has the field's derivatives."""
+
+    def __init__(self, field: Any, context: Tensor) -> None:
+        self.field, self.context = field, context
+        for name in ("jvp", "with_divergence"):
+            if hasattr(field, name):
+                setattr(self, name, functools.partial(self._asked, getattr(field, name)))
+
+    def __call__(self, t: Tensor | float, z: Tensor) -> Tensor:
+        copies = len(z) // max(len(self.context), 1)  # a divergence is asked of several copies of the batch at once
+        return self.field(t, z, self.context.repeat(copies, 1) if copies > 1 else self.context)
+
+    def _asked(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        return method(*arguments, self.context)
 
 
 _SETTINGS = (

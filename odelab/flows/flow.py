@@ -16,6 +16,8 @@ from odelab.flows.base import LearnedBase, learns
 class Flow(nn.Module):
     """A bijection of (dim,) between data x and z, distributed like `base`; a subclass says how to `transport`.
 
+    What a method is `given` beside points, such as the `context` of a `CNF`, goes to `transport` and `inverse`.
+
     It is an `nn.Module` with the methods of a distribution that it needs most; `distribution()` is a
     `torch.distributions` object, for everything that takes one (mixtures, `expand`, further transforms).
 
@@ -68,30 +70,30 @@ class Flow(nn.Module):
         """x (…, dim) from z (…, dim)."""
         return self.transport(z, reverse=True)[0]
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Tensor, **given: Any) -> Tensor:
         """log p(x) in nats, (…,) for x (…, dim)."""
-        z, log_det = self.transport(x)
+        z, log_det = self.transport(x, **given)
         return self._base_log_prob(z) + log_det
 
     def _base_log_prob(self, z: Tensor) -> Tensor:
         return self.base.log_prob(z) if z.numel() else z.sum(-1)  # torch's Independent cannot reshape an empty batch
 
     @torch.no_grad()
-    def sample(self, shape: int | Sequence[int] = ()) -> Tensor:
+    def sample(self, shape: int | Sequence[int] = (), **given: Any) -> Tensor:
         """Draws (*shape, dim), without a graph."""
-        return self.inverse(self.base.sample(_size(shape)))
+        return self.inverse(self.base.sample(_size(shape)), **given)
 
-    def rsample(self, shape: int | Sequence[int] = ()) -> Tensor:
+    def rsample(self, shape: int | Sequence[int] = (), **given: Any) -> Tensor:
         """Draws (*shape, dim) with a graph to the weights and to parameters of the base.
 
         Raises:
             NotImplementedError: the base has no `rsample`.
         """
-        return self.inverse(self.base.rsample(_size(shape)))
+        return self.inverse(self.base.rsample(_size(shape)), **given)
 
-    def distribution(self) -> Distribution:
+    def distribution(self, **given: Any) -> Distribution:
         """The flow as a `torch.distributions` object."""
-        return TransformedDistribution(self.base, [CNFTransform(self, cache_size=1)])
+        return TransformedDistribution(self.base, [CNFTransform(self, cache_size=1, **given)])
 
     def check_points(self, x: Tensor) -> None:
         """
@@ -120,22 +122,26 @@ class CNFTransform(Transform):
         cache_size: with 1, the log-determinant of the last inverse is remembered until it is asked for, so that a
             density costs one solve, not two; with 0, nothing is. A memory is of no use once weights or settings of the
             flow have changed, or one of the two points is gone: it is dropped then, and keeps no graph alive.
+        given: to the flow beside points, e.g. context.
     """
 
     domain = constraints.real_vector
     codomain = constraints.real_vector
     bijective = True
 
-    def __init__(self, flow: Flow, cache_size: int = 0) -> None:
+    def __init__(self, flow: Flow, cache_size: int = 0, **given: Any) -> None:
         super().__init__(cache_size=cache_size)
-        self.flow = flow
+        self.flow, self.given = flow, given
         self._solved: _Solved | None = None
 
     def with_cache(self, cache_size: int = 1) -> CNFTransform:
-        return self if cache_size == self._cache_size else CNFTransform(self.flow, cache_size)
+        return self if cache_size == self._cache_size else CNFTransform(self.flow, cache_size, **self.given)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, CNFTransform) and other.flow is self.flow
+        if not isinstance(other, CNFTransform) or other.flow is not self.flow:
+            return False
+        mine, theirs = ({name: id(value) for name, value in one.given.items()} for one in (self, other))
+        return mine == theirs
 
     __hash__ = Transform.__hash__
 
@@ -149,10 +155,10 @@ class CNFTransform(Transform):
         return self._inverse(y)
 
     def _call(self, x: Tensor) -> Tensor:
-        return self.flow.transport(x, reverse=True)[0]
+        return self.flow.transport(x, reverse=True, **self.given)[0]
 
     def _inverse(self, y: Tensor) -> Tensor:
-        x, log_det = self.flow.transport(y)
+        x, log_det = self.flow.transport(y, **self.given)
         self._solved = None
         if self._cache_size:
             itself = weakref.ref(self)
@@ -169,7 +175,7 @@ class CNFTransform(Transform):
         solved, self._solved = self._solved, None
         if solved and solved.x() is x and solved.y() is y and solved.version == _version(self.flow):
             return solved.log_det
-        return -self.flow.transport(y)[1]
+        return -self.flow.transport(y, **self.given)[1]
 
 
 class _Solved(NamedTuple):

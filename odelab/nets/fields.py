@@ -189,22 +189,34 @@ class MLPField(_LayeredField):
         hidden: widths of the hidden layers.
         layer: "concatsquash", "concat" or "autonomous", see `LAYERS`.
         activation: between layers, see `ACTIVATIONS`.
+        context: size of a further input that stays as it is while z moves, e.g. what a conditional density is given.
     """
 
     def __init__(
-        self, dim: int, hidden: Sequence[int] = (64, 64, 64), layer: str = "concatsquash", activation: str = "tanh"
+        self,
+        dim: int,
+        hidden: Sequence[int] = (64, 64, 64),
+        layer: str = "concatsquash",
+        activation: str = "tanh",
+        context: int = 0,
     ) -> None:
         build = choose(LAYERS, layer, "layer")
-        super().__init__((build(a, b) for a, b in pairwise((dim, *hidden, dim))), activation)
-        self.dim = dim
+        super().__init__((build(a, b) for a, b in pairwise((dim + context, *hidden, dim))), activation)
+        self.dim, self.context = dim, context
 
-    def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
-        """t one time, or (…, 1) one for each z; z (…, dim) -> f (…, dim)."""
-        return super().forward(t, z)
+    def forward(self, t: Tensor | float, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """t one time, or (…, 1) one for each z; z (…, dim), context (…, size) -> f (…, dim)."""
+        return super().forward(t, self._with(z, context))
 
-    def jvp(self, t: Tensor | float, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def jvp(self, t: Tensor | float, z: Tensor, v: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """f (…, dim) and J v (K, …, dim), J = ∂f/∂z, for directions v that broadcast to (K, …, dim); t one time."""
-        return super().jvp(t, z, v)
+        return super().jvp(t, self._with(z, context), F.pad(v, (0, self.context)) if self.context else v)
+
+    def _with(self, z: Tensor, context: Tensor | None) -> Tensor:
+        size = 0 if context is None else context.shape[-1]
+        if size != self.context:
+            raise ValueError(f"this field was made for a context of size {self.context}, and was given one of {size}")
+        return z if context is None else torch.cat([z, context], -1)
 
 
 class ImageField(_LayeredField):
