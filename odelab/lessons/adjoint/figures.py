@@ -181,7 +181,7 @@ def memory(measured: Measured) -> Figure:
             ax.plot(list(measured), [row[name][k] for row in measured.values()], label=name, **line_style(i))
         ax.axvline(min(measured), color=COLORS["black"], linestyle="-", linewidth=0.9)
         ax.set(title=("memory", "time")[k], xlabel="steps of the solver", ylabel=unit, xscale="log", yscale="log")
-    fig.axes[0].legend()
+    fig.axes[0].legend(loc="upper left")  # wherever the mark stands
     return describe(
         fig,
         "Left, bytes kept for the backward pass against solver steps, log-log: backprop grows in proportion, "
