@@ -7,21 +7,35 @@ adjoint      Forget the solve; integrate a(t) = ∂L/∂y(t) backwards together 
 checkpoint   Keep (t, dt, y) of each accepted step and replay the steps one by one, last first. Exact like backprop, and
              keeps one state per step instead of every activation.
 
-All three treat times as numbers; `follow_start` and `follow_outputs` add what moves with t.
+All three treat times as numbers; `follow_start` and `follow_outputs` add what moves with t. What the last two would
+lose is refused: tensors that func depends on and nobody listed, random numbers drawn anew at every evaluation.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import methodcaller
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from odelab.solvers.control import Norm, rms_norm
-from odelab.solvers.inputs import Call, Layout, Stats, Time, VectorField, as_float, find_callbacks, find_parameters
+from odelab.solvers.inputs import (
+    Call,
+    Layout,
+    Stats,
+    Surroundings,
+    Time,
+    VectorField,
+    as_float,
+    find_callbacks,
+    find_surroundings,
+)
 from odelab.solvers.loops import Mark, Problem, Scheme, integrate, make_scheme, steps
 from odelab.solvers.stepping import RungeKutta, Step
 
@@ -29,7 +43,15 @@ Grads = Sequence[Tensor | None]
 
 
 def backprop(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Tensor:
-    """Autograd through the loop as it is."""
+    """Autograd through the loop as it is.
+
+    Raises:
+        ValueError: for SciPy's methods, where there is something to differentiate.
+    """
+    if problem.scheme.method.family == "scipy" and torch.is_grad_enabled():
+        problem.f.examine = partial(_examine, None, call)
+        if y0.requires_grad:
+            raise _not_recorded()
     return integrate(problem, y0, problem.watch)
 
 
@@ -39,13 +61,19 @@ def checkpoint(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Tens
     Raises:
         ValueError: for methods whose steps cannot be replayed, and where the parameters of func cannot be found.
     """
-    params = find_parameters(call.func, call.params, call.gradient)
+    here = find_surroundings(call.func, call.params, call.gradient, y0.device)
     if not problem.scheme.method.one_step:
         raise ValueError(
             f"gradient='checkpoint' replays single steps, and {problem.scheme.name!r} is not a one-step method; "
             "use 'adjoint' or 'backprop'"
         )
-    return _Checkpoint.apply(problem, y0, *params)
+    if torch.is_grad_enabled():
+        problem.f.examine = partial(_examine, here, call)
+    try:
+        return _Checkpoint.apply(problem, here, y0, *here.params)
+    except RandomNumbers:
+        warnings.warn("func draws random numbers, so gradient='checkpoint' keeps the graph as backprop", stacklevel=4)
+        return integrate(problem, y0)
 
 
 def adjoint(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Tensor:
@@ -54,8 +82,10 @@ def adjoint(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Tensor:
     Raises:
         ValueError: for settings that cannot be, and where the parameters of func cannot be found.
     """
-    params = find_parameters(call.func, call.params, call.gradient)
-    return _Adjoint.apply(problem, backward_solve(problem, y0, call, layout), y0, *params)
+    here = find_surroundings(call.func, call.params, call.gradient, y0.device)
+    if torch.is_grad_enabled():
+        problem.f.examine = partial(_examine, here, call)
+    return _Adjoint.apply(problem, backward_solve(problem, y0, call, layout), here, y0, *here.params)
 
 
 GRADIENTS: dict[str, Callable[[Problem, Tensor, Call, Layout], Tensor]] = {
@@ -84,6 +114,91 @@ def follow_outputs(f: VectorField, t: Tensor, y: Tensor, y0: Tensor, record: boo
         slopes = torch.stack([f(time, state) for time, state in zip(t[1:].tolist(), y[1:], strict=True)])
     moves = (t - t.detach())[1:].view(-1, *[1] * (y.ndim - 1)) * slopes
     return torch.cat([y0[None], y[1:] + moves.to(y.dtype)])
+
+
+class RandomNumbers(ValueError):
+    """func draws them, and would draw others in the backward pass."""
+
+
+def _examine(here: Surroundings | None, call: Call, f: VectorField, t: Time, y: Tensor) -> Tensor:
+    """f(t, y), recorded this once to see whether the backward pass will find all that it depends on.
+
+    Args:
+        here: what that pass will have; None where nothing may be differentiated. Notes which of its params were met.
+
+    Raises:
+        RandomNumbers: where func draws them; the generators are set back.
+        ValueError: where func depends on a tensor that is not listed.
+    """
+    generators = [torch.random] if f.device.type == "cpu" else [torch.random, torch.get_device_module(f.device)]
+    before = [*map(methodcaller("get_rng_state"), generators)]
+    with torch.enable_grad():
+        slope = f(t, y)
+    if here is None:
+        if slope.requires_grad:
+            raise _not_recorded()
+        return slope
+    for generator, state in zip(generators, before, strict=True):
+        if not torch.equal(generator.get_rng_state(), state):
+            generator.set_rng_state(state)
+            f.stats.nfe -= 1
+            raise RandomNumbers(
+                "func draws random numbers at every evaluation (dropout?), and the solve backwards of "
+                "gradient='adjoint' would draw others: use 'backprop' or 'checkpoint', or func.eval()"
+            )
+    here.met, unlisted = _reached(slope, here.params)
+    if unlisted:  # a leaf that func makes for itself is another one each time
+        with torch.enable_grad():
+            again = {id(leaf) for leaf in _reached(f(t, y.detach().clone()), here.params)[1]}
+        f.stats.nfe -= 1
+        unlisted = [leaf for leaf in unlisted if id(leaf) in again]
+    if unlisted:
+        what = (
+            f"func depends on a tensor of shape {tuple(unlisted[0].shape)} that requires grad, or on one computed from "
+            f"it, but it is not among the parameters of func: under gradient={call.gradient!r} it gets no gradient. "
+            "Register it, list what func uses in params=(…) (adjoint_params=(…)), or detach it"
+        )
+        if call.strict or call.params is None:
+            raise ValueError(what)
+        warnings.warn(what, stacklevel=2)
+    return slope.detach()
+
+
+def _reached(slope: Tensor, params: Sequence[Tensor]) -> tuple[set[int], list[Tensor]]:
+    """Which of params (their numbers) the graph of slope reaches, and what leaves besides."""
+    places: dict[Any, int] = {}
+    for i, p in enumerate(params):
+        places[id(p) if p.grad_fn is None else (p.grad_fn, p.output_nr)] = i
+    met: set[int] = set()
+    leaves: list[Tensor] = []
+    todo, visited = [(slope.grad_fn, slope.output_nr)], set()
+    while todo:
+        place = todo.pop()
+        if place in visited or place[0] is None:
+            continue
+        visited.add(place)
+        leaf = getattr(place[0], "variable", None)
+        if (place if leaf is None else id(leaf)) in places:
+            met.add(places[place if leaf is None else id(leaf)])
+        elif leaf is not None:
+            leaves.append(leaf)
+        else:
+            todo += place[0].next_functions
+    return met, leaves
+
+
+def _not_recorded() -> Exception:
+    return ValueError(
+        "scipy_solver records nothing to differentiate, but y0, t or what func uses requires grad: use "
+        "gradient='adjoint', or solve under torch.no_grad()"
+    )
+
+
+def _disconnected(param: Tensor) -> Exception:
+    return RuntimeError(
+        f"func depended on a parameter of shape {tuple(param.shape)} in the forward pass, and does not depend on it "
+        "backwards: was another put in its place in between? Use gradient='backprop', or hand func over as an nn.Module"
+    )
 
 
 def accumulate(totals: list[Tensor], grads: Grads, factor: float = 1.0) -> None:
@@ -129,7 +244,7 @@ class _Once(torch.autograd.Function):
 
 class _Checkpoint(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, problem: Problem, y0: Tensor, *params: Tensor) -> Tensor:
+    def forward(ctx: Any, problem: Problem, here: Surroundings, y0: Tensor, *params: Tensor) -> Tensor:
         places: list[tuple[Time, Time, Time, list[Mark]]] = []
         states: list[Tensor] = []
 
@@ -139,19 +254,49 @@ class _Checkpoint(torch.autograd.Function):
             states.append(step.y0)
 
         out = integrate(problem, y0.detach(), remember)
-        ctx.problem, ctx.places = problem, places
-        ctx.save_for_backward(*params, *states)  # params too, so that autograd notices when they were changed
+        ctx.problem, ctx.here, ctx.places = problem, here, places
+        ctx.save_for_backward(y0, *params, *states)  # params too, so that autograd notices when they were changed
         return out
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # create_graph=True
-            return differentiated_once(_Checkpoint.backward, ctx, grad_out, what="'checkpoint'")
-        scheme, f = ctx.problem.scheme, ctx.problem.f
+        f = ctx.problem.f
         count = len(ctx.saved_tensors) - len(ctx.places)
-        params, states = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        if torch.is_grad_enabled() and any(p.grad_fn is not None for p in ctx.saved_tensors[1:count]):
+            # What these were computed from may be among the others, and would be differentiated twice.
+            return differentiated_once(
+                _Checkpoint.backward, ctx, grad_out, what="'checkpoint' with computed parameters"
+            )
         forward_nfe = f.stats.nfe
-        totals = [torch.zeros_like(p) for p in params]
+        with ctx.here.restored():
+            if torch.is_grad_enabled():  # create_graph=True: what is differentiated again needs its graph
+                grads: Grads = _Checkpoint.recorded(ctx, grad_out, *ctx.saved_tensors[:count])
+            else:
+                grads = _Checkpoint.replayed(ctx, grad_out, ctx.saved_tensors[1:count], ctx.saved_tensors[count:])
+        f.stats.nfe, f.stats.nfe_backward = forward_nfe, f.stats.nfe_backward + f.stats.nfe - forward_nfe
+        return None, None, *grads
+
+    @staticmethod
+    def recorded(ctx: Any, grad_out: Tensor, y0: Tensor, *params: Tensor) -> list[Tensor | None]:
+        """The gradients of y0 and params with their graphs, from all steps together."""
+        scheme, f, cut = ctx.problem.scheme, ctx.problem.f, [True]
+        start = y = _Start.apply(y0, cut)
+        states = [y]
+        for t0, t1, dt, marks in ctx.places:
+            step = scheme.method.step(f, t0, t1, dt, y)
+            for _, x in marks:
+                states.append(step.y1 if x == 1.0 else scheme.interpolate(step, f)(x))
+            y = step.y1
+        wanted = [x for x in (start, *params) if x.requires_grad]
+        grads = iter(torch.autograd.grad(torch.stack(states), wanted, grad_out, create_graph=True, allow_unused=True))
+        cut[0] = False
+        return [next(grads) if x.requires_grad else None for x in (y0, *params)]
+
+    @staticmethod
+    def replayed(ctx: Any, grad_out: Tensor, params: Sequence[Tensor], states: Sequence[Tensor]) -> list[Tensor]:
+        """The gradients of y0 and params, one step at a time."""
+        scheme, f = ctx.problem.scheme, ctx.problem.f
+        totals, missing = [torch.zeros_like(p) for p in params], ctx.here.met
         a = torch.zeros_like(grad_out[0])
         for (t0, t1, dt, marks), state in zip(reversed(ctx.places), reversed(states), strict=True):
             inner = [(i, x) for i, x in marks if x != 1.0]
@@ -168,15 +313,32 @@ class _Checkpoint(torch.autograd.Function):
                     weights += [grad_out[i] for i, _ in inner]
                 a, *grads = torch.autograd.grad(ends, (y, *params), weights, allow_unused=True)
             accumulate(totals, grads)
-        f.stats.nfe, f.stats.nfe_backward = forward_nfe, f.stats.nfe_backward + f.stats.nfe - forward_nfe
-        return None, a + grad_out[0], *totals
+            missing = {i for i in missing if grads[i] is None}
+        if missing:
+            raise _disconnected(params[min(missing)])
+        return [a + grad_out[0], *totals]
+
+
+class _Start(torch.autograd.Function):
+    """The identity; nothing goes back to what y0 was computed from until cut[0] is False."""
+
+    @staticmethod
+    def forward(ctx: Any, y0: Tensor, cut: list[bool]) -> Tensor:
+        ctx.cut = cut
+        return y0.view_as(y0)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
+        return None if ctx.cut[0] else grad, None
 
 
 class _Adjoint(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, problem: Problem, backward: Backward, y0: Tensor, *params: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, problem: Problem, backward: Backward, here: Surroundings, y0: Tensor, *params: Tensor
+    ) -> Tensor:
         out = integrate(problem, y0.detach())
-        ctx.problem, ctx.backward_solve = problem, backward
+        ctx.problem, ctx.backward_solve, ctx.here = problem, backward, here
         ctx.save_for_backward(out, *params)
         return out
 
@@ -193,29 +355,32 @@ class _Adjoint(torch.autograd.Function):
         totals = [*map(torch.zeros_like, params)]
         weights = how.scheme.method.tableau.solution if isinstance(how.scheme.method, RungeKutta) else ()
         carry = how.norm is not None or not weights
-        field = AugmentedField(problem.f, params, totals, carry)
+        field = AugmentedField(problem.f, params, totals, carry, set(ctx.here.met))
         scheme = _augmented_scheme(how, field, problem.scheme.controller.norm)
         callbacks = find_callbacks(how.func, field.pieces, "_adjoint", scheme.callback_names, scheme.name)
         times = [*map(as_float, problem.times)]
         stats, forward_stats = Stats(method=scheme.name), problem.f.stats
         problem.f.stats = stats  # what func is asked from here on belongs to the backward pass
         a, dt = grad_out[-1], None
-        for i in range(len(times) - 1, 0, -1):
-            state = field.pack(states[i], a, field.totals)
-            augmented = VectorField(field, state, Stats(method=scheme.name))
-            augmented.copying = False  # its slopes are its own
-            for step in steps(Problem(augmented, [times[i], times[i - 1]], scheme, callbacks, dt), state):
-                state = step.y1
-                dt = None if step.next_dt is None else abs(step.next_dt)
-                if not carry:
-                    for i_stage, weight in weights:  # θ's gradient over the step, by the method's own quadrature
-                        slope: Any = step.stages[i_stage]
-                        accumulate(field.totals, slope.integrand, weight * float(step.dt))
-            _, a, thetas = field.unpack(state)
-            a, field.totals = a + grad_out[i - 1], thetas or field.totals
+        with ctx.here.restored():
+            for i in range(len(times) - 1, 0, -1):
+                state = field.pack(states[i], a, field.totals)
+                augmented = VectorField(field, state, Stats(method=scheme.name))
+                augmented.copying = False  # its slopes are its own
+                for step in steps(Problem(augmented, [times[i], times[i - 1]], scheme, callbacks, dt), state):
+                    state = step.y1
+                    dt = None if step.next_dt is None else abs(step.next_dt)
+                    if not carry:
+                        for i_stage, weight in weights:  # θ's gradient over the step, by the method's own quadrature
+                            slope: Any = step.stages[i_stage]
+                            accumulate(field.totals, slope.integrand, weight * float(step.dt))
+                _, a, thetas = field.unpack(state)
+                a, field.totals = a + grad_out[i - 1], thetas or field.totals
+        if field.missing:
+            raise _disconnected(params[min(field.missing)])
         problem.f.stats = forward_stats
         forward_stats.nfe_backward += stats.nfe
-        return None, None, a, *field.totals
+        return None, None, None, a, *field.totals
 
 
 @dataclass
@@ -287,12 +452,14 @@ class AugmentedField:
 
     Attributes:
         totals: the parameter gradients as far as they have been summed.
+        missing: which of params func depended on forward, but has not so far.
     """
 
     f: VectorField
     params: Sequence[Tensor]
     totals: list[Tensor]
     carry: bool
+    missing: set[int]
 
     def pack(self, y: Tensor, a: Tensor, thetas: Grads) -> Tensor:
         """y, its adjoint a and, to be carried, the parameter gradients as one state."""
@@ -327,6 +494,9 @@ class AugmentedField:
                 grads = torch.autograd.grad(
                     slope, (y, *self.params), -a, allow_unused=True, create_graph=differentiable
                 )
+        for i in tuple(self.missing):
+            if grads[1 + i] is not None:
+                self.missing.remove(i)
         slope = slope if differentiable else slope.detach()
         out = self.pack(slope, torch.zeros_like(slope) if grads[0] is None else grads[0], grads[1:])
         out.integrand = grads[1:]  # type: ignore[attr-defined]

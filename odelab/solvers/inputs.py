@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -99,6 +99,7 @@ class VectorField:
         self.shape, self.dtype, self.device = y0.shape, y0.dtype, y0.device
         self.time_dtype = torch.empty((), dtype=y0.dtype).abs().dtype
         self.inference = torch.is_inference_mode_enabled()
+        self.examine: Callable[[VectorField, Time, Tensor], Tensor] | None = None  # asked in place of the first slope
         self.copying = True
         self.first: list[Tensor] = []  # two slopes, held so that no other gets their memory by chance
         self.addresses: set[int] = set()  # where they lie
@@ -109,6 +110,9 @@ class VectorField:
         Raises:
             TypeError, ValueError: when func returns anything else, or changes y in place.
         """
+        if self.examine is not None:
+            examine, self.examine = self.examine, None
+            return examine(self, t, y)
         self.stats.nfe += 1
         if isinstance(t, Tensor):
             t = t.to(self.time_dtype)
@@ -377,8 +381,39 @@ def _for_the_caller(callback: Callable[..., Any], unpack: Callable[[Tensor], Any
     return call
 
 
-def find_parameters(func: Any, params: Any, gradient: str) -> tuple[Tensor, ...]:
-    """The tensors to differentiate: those given, else the parameters of the module func.
+@dataclass
+class Surroundings:
+    """What func is computed with, so that the backward pass can find it again.
+
+    Attributes:
+        params: the tensors to differentiate.
+        owned: (module, name, tensor) of every parameter where func is a module: `torch.func.functional_call` puts
+            others in their place, but only while it runs.
+        autocast: arguments of `torch.autocast`.
+        met: which of params the first slope depended on, by number.
+    """
+
+    params: tuple[Tensor, ...]
+    owned: list[tuple[nn.Module, str, Tensor | None]]
+    autocast: list[dict[str, Any]]
+    met: set[int] = field(default_factory=set)
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """As it was in the forward pass."""
+        with ExitStack() as stack:
+            for settings in self.autocast:
+                stack.enter_context(torch.autocast(**settings))
+            for module, name, tensor in self.owned:
+                now = module._parameters.get(name)
+                if now is not tensor:
+                    stack.callback(module._parameters.__setitem__, name, now)
+                    module._parameters[name] = tensor  # type: ignore[assignment]
+            yield
+
+
+def find_surroundings(func: Any, params: Any, gradient: str, device: torch.device) -> Surroundings:
+    """The tensors to differentiate, those given, else the parameters of the module func; and what else func sees.
 
     Raises:
         ValueError: where neither says what they are; without them the gradient would silently miss them.
@@ -396,7 +431,16 @@ def find_parameters(func: Any, params: Any, gradient: str) -> tuple[Tensor, ...]
     for tensor in params:
         if tensor.requires_grad:
             tensors.append(tensor)
-    return tuple(tensors)
+    here = Surroundings(tuple(tensors), [], [])
+    if isinstance(func, nn.Module):
+        for module in func.modules():
+            for name, tensor in module._parameters.items():
+                here.owned.append((module, name, tensor))
+    for kind in {device.type, "cpu"}:
+        if torch.amp.is_autocast_available(kind):
+            enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+            here.autocast.append({"device_type": kind, "enabled": enabled, "dtype": dtype})
+    return here
 
 
 def _replica_parameters(module: nn.Module) -> Iterator[Tensor]:

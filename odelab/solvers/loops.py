@@ -193,12 +193,14 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
     """
     f, stats, callbacks = problem.f, problem.f.stats, problem.callbacks
     method, controller, options = problem.scheme.method.fresh(), problem.scheme.controller, problem.scheme.options
-    t, direction, limit, stops = as_float(problem.times[0]), problem.direction, problem.step_limit, _stops(problem)
+    direction, limit = problem.direction, problem.step_limit
+    start, *stops = _stops(problem)
+    t = start.t
     attempt: Attempt = partial(_attempt, f, method, controller)
     if options.get("compile"):
         attempt = compiled_attempt(f, method, controller, y) or attempt
 
-    side0 = just_before(t, -direction, y.dtype) if t in _time_list(options, "jump_t") else t
+    side0 = just_before(t, -direction, y.dtype) if start.jump else t
     slope0 = f(side0, y)
     size = problem.first_step or options.get("first_step") or controller.first_step(f, side0, y, slope0, direction)
     if math.isnan(size):
@@ -283,27 +285,24 @@ def just_before(t: float, direction: float, dtype: torch.dtype) -> float:
 
 
 def _stops(problem: Problem) -> list[Stop]:
-    """step_t and jump_t behind the start, and the end, in the order of integration."""
+    """The start, step_t and jump_t behind it, and the end, in the order of integration."""
     start, end, direction = as_float(problem.times[0]), as_float(problem.times[-1]), problem.direction
-    step_t, jump_t = _time_list(problem.scheme.options, "step_t"), _time_list(problem.scheme.options, "jump_t")
+    named: dict[str, list[float]] = {"step_t": [], "jump_t": []}
+    for name in named:
+        times = problem.scheme.options.get(name)
+        if times is not None:
+            named[name] = torch.as_tensor(times, dtype=torch.float64, device="cpu").reshape(-1).tolist()
+        if len(set(named[name])) != len(named[name]):
+            raise ValueError(f"option {name!r} has repeated times: {named[name]}")
+    step_t, jump_t = named.values()
     repeated = set(step_t) & set(jump_t)
     if repeated:
         raise ValueError(f"step_t and jump_t both contain {sorted(repeated)}")
-    stops = []
+    stops = [Stop(start, jump=start in jump_t)]
     for t in sorted({*step_t, *jump_t, end}, reverse=direction < 0):
         if direction * start < direction * t <= direction * end:
             stops.append(Stop(t, jump=t in jump_t))
     return stops
-
-
-def _time_list(options: dict[str, Any], name: str) -> list[float]:
-    times = options.get(name)
-    if times is None:
-        return []
-    values = torch.as_tensor(times, dtype=torch.float64, device="cpu").reshape(-1).tolist()
-    if len(set(values)) != len(values):
-        raise ValueError(f"option {name!r} has repeated times: {values}")
-    return values
 
 
 def _grid(problem: Problem, y0: Tensor) -> Iterable[Time]:

@@ -114,12 +114,14 @@ def run(call: Call) -> Solution:
         return _finish(layout, torch.stack([t[0], event_t]), y, f.stats, event_t=event_t, _dense=dense)
 
     moving_t = t
-    if _steps_end_on(t, call, scheme):  # then autograd sees t in the steps themselves
+    own_grid = scheme.options.get("step_size") is not None or scheme.options.get("grid_constructor") is not None
+    if t.requires_grad and not (scheme.method.adaptive or own_grid) and call.gradient == "backprop":
+        # The output times are the grid of a method that autograd records, so it sees t in the steps themselves.
         problem.times = list(t.to(f.time_dtype).unbind())
         moving_t = t.detach()
     start = follow_start(f, moving_t, y0)
     y = GRADIENTS[call.gradient](problem, start, call, layout)
-    y = follow_outputs(f, moving_t, y, y0, call.gradient == "backprop")
+    y = follow_outputs(f, moving_t, y, y0, record=call.gradient != "adjoint")
     return _finish(layout, t, y, f.stats, _dense=dense)
 
 
@@ -140,13 +142,6 @@ def _check_together(call: Call, scheme: Scheme) -> None:
         raise ValueError("per_sample offers gradient='backprop', and neither events nor dense output")
     if call.dense and call.gradient != "backprop":
         raise ValueError("dense output needs gradient='backprop' (under torch.no_grad() it keeps no graph)")
-
-
-def _steps_end_on(t: Tensor, call: Call, scheme: Scheme) -> bool:
-    """Whether the output times, of which gradients are wanted, are the grid of a method recorded by autograd."""
-    options = scheme.options
-    own_grid = options.get("step_size") is not None or options.get("grid_constructor") is not None
-    return t.requires_grad and not (scheme.method.adaptive or own_grid) and call.gradient == "backprop"
 
 
 def _finish(layout: Layout, t: Tensor, y: Tensor, stats: Stats, **extras: Any) -> Solution:

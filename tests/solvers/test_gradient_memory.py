@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import pytest
 import torch
@@ -15,21 +16,20 @@ from tests.solvers.problems import Linear, tensor, times
 
 def kept_bytes(gradient: str, end: float) -> int:
     """Bytes that a solve keeps for its backward pass."""
-    total, field, y0 = 0, Network(50, dtype=torch.float32), torch.full((1000, 2), 0.5)
-    seen: set[int] = set()
+    field, y0 = Network(50, dtype=torch.float32), torch.full((1000, 2), 0.5)
+    saved: weakref.WeakSet = weakref.WeakSet()
 
-    def count(x):
-        nonlocal total
-        if x.untyped_storage().data_ptr() not in seen:
-            seen.add(x.untyped_storage().data_ptr())
-            total += x.untyped_storage().nbytes()
-        return x
+    class Saved:
+        def __init__(self, x):
+            self.x = x.detach()  # a saved output would keep its own node alive
+            saved.add(self)
 
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
+    with torch.autograd.graph.saved_tensors_hooks(Saved, lambda held: held.x):
         y = solve(field, y0, times(end, dtype=torch.float32), rtol=1e-5, atol=1e-6, gradient=gradient).y
-    del y
     gc.collect()
-    return total
+    storages = {held.x.untyped_storage().data_ptr(): held.x.untyped_storage().nbytes() for held in saved}
+    assert y.requires_grad  # its graph was alive until here
+    return sum(storages.values())
 
 
 def test_memory_kept_for_backward():

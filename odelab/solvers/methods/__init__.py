@@ -46,7 +46,8 @@ class Method(Protocol):
 
 
 def _runge_kutta(tableau: ButcherTableau) -> Callable[[dict[str, Any]], Method]:
-    return lambda options: RungeKutta(tableau)
+    method = RungeKutta(tableau)
+    return lambda options: method
 
 
 def _adams(implicit: bool) -> Callable[[dict[str, Any]], Method]:

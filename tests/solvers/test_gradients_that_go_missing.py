@@ -1,0 +1,184 @@
+"""No gradient is lost without a word: it is right, or refused with the way out."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from odelab import odeint, odeint_adjoint, solve
+from tests.solvers.gradient_problems import THREE, Network
+from tests.solvers.problems import gradients, tensor, times
+
+REPLAYING = ["adjoint", "checkpoint"]
+TIGHT = {"rtol": 1e-9, "atol": 1e-10}
+START = tensor(0.8, -0.5)
+
+
+class Dropping(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 4, dtype=torch.float64), nn.Dropout(0.5))
+
+    def forward(self, t, y):
+        return self.net(y) * torch.cos(t)
+
+
+@pytest.mark.parametrize("how", [{"method": "rk4", "options": {"step_size": 0.1}}, {"rtol": 0.3, "atol": 0.3}], ids=str)
+def test_dropout_under_checkpoint_is_that_of_the_forward_pass(how):
+    field, y0, found = Dropping(), torch.ones(3, 4, dtype=torch.float64), []
+    for gradient in ("backprop", "checkpoint"):
+        torch.manual_seed(5)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            y = solve(field, y0, times(1.0, 3), gradient=gradient, **how).y
+        assert (gradient == "checkpoint") == any("random" in str(warning.message) for warning in caught)
+        found.append(gradients(y[-1].square().sum(), *field.parameters()))
+    for exact, mine in zip(*found, strict=True):
+        torch.testing.assert_close(mine, exact, rtol=1e-12, atol=0)
+
+
+def test_dropout_under_adjoint_is_refused():
+    field = Dropping()
+    with pytest.raises(ValueError, match=r"random numbers.*backprop"):
+        solve(field, torch.ones(3, 4, dtype=torch.float64), times(), gradient="adjoint", rtol=0.3, atol=0.3)
+    field.eval()
+    solve(field, torch.ones(3, 4, dtype=torch.float64), times(), gradient="adjoint")
+
+
+@pytest.mark.parametrize("gradient", REPLAYING)
+def test_the_backward_pass_computes_in_the_precision_of_the_forward_pass(gradient):
+    dtypes = []
+
+    class Watched(Network):
+        def forward(self, t, y):
+            slope = self.net(y)
+            dtypes.append(slope.dtype)
+            return slope.to(y.dtype)
+
+    field = Watched(dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = solve(field, START.float(), times(dtype=torch.float32), gradient=gradient, rtol=1e-3, atol=1e-3).y
+    forward = len(dtypes)
+    y.sum().backward()
+    assert len(dtypes) > forward and set(dtypes) == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("gradient", THREE)
+def test_weights_given_by_functional_call(gradient):
+    field = Network()
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.field = field
+
+        def forward(self, y):
+            return solve(self.field, y, times(), gradient=gradient, **TIGHT).y[-1]
+
+    block = Block()
+    given = {name: (p.detach() * 1.5).requires_grad_() for name, p in block.named_parameters()}
+    mine = gradients(torch.func.functional_call(block, given, (START,)).square().sum(), *given.values())
+    with torch.no_grad():
+        for p in field.parameters():
+            p.mul_(1.5)
+    right = gradients(solve(field, START, times(), **TIGHT).y[-1].square().sum(), *field.parameters())
+    for a, b in zip(mine, right, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("gradient", REPLAYING)
+def test_parameters_that_func_no_longer_uses_backwards_are_missed(gradient):
+    """A closure over weights that have been swapped for the time of the solve."""
+    weights = [tensor(0.5).requires_grad_()]
+    y = solve(lambda t, y: -weights[0] * y, START, times(), gradient=gradient, params=tuple(weights)).y
+    weights[0] = tensor(0.5).requires_grad_()
+    with pytest.raises(RuntimeError, match="does not depend on it backwards"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize("params", [None, ()])
+@pytest.mark.parametrize("gradient", REPLAYING)
+@pytest.mark.parametrize("kind", ["leaf", "computed", "y0"])
+def test_tensors_that_func_uses_and_nobody_lists(gradient, kind, params):
+    leaf = START.clone().requires_grad_()
+    context = {"leaf": leaf, "computed": leaf.exp(), "y0": leaf}[kind]
+    y0 = leaf if kind == "y0" else START
+
+    class Conditioned(nn.Module):
+        def forward(self, t, y):
+            return -y * context
+
+    with pytest.raises(ValueError, match=r"shape \(2,\).*params"):
+        solve(Conditioned(), y0, times(), gradient=gradient, params=params)
+    with torch.no_grad():
+        solve(Conditioned(), y0, times(), gradient=gradient, params=params)
+    listed = solve(Conditioned(), y0, times(), gradient=gradient, params=(context,), **TIGHT).y
+    exact = solve(Conditioned(), y0, times(), **TIGHT).y
+    torch.testing.assert_close(gradients(listed[-1].sum(), leaf), gradients(exact[-1].sum(), leaf), rtol=1e-6, atol=0)
+
+
+def test_torchdiffeqs_list_of_parameters_may_leave_some_out_with_a_warning():
+    field = Network()
+    with pytest.warns(UserWarning, match="gets no gradient"):
+        odeint_adjoint(field, START, times(), adjoint_params=tuple(field.parameters())[:2])
+
+
+@pytest.mark.parametrize("gradient", REPLAYING)
+def test_a_leaf_that_func_makes_for_itself_is_none_of_ours(gradient):
+    """Fields that differentiate inside themselves: Hamiltonian nets, FFJORD's divergence."""
+
+    class Energy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rate = nn.Parameter(tensor(0.5))
+
+        def forward(self, t, y):
+            with torch.enable_grad():
+                point = y.detach().requires_grad_()
+                y.requires_grad_()
+                slope = torch.autograd.grad((self.rate * point**2).sum(), point, create_graph=True)[0]
+            return -slope + 0 * y
+
+    with torch.no_grad():
+        solve(Energy(), START, times(), gradient=gradient)
+    assert solve(Energy(), START, times(), gradient=gradient).y.requires_grad
+
+
+@pytest.mark.parametrize("method", ["dopri5", "dopri8", "rk4"])
+def test_checkpoint_gradients_can_be_differentiated_again(method):
+    found, options = [], {"step_size": 0.1, "interp": "cubic"} if method == "rk4" else {}
+    for gradient in ("backprop", "checkpoint"):
+        field, y0, t = Network(), START.clone().requires_grad_(), tensor(0.0, 0.45, 1.0).requires_grad_()
+        y = solve(field, y0, t, method=method, gradient=gradient, options=options).y
+        first = torch.autograd.grad(y[1:].sum(), (y0, t, *field.parameters()), create_graph=True)
+        penalty = sum(g.square().sum() for g in first)
+        found.append([penalty, *gradients(penalty, y0, *field.parameters())])
+    for mine, exact in zip(*reversed(found), strict=True):
+        torch.testing.assert_close(mine, exact, rtol=1e-9, atol=1e-11)
+
+
+def test_params_that_were_computed_are_differentiated_once():
+    """A list of both a tensor and what it was computed from would count paths twice."""
+    leaf = START.clone().requires_grad_()
+    y = solve(lambda t, y: -leaf.exp() * y, START, times(), gradient="checkpoint", params=(leaf,)).y
+    (first,) = torch.autograd.grad(y[-1].sum(), leaf, create_graph=True)
+    assert gradients(first.sum(), leaf)[0].abs().min() > 0.01
+    context = leaf.exp()
+    y = solve(lambda t, y: -context * y, START, times(), gradient="checkpoint", params=(context,)).y
+    (again,) = torch.autograd.grad(y[-1].sum(), leaf, create_graph=True)
+    torch.testing.assert_close(again, first)
+    with pytest.raises(RuntimeError, match="gradient='backprop'"):
+        again.sum().backward()
+
+
+@pytest.mark.parametrize("kind", ["y0", "parameter", "t"])
+def test_scipy_records_nothing_and_says_so(kind):
+    field = Network().requires_grad_(kind == "parameter")
+    y0, t = START.clone().requires_grad_(kind == "y0"), times().requires_grad_(kind == "t")
+    with pytest.raises(ValueError, match=r"scipy_solver.*gradient='adjoint'"):
+        odeint(field, y0, t, method="scipy_solver")
+    with torch.no_grad():
+        odeint(field, y0, t, method="scipy_solver")
