@@ -132,7 +132,7 @@ def test_probe_explorer_plots_the_spread_of_estimates(name: str, k: int) -> None
     histogram, spread = explorer.figure.axes
     for i, noise in enumerate(("gaussian", "rademacher")):
         measured = dict(zip(*spread.lines[i].get_data(), strict=True))[k]
-        assert measured == pytest.approx(exact[noise] / k**0.5, rel=0.08, abs=1e-6)
+        assert measured == pytest.approx(exact[noise] / k**0.5, rel=0.1, abs=1e-6)
         line = dict(zip(*spread.lines[2 + i].get_data(), strict=True))[k]
         assert line == pytest.approx(exact[noise] / k**0.5, rel=0.02, abs=1e-6)
         places, heights = histogram.lines[i].get_data()
