@@ -30,6 +30,7 @@ def odeint(
     event_fn: Callable[..., Tensor] | None = None,
     gradient: str = "backprop",
     params: Sequence[Tensor] | None = None,
+    direction: float | Sequence[float] | None = None,
 ) -> Any:
     """torchdiffeq's odeint: the states at t, (len(t), *y0.shape) or a tuple of such; see `solve`.
 
@@ -45,7 +46,7 @@ def odeint(
         >>> round(heights[-1].item(), 2)  # 10 − 9.8 / 2
         5.1
     """
-    call = Call(func, y0, t, method, rtol, atol, gradient, options, event_fn, params=params, strict=False)
+    call = Call(func, y0, t, method, rtol, atol, gradient, options, event_fn, False, params, {}, False, direction)
     solution = run(call)
     if solution.event_t is None:
         return solution.y
@@ -67,6 +68,7 @@ def odeint_adjoint(
     adjoint_method: str | None = None,
     adjoint_options: dict[str, Any] | None = None,
     adjoint_params: Sequence[Tensor] | None = None,
+    direction: float | Sequence[float] | None = None,
 ) -> Any:
     """torchdiffeq's odeint_adjoint: as `odeint`, with gradients by the continuous adjoint.
 
@@ -96,6 +98,7 @@ def odeint_adjoint(
         params=adjoint_params,
         backward={"rtol": adjoint_rtol, "atol": adjoint_atol, "method": adjoint_method, "options": adjoint_options},
         strict=False,
+        direction=direction,
     )
     solution = run(call)
     return solution.y if event_fn is None else (solution.event_t, solution.y)

@@ -15,7 +15,9 @@ from odelab.solvers.inputs import Call, Layout, VectorField, as_float, unchanged
 from odelab.solvers.loops import Mark, Problem, steps
 from odelab.solvers.stepping import Step
 
-EventFn = Callable[[float, Tensor], float]
+EventFn = Callable[[float, Tensor], Tensor]
+EARLY = 2.0**-10  # fraction of the first step that counts as just behind the start
+ROUNDINGS = 100.0  # how many of them the interpolation between two states may make
 
 
 def solve_to_event(problem: Problem, y0: Tensor, t: Tensor, call: Call, layout: Layout) -> tuple[Tensor, Tensor]:
@@ -27,62 +29,107 @@ def solve_to_event(problem: Problem, y0: Tensor, t: Tensor, call: Call, layout: 
         t: (2,), the start and a time in the direction in which the solve runs.
 
     Raises:
-        ValueError: when t has not two times.
+        ValueError: when t has not two times, or direction is none.
     """
     if len(t) != 2:
         raise ValueError(f"with event_fn, t must hold two times (start and direction), got {len(t)}")
     event_fn = layout.event(call.event_fn)
     start = as_float(problem.times[0])
     times = [start, problem.direction * math.inf]
-    event = first_of(event_fn, problem.f, start, y0)
-    to_event = EventProblem(problem.f, times, problem.scheme, problem.callbacks, watch=problem.watch, event=event)
+    values = observed(event_fn, problem.f)
+    wanted = _direction(call, values(start, y0))
+    to_event = EventProblem(
+        problem.f, times, problem.scheme, problem.callbacks, watch=problem.watch, values=values, wanted=wanted
+    )
     y = GRADIENTS[call.gradient](to_event, follow_start(problem.f, t, y0), call, layout)
     event_t = torch.as_tensor(to_event.times[1], dtype=t.dtype, device=t.device)
     event_t, end = link_gradients(problem.f, event_fn, event_t, y[-1])
     return event_t, torch.stack([y0, end if call.strict else y[-1]])
 
 
+def _direction(call: Call, values: Tensor) -> Tensor:
+    """Of the sign changes that count: 1 upwards, −1 downwards, 0 both; one for all entries of event_fn or one each."""
+    given = getattr(call.event_fn, "direction", 0) if call.direction is None else call.direction
+    try:
+        wanted = torch.as_tensor(given, dtype=values.dtype, device=values.device)
+        torch.broadcast_to(wanted, values.shape)
+    except (TypeError, ValueError, RuntimeError):
+        wanted = torch.tensor(math.nan)
+    if bool(wanted.isnan().any()):
+        raise ValueError(f"direction must be −1, 0 or 1, or one such per entry of event_fn, got {given!r}")
+    return wanted
+
+
 @dataclass(kw_only=True)
 class EventProblem(Problem):
-    """A problem that ends where event turns non-positive; its last time is infinite, and that of the event once solved.
+    """A problem that ends where an entry of event_fn changes sign; its last time is infinite until it is solved.
 
     Two crossings within one step are not seen; a smaller max_step finds them.
+
+    Attributes:
+        values: the entries of event_fn at (t, y), flat.
+        wanted: `_direction`.
     """
 
-    event: EventFn
+    values: EventFn
+    wanted: Tensor
 
     def marked_steps(self, y0: Tensor) -> Iterator[tuple[Step, list[Mark]]]:
         """The steps up to the event; it lies in the last one and is the only output."""
+        signs: Tensor | None = None
         for step in steps(self, y0):
-            if self.event(float(step.t1), step.y1) > 0:
+            if signs is None:
+                signs = self._signs_behind(step)
+            now = self.values(float(step.t1), step.y1)
+            if self._margin(now, signs) > 0:
+                signs = torch.where(now == 0, signs, now.sign())
                 yield step, []
                 continue
-            fraction = self._bisect(step)
+            fraction = self._bisect(step, signs)
             self.times = [self.times[0], float(step.t0) + fraction * float(step.dt)]
             yield step, [(1, fraction)]
             return
 
+    def _margin(self, values: Tensor, signs: Tensor) -> float:
+        """Positive until one of the entries that may do so has changed its sign; one that was zero has none yet."""
+        active = (signs != 0) & (self.wanted * signs <= 0)
+        return float(torch.where(active, values * signs, math.inf).min())
+
     @torch.no_grad()
-    def _bisect(self, step: Step, iterations: int = 52) -> float:
-        """Fraction of the step at which the event turns non-positive, to rounding."""
+    def _signs_behind(self, step: Step) -> Tensor:
+        """The signs at the start; those just behind it where the event lies on the start, to rounding.
+
+        A solve that goes on from an event starts there, and leaves it.
+        """
         t0, dt = float(step.t0), float(step.dt)
-        if self.event(t0, step.y0) <= 0:  # the solve started on it
-            return 0.0
+        early = self.scheme.interpolate(step, self.f)(EARLY)
+        before, after = self.values(t0, step.y0), self.values(t0 + EARLY * dt, early)
+        change = float((early - step.y0).abs().max())
+        roundings = [abs(t0 / dt)] + ([EARLY * float(step.y0.abs().max()) / change] if change else [])
+        eps = torch.finfo(self.f.time_dtype).eps
+        crossing = EARLY * before.abs() / (after - before).abs()  # fraction of the step at which it is zero
+        own = (before == 0) | ((before * after < 0) & (crossing <= ROUNDINGS * eps * max(roundings)))
+        return torch.where(own, after, before).sign()
+
+    @torch.no_grad()
+    def _bisect(self, step: Step, signs: Tensor, iterations: int = 52) -> float:
+        """Fraction of the step at which the event happens, to rounding."""
+        t0, dt = float(step.t0), float(step.dt)
         solution = self.scheme.interpolate(step, self.f)
         before, after = 0.0, 1.0
         for _ in range(iterations):
             middle = 0.5 * (before + after)
             if t0 + middle * dt in (t0 + before * dt, t0 + after * dt):
                 break
-            if self.event(t0 + middle * dt, solution(middle)) > 0:
+            if self._margin(self.values(t0 + middle * dt, solution(middle)), signs) > 0:
                 before = middle
             else:
                 after = middle
         return after
 
 
-def first_of(event_fn: Callable[[Tensor, Tensor], Tensor], field: VectorField, t0: float, y0: Tensor) -> EventFn:
-    """A scalar event function that starts positive and turns negative when any component of event_fn changes sign.
+def observed(event_fn: Callable[[Tensor, Tensor], Tensor], field: VectorField) -> EventFn:
+    """event_fn at a float time: its entries, flat and without gradient.
 
     Raises:
         ValueError: when event_fn does not return a real tensor.
@@ -90,24 +137,18 @@ def first_of(event_fn: Callable[[Tensor, Tensor], Tensor], field: VectorField, t
     """
 
     @torch.no_grad()
-    def evaluate(t: float, y: Tensor) -> Tensor:
+    def values(t: float, y: Tensor) -> Tensor:
         time = torch.scalar_tensor(t, dtype=field.time_dtype, device=field.device)
         with unchanged(y, "event_fn") as y:
             value = event_fn(time, y)
         if not isinstance(value, Tensor) or value.is_complex() or value.numel() == 0:
             raise ValueError(f"event_fn must return a real tensor, got {value!r}")
-        return value.detach()  # a view taken under no_grad still carries its base's graph
-
-    signs = torch.sign(evaluate(t0, y0))
-
-    def first(t: float, y: Tensor) -> float:
-        value = float((evaluate(t, y) * signs).min())
-        if math.isnan(value):
+        if bool(value.isnan().any()):
             hint = "look for a division by zero, or log or sqrt of a negative number, in event_fn"
             raise NonFiniteState("event_fn returned NaN", t=t, nfe=field.stats.nfe, hint=hint)
-        return value
+        return value.detach().reshape(-1)  # a view taken under no_grad still carries its base's graph
 
-    return first
+    return values
 
 
 def link_gradients(

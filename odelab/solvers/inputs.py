@@ -45,6 +45,7 @@ class Call:
     params: Any = None
     backward: dict[str, Any] = field(default_factory=dict)
     strict: bool = True
+    direction: Any = None
 
 
 def as_float(t: Time) -> float:

@@ -36,6 +36,7 @@ def solve(
     gradient: str = "backprop",
     options: dict[str, Any] | None = None,
     event_fn: Callable[..., Tensor] | None = None,
+    direction: float | Sequence[float] | None = None,
     dense: bool = False,
     params: Sequence[Tensor] | None = None,
     adjoint_rtol: Any = None,
@@ -59,7 +60,9 @@ def solve(
             scipy_solver: solver, min_step, max_step.
         event_fn: (t, y) -> tensor; the solve runs in the direction of t until one of its entries changes sign. The
             event time and the state there are differentiable, also in parameters of event_fn. Where it crosses zero
-            twice within a step nothing is seen: options=dict(max_step=…).
+            twice within a step nothing is seen: options=dict(max_step=…). A start on the event does not count.
+        direction: 1 for events where event_fn rises, in the direction of the solve, −1 where it falls, 0 for both; one
+            for all entries or one each. Else the attribute event_fn.direction, as in SciPy, or 0.
         dense: keep the interpolants for `Solution.dense`.
         params: what the adjoint and checkpoint gradients differentiate besides y0 and t, where func is no Module.
         adjoint_rtol, adjoint_atol, adjoint_method, adjoint_options: for the backward solve; else the forward ones.
@@ -79,7 +82,9 @@ def solve(
         tensor(True)
     """
     backward = {"rtol": adjoint_rtol, "atol": adjoint_atol, "method": adjoint_method, "options": adjoint_options}
-    return run(Call(func, y0, t, method, rtol, atol, gradient, options, event_fn, dense, params, backward))
+    return run(
+        Call(func, y0, t, method, rtol, atol, gradient, options, event_fn, dense, params, backward, direction=direction)
+    )
 
 
 def run(call: Call) -> Solution:
@@ -133,6 +138,8 @@ def _single_time(call: Call, t: Tensor, y0: Tensor, layout: Layout) -> Solution:
 
 def _check_together(call: Call, scheme: Scheme) -> None:
     """What is allowed by itself and not together."""
+    if call.direction is not None and call.event_fn is None:
+        raise ValueError("direction says which events count, but there is no event_fn")
     plain = call.event_fn is None and not call.dense
     if scheme.method.family == "scipy" and not plain:
         raise ValueError("scipy_solver offers neither events nor dense output here")

@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
@@ -93,7 +94,7 @@ def test_bounces_with_gradients_through_all_of_them():
     t, state = torch.tensor(0.0, dtype=torch.float64), (height, tensor(0.0))
     for _ in range(n):
         t, (heights, speeds) = odeint_event(fall, state, t, event_fn=ground, rtol=1e-10, atol=1e-12)
-        state = heights[-1] * 0 + 1e-9, -0.8 * speeds[-1]
+        state = heights[-1], -0.8 * speeds[-1]
     flights = 1 + 2 * sum(0.8**i for i in range(1, n))
     exact = flights * torch.sqrt(2 * height / fall.g)
     assert t.item() == pytest.approx(exact.item(), rel=1e-6)
@@ -158,9 +159,72 @@ def test_an_event_function_that_turns_constant_has_no_gradient_to_give():
     assert gradients(y[-1].sum(), y0)[0].item() == pytest.approx(math.exp(-2.0), rel=1e-7)
 
 
-def test_a_start_on_the_event_ends_there():
-    t, y = odeint(lambda t, y: -y, tensor(1.0), times(), event_fn=lambda t, y: y - 1)
-    assert t.item() == 0.0 and y[-1].item() == 1.0
+@pytest.mark.parametrize("method", ["dopri5", "bosh3", "rodas3", "rk4"])
+@pytest.mark.parametrize("start", [0.0, -3e-16])
+def test_a_restart_on_the_event_leaves_it(start, method):
+    """Bounces that go on from exactly the state at which the event happened, or from a rounding behind it."""
+    options = {"step_size": 0.05, "interp": "cubic"} if method == "rk4" else {}
+    t, height, speed, n = torch.tensor(1.0).double(), tensor(5.0), tensor(0.0), 5
+    how = {"method": method, "options": options, "rtol": 1e-7, "atol": 1e-9}
+    landings = []
+    with torch.no_grad():
+        for _ in range(n):
+            t, (_, speeds) = odeint_event(Fall(), (height, speed), t, event_fn=ground, **how)
+            landings.append(t.item())
+            height, speed = tensor(start), -0.8 * speeds[-1]
+    first = math.sqrt(10 / G)
+    exact = [1 + first * (1 + 2 * sum(0.8**i for i in range(1, k + 1))) for k in range(n)]
+    assert landings == pytest.approx(exact, abs=1e-5)
+
+
+def test_a_restart_from_the_very_state_of_the_event():
+    t, state = torch.tensor(0.0, dtype=torch.float64), (tensor(5.0), tensor(0.0))
+    landings = []
+    for _ in range(5):
+        t, (heights, speeds) = odeint_event(Fall(), state, t, event_fn=ground)
+        landings.append(t.item())
+        state = heights[-1], -0.8 * speeds[-1]
+    gaps = [b - a for a, b in pairwise(landings)]
+    assert [b / a for a, b in pairwise(gaps)] == pytest.approx([0.8] * 3, rel=1e-5)
+
+
+def test_a_start_on_the_event_with_a_long_first_step_sees_the_return():
+    """The sign is taken from just behind the start, not from the end of a step that crosses back."""
+    start = (tensor(0.0), tensor(2.0))
+    solution = solve(Fall(), start, times(), event_fn=ground, options={"first_step": 1.0, "max_step": 1.0})
+    assert solution.event_t.item() == pytest.approx(4 / G)
+
+
+@pytest.mark.parametrize(("direction", "expected"), [(0, 0.5), (-1, 0.5), (1, 1.5), ([-1, 1], 0.5), ([1, 1], 1.5)])
+@pytest.mark.parametrize("way", ["argument", "attribute"])
+def test_direction_as_in_scipy(direction, expected, way):
+    """cos πt falls through zero at ½ and rises at 1½; its negative does the reverse."""
+
+    def event_fn(t, y):
+        return y[:1] if not isinstance(direction, list) else torch.stack([y[0], y[0] + 1e-9])
+
+    def turn(t, y):
+        return math.pi * torch.stack([-y[1], y[0]])
+
+    how = {"direction": direction}
+    if way == "attribute":
+        event_fn.direction, how = direction, {}
+    for backwards in (False, True):
+        sign = -1 if backwards else 1
+        t, _ = odeint_event(
+            turn, tensor(1.0, 0.0), torch.tensor(0.0).double(), event_fn=event_fn, reverse_time=backwards, **how
+        )
+        assert float(t) == pytest.approx(sign * expected, abs=1e-6)
+        run = solve(turn, tensor(1.0, 0.0), sign * times(), event_fn=event_fn, **how)
+        assert float(run.event_t) == pytest.approx(sign * expected, abs=1e-6)
+
+
+def test_a_direction_that_cannot_be_is_named():
+    for direction in ("down", [1, 1, 1], math.nan):
+        with pytest.raises(ValueError, match="direction"):
+            solve(lambda t, y: -y, tensor(1.0), times(), event_fn=lambda t, y: y - 0.5, direction=direction)
+    with pytest.raises(ValueError, match="direction"):
+        solve(lambda t, y: -y, tensor(1.0), times(), direction=-1)
 
 
 def test_a_tangent_event_has_no_derivative_and_says_so():
@@ -174,7 +238,7 @@ def test_a_tangent_event_has_no_derivative_and_says_so():
     with torch.no_grad():
         assert float(ramp(event_fn=event_fn)[0]) == pytest.approx(1.0, abs=1e-6)
     with pytest.raises(ValueError, match="touches the event surface"):
-        solve(lambda t, y: torch.ones_like(y), tensor(0.0), times(), event_fn=lambda t, y: (y - shift).relu() - 0 * y)
+        solve(lambda t, y: torch.ones_like(y), tensor(0.0), times(), event_fn=lambda t, y: (shift - y).relu())
 
 
 @pytest.mark.parametrize(
