@@ -122,7 +122,8 @@ def _kernel(
 
     def step(func: Any, norm: Norm, clock: Tensor, rtol: Tensor, atol: Tensor, y: Tensor, slope: Tensor) -> Outputs:
         def field(t: Time, y: Tensor) -> Tensor:
-            return func(torch.as_tensor(t, device=y.device).to(real), y).clone()  # it may fill one buffer each time
+            slope = func(torch.as_tensor(t, device=y.device).to(real), y)
+            return slope.to(y.dtype, copy=True)  # func may fill one buffer each time
 
         t0, t1, dt = clock.unbind()  # float64; as 0-d tensors they must not promote a 0-d state
         done = method.step(field, t0, t1, dt.to(real), y, slope)

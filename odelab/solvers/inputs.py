@@ -108,6 +108,8 @@ class VectorField:
     def __call__(self, t: Time, y: Tensor) -> Tensor:
         """dy/dt at (t, y), of the shape, dtype and device of y, in memory that func does not fill again.
 
+        A slope in another precision is brought into that of y.
+
         Raises:
             TypeError, ValueError: when func returns anything else, or changes y in place.
         """
@@ -129,7 +131,7 @@ class VectorField:
         if not isinstance(slope, Tensor):
             raise TypeError(f"func must return a tensor like y, but returned {type(slope).__name__} at t = {t}")
         if slope.shape != self.shape or slope.dtype != self.dtype or slope.device != self.device:
-            raise self._mismatch(slope, float(t))
+            slope = self._fitted(slope, t)
         if self.copying or (self.addresses and slope.data_ptr() in self.addresses):
             return self._copy(slope)
         return slope
@@ -148,13 +150,18 @@ class VectorField:
             self.addresses |= {address} - {0}
         return slope.clone()
 
-    def _mismatch(self, slope: Tensor, t: float) -> Exception:
+    def _fitted(self, slope: Tensor, times: Tensor) -> Tensor:
+        """slope in the precision of y, where only that differs (autocast, a table in float64)."""
+        same = slope.shape == self.shape and slope.device == self.device
+        if same and torch.can_cast(slope.dtype, self.dtype):
+            return slope.to(self.dtype)
+        t = times.detach().reshape(-1)[0].item()
         if slope.shape != self.shape:
             shapes = f"{tuple(self.shape)}, but returned {tuple(slope.shape)}"
-            return ValueError(f"func must return dy/dt with the shape of y, {shapes} at t = {t:.6g}")
-        name = "dtype" if slope.dtype != self.dtype else "device"
+            raise ValueError(f"func must return dy/dt with the shape of y, {shapes} at t = {t:.6g}")
+        name = "device" if slope.device != self.device else "dtype"
         pair = f"{getattr(self, name)}, but returned {getattr(slope, name)}"
-        return TypeError(f"func must return dy/dt with the {name} of y, {pair} at t = {t:.6g}")
+        raise TypeError(f"func must return dy/dt with the {name} of y, {pair} at t = {t:.6g}")
 
 
 @dataclass

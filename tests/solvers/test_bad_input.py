@@ -70,7 +70,7 @@ def test_states(y0, kind, message):
     ("func", "kind", "message"),
     [
         (lambda t, y: y[:1], ValueError, r"shape of y, \(2,\), but returned \(1,\) at t = 0"),
-        (lambda t, y: y.float(), TypeError, "dtype of y, torch.float64, but returned torch.float32"),
+        (lambda t, y: y + 1j, TypeError, "dtype of y, torch.float64, but returned torch.complex128"),
         (lambda t, y: y.to("meta"), TypeError, "device of y, cpu, but returned meta"),
         (lambda t, y: None, TypeError, "must return a tensor like y, but returned NoneType"),
         (

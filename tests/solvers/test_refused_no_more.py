@@ -1,0 +1,56 @@
+"""What works though it is unusual: other precisions, tiny and empty problems, a func that ends where the solve does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from odelab import solve
+from tests.solvers.gradient_problems import THREE, Network
+from tests.solvers.problems import gradients, tensor, times
+
+START = tensor(0.8, -0.5)
+
+
+@pytest.mark.parametrize("gradient", THREE)
+@pytest.mark.parametrize("options", [{}, {"per_sample": True}], ids=str)
+def test_autocast_to_bfloat16(gradient, options):
+    if options and gradient != "backprop":
+        return
+    y0, found = torch.full((4, 2), 0.5), []
+    for enabled in (False, True):
+        field = Network(dtype=torch.float32)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            y = solve(
+                lambda t, y, field=field: field.net(y),
+                y0,
+                times(dtype=torch.float32),
+                gradient=gradient,
+                options=options,
+                rtol=1e-2,
+                atol=1e-2,
+                params=tuple(field.parameters()),
+            ).y
+        assert y.dtype == torch.float32
+        found.append(torch.cat([g.reshape(-1) for g in gradients(y[-1].square().sum(), *field.parameters())]))
+    assert float((found[1] - found[0]).norm() / found[0].norm()) < 0.033  # measured: 0.011
+
+
+@pytest.mark.parametrize("method", ["dopri5", "rk4", "rodas3", "explicit_adams", "scipy_solver"])
+def test_a_table_in_another_precision(method):
+    table = torch.linspace(1, 2, 11, dtype=torch.float64)
+    how = {"options": {"step_size": 0.05}} if method in ("rk4", "explicit_adams") else {"rtol": 1e-4, "atol": 1e-5}
+    with torch.no_grad() if method == "scipy_solver" else torch.enable_grad():
+        y = solve(
+            lambda t, y: -y * table[None, int(10 * t.detach().clamp(0, 1))],
+            START.float(),
+            times(dtype=torch.float32),
+            method=method,
+            **how,
+        ).y
+    assert y.dtype == torch.float32 and bool(torch.isfinite(y).all())
+
+
+def test_a_complex_slope_of_a_real_state_is_refused():
+    with pytest.raises(TypeError, match=r"dtype of y, torch.float64, but returned torch.complex128"):
+        solve(lambda t, y: 1j * y, START, times())
