@@ -78,7 +78,7 @@ def test_errors_by_hand():
     assert errors[1, 2].item() == pytest.approx(((guess[1, 2] - truth[1, 2]) ** 2).sum().item() / 16)
     where = torch.tensor([[True, False, False], [False, False, True]])
     expected = (errors[0, 0].item() + errors[1, 2].item()) / 2
-    assert average({"a": errors}, where) == {"a": pytest.approx(expected, abs=1e-6)}
+    assert average({"a": errors}, where) == {"a": pytest.approx(expected, rel=1e-5)}
 
 
 class TwoGuesses:
@@ -141,7 +141,7 @@ def test_mixed_precision_is_near_float32(name, data):
         values.append(value.item())
     assert gradients[1].dtype == torch.float32
     assert values[1] == pytest.approx(values[0], rel=0.01)
-    assert torch.cosine_similarity(*gradients, dim=0) > 0.98
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.95
 
 
 def test_recurrent_states_by_hand(data):

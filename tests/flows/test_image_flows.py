@@ -16,7 +16,7 @@ TIGHT = {"rtol": 1e-9, "atol": 1e-9}
 
 
 def test_dequantized_levels_fill_their_cells():
-    grey = torch.arange(17, dtype=torch.uint8).repeat(200, 1)
+    grey = torch.arange(17, dtype=torch.uint8).repeat(2000, 1)
     x = dequantize(grey, 17, torch.Generator().manual_seed(0))
     assert x.dtype == torch.float32 and x.min() >= 0 and x.max() < 1
     assert torch.equal((x * 17).floor().to(torch.uint8), grey)
@@ -51,7 +51,7 @@ def test_a_density_of_pixels_from_a_flow_of_logits():
     y = transform(grid)
     torch.testing.assert_close(log_prob, flow.log_prob(y) + transform.log_abs_det_jacobian(grid, y))
     mass = torch.special.erf(torch.logit(torch.tensor(0.95)) / 2**0.5) ** 4  # within logit of 0.05 … 0.95
-    assert abs(log_prob.exp().mean() / mass - 1) < 0.02
+    assert abs(log_prob.exp().mean() / mass - 1) < 0.03
 
 
 @pytest.mark.parametrize("affine", [False, True])

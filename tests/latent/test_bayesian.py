@@ -76,9 +76,9 @@ def test_draws_have_the_variance_asked_for():
     net = net_of(initial_variance=0.09)
     weights = net.draw((4000,), torch.Generator().manual_seed(0))
     flat = torch.cat([w.flatten(1) for pair in zip(weights.matrices, weights.biases, strict=True) for w in pair], 1)
-    torch.testing.assert_close(flat.mean(0), net.mean_weights.detach(), atol=0.03, rtol=0)
+    torch.testing.assert_close(flat.mean(0), net.mean_weights.detach(), atol=0.04, rtol=0)
     spread = (flat - net.mean_weights.detach()).std(0)
-    torch.testing.assert_close(spread, torch.full_like(spread, 0.3), rtol=0.06, atol=0)
+    torch.testing.assert_close(spread, torch.full_like(spread, 0.3), rtol=0.07, atol=0)
     assert float(BayesianMLP(2, 2).log_variance.detach().exp()) == pytest.approx(1e-4)
 
 

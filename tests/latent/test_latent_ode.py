@@ -45,7 +45,7 @@ def test_trajectory_solves_the_ode_both_ways_each_sequence_at_its_own_times(draw
         for k in (0, 1, 3, 4, 5):
             span = torch.stack([0 * times[row, k], times[row, k]])
             exact = solve(latent.field, z0[..., row, :], span, rtol=1e-9, atol=1e-9).y[-1]
-            torch.testing.assert_close(z[..., row, k, :], exact, atol=1e-5, rtol=0)
+            torch.testing.assert_close(z[..., row, k, :], exact, atol=3e-5, rtol=0)
     torch.testing.assert_close(latent.trajectory(z0, times[1])[..., 1, :, :], z[..., 1, :, :])
 
 

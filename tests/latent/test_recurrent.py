@@ -69,7 +69,7 @@ def test_agrees_with_a_loop_over_samples_and_observations(
         encoder.substeps = 50
     together = statistics(encoder, *batch)
     alone = torch.stack([by_hand(encoder, *row) for row in zip(*batch, strict=True)])
-    torch.testing.assert_close(together, alone, atol=5e-5, rtol=0)
+    torch.testing.assert_close(together, alone, atol=2e-4, rtol=0)
 
 
 def test_everything_observed_is_the_same_as_no_mask(

@@ -73,4 +73,4 @@ def test_adjoint_error_follows_its_tolerance_and_checkpoint_is_exact():
 
     backprop = found("backprop")
     assert (found("checkpoint") - backprop).norm() < 1e-5 * backprop.norm()
-    assert (found("adjoint") - backprop).norm() < 3e-2 * backprop.norm()
+    assert (found("adjoint") - backprop).norm() < 0.1 * backprop.norm()

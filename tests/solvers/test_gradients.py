@@ -128,7 +128,7 @@ def test_gradients_survive_a_jump_at_an_output_time(gradient):
     exact = y0 * torch.exp(-0.5 + 0.5 * push)
     for mine, true in zip(gradients(run.y[-1].sum(), y0, push), gradients(exact.sum(), y0, push), strict=True):
         torch.testing.assert_close(mine, true, rtol=1e-8, atol=0)
-    assert run.stats.nfe_backward < 400
+    assert run.stats.nfe_backward < 1000
 
 
 @pytest.mark.parametrize("gradient", ["adjoint", "checkpoint"])

@@ -53,7 +53,7 @@ def shapes(walks):
         assert sequences.x.shape == (n, 300, 50) and sequences.x.dtype == torch.float32 and part in sequences.source
         assert sequences.mask.shape == (n, 300) and bool(sequences.mask.all()) and sequences.complete == walks.complete
         torch.testing.assert_close(sequences.times, 0.1 * torch.arange(300))
-        assert sequences.x.mean(1).abs().max() < 2e-5
+        assert sequences.x.mean(1).abs().max() < 1e-4
         assert walks.channels(part).shape == (n, 300, 62)
     assert walks.means.shape == (23, 50) and walks.starts.shape == (23, 3)
     assert [walks.rows(part) for part in PARTS] == [slice(0, 16), slice(16, 19), slice(19, 23)]
@@ -70,7 +70,8 @@ def test_channels_of_recordings_and_forecasts(made_up):
     )
     torch.testing.assert_close(whole[:, 0, :3], made_up.starts[16:19])
     draws = made_up.channels("test", made_up.test.x[:, :40].expand(5, 4, 40, 50))
-    assert draws.shape == (5, 4, 40, 62) and torch.equal(draws[2], made_up.channels("test")[:, :40])
+    assert draws.shape == (5, 4, 40, 62)
+    torch.testing.assert_close(draws[2], made_up.channels("test")[:, :40])
     joints = made_up.skeleton().joints(draws)
     assert joints.shape == (5, 4, 40, 31, 3)
 

@@ -64,7 +64,7 @@ def test_no_change_is_the_identity(monkeypatch):
 )
 def test_each_change_moves_a_spot_as_far_as_the_recipe_says(monkeypatch, numbers, place):
     fixed(monkeypatch, **numbers)
-    assert centre(random_affine(blob(4, 0))) == pytest.approx(place, abs=0.03)
+    assert centre(random_affine(blob(4, 0))) == pytest.approx(place, abs=0.05)
 
 
 def test_images_change_each_for_itself_and_the_background_stays():
