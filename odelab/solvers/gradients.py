@@ -367,7 +367,9 @@ class _Adjoint(torch.autograd.Function):
                 state = field.pack(states[i], a, field.totals)
                 augmented = VectorField(field, state, Stats(method=scheme.name))
                 augmented.copying = False  # its slopes are its own
-                for step in steps(Problem(augmented, [times[i], times[i - 1]], scheme, callbacks, dt), state):
+                for step in steps(
+                    Problem(augmented, [times[i], times[i - 1]], scheme, callbacks, dt, problem.eps), state
+                ):
                     state = step.y1
                     dt = None if step.next_dt is None else abs(step.next_dt)
                     if not carry:

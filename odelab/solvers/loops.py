@@ -99,6 +99,7 @@ class Problem:
             the solution must be differentiable with respect to them; the last may be infinite.
         scheme: how to step.
         first_step: size of the first step; the caller's, or chosen from f, where it is None.
+        eps: relative spacing of the numbers in which the caller gave the times.
         watch: told of every step that `gradients.backprop` records and of the outputs in it, for dense output.
     """
 
@@ -107,6 +108,7 @@ class Problem:
     scheme: Scheme
     callbacks: Callbacks = NO_CALLBACKS
     first_step: float | None = None
+    eps: float = torch.finfo(torch.float64).eps
     watch: Watcher | None = None
 
     @property
@@ -312,7 +314,8 @@ def _grid(problem: Problem, y0: Tensor) -> Iterable[Time]:
         return _endless_grid(problem)
     if options.get("step_size") is not None:
         size, start, end = float(options["step_size"]), as_float(times[0]), as_float(times[-1])
-        count = max(math.ceil(abs(end - start) / size - 1e-9), 1)
+        roundings = 4 * problem.eps * max(abs(start), abs(end)) / size  # of the times, in steps
+        count = max(math.ceil(abs(end - start) / size - min(max(roundings, 1e-9), 0.5)), 1)
         step = math.copysign(size, end - start)
         return [times[0] + i * step for i in range(count)] + [times[-1]]
     if options.get("grid_constructor") is None:

@@ -105,7 +105,7 @@ def run(call: Call) -> Solution:
     per_sample = scheme.options.get("per_sample")
     called = () if per_sample else scheme.callback_names
     callbacks = find_callbacks(call.func, layout.unpack, "", called, scheme.name)
-    problem = Problem(f, times, scheme, callbacks)
+    problem = Problem(f, times, scheme, callbacks, eps=torch.finfo(t.dtype).eps)
     dense = None
     if call.dense:
         dense = DenseSolution(layout)

@@ -54,3 +54,30 @@ def test_a_table_in_another_precision(method):
 def test_a_complex_slope_of_a_real_state_is_refused():
     with pytest.raises(TypeError, match=r"dtype of y, torch.float64, but returned torch.complex128"):
         solve(lambda t, y: 1j * y, START, times())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_step_size_takes_no_step_of_a_rounding(dtype, backwards):
+    """The end is n · size as near as the precision of t can say it, also where t is less precise than y."""
+    longer = []
+    for count in range(1, 60):
+        for size in (0.1, 0.05, 0.01, 0.3, 1 / 3, 0.7, 1e-3, 2.5):
+            for start in (0.0, 7.0):
+                t = torch.tensor([start, start + count * size], dtype=dtype)
+                run = solve(
+                    lambda t, y: -y, START, t.flip(0) if backwards else t, method="euler", options={"step_size": size}
+                )
+                if run.stats.accepted != count:
+                    longer.append((count, size, start, run.stats.accepted))
+    assert not longer
+
+
+@pytest.mark.parametrize("gradient", THREE)
+def test_step_size_takes_none_in_the_backward_pass_either(gradient):
+    y0, t = START.clone().requires_grad_(), torch.tensor([0.0, 0.3, 0.9])
+    run = solve(lambda t, y: -y, y0, t, method="euler", gradient=gradient, params=(), options={"step_size": 0.1})
+    assert run.stats.accepted == 9
+    run.y.sum().backward()
+    if gradient == "adjoint":
+        assert run.stats.nfe_backward == 9
