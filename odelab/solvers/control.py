@@ -81,10 +81,10 @@ class Controller:
         """dt with its size between min_step and max_step."""
         return math.copysign(min(max(abs(dt), self.min_step), self.max_step), dt)
 
-    def first_step(self, f: Field, t0: float, y0: Tensor, slope0: Tensor, direction: float) -> float:
+    def first_step(self, f: Field, t0: float, y0: Tensor, slope0: Tensor, span: float) -> float:
         """A first dt from the sizes of y, f and one Euler step's change of f (Hairer, Nørsett & Wanner I, II.4).
 
-        Costs one evaluation of f. Returns NaN where f(t0, y0) is not finite.
+        Costs one evaluation of f, within the (signed) span of the solve. Returns NaN where f(t0, y0) is not finite.
         """
         y0, slope0 = y0.detach(), slope0.detach()
         size = y0.abs()
@@ -92,7 +92,8 @@ class Controller:
         d1 = scaled_norm(slope0, size, self.rtol, self.atol, self.norm)
         if not math.isfinite(d0 + d1):
             return math.nan
-        h0 = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
+        h0 = min(1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1, self.max_step, abs(span))
+        direction = math.copysign(1.0, span)
         # f keeps the caller's gradient mode: a field may differentiate inside itself.
         slope1 = f(t0 + direction * h0, torch.add(y0, slope0, alpha=direction * h0)).detach()
         d2 = scaled_norm(slope1 - slope0, size, self.rtol, self.atol, self.norm) / h0

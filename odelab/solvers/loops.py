@@ -204,7 +204,8 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
 
     side0 = just_before(t, -direction, y.dtype) if start.jump else t
     slope0 = f(side0, y)
-    size = problem.first_step or options.get("first_step") or controller.first_step(f, side0, y, slope0, direction)
+    size = problem.first_step or options.get("first_step")
+    size = size or controller.first_step(f, side0, y, slope0, stops[-1].t - t)
     if math.isnan(size):
         raise errors.non_finite(t, 0.0, y, slope0, stats)
     dt = controller.clip(math.copysign(size, direction))

@@ -49,7 +49,7 @@ def _integrate_rows(problem: Problem, y0: Tensor, layout: Layout) -> tuple[Tenso
     end, direction = outputs.times[-1], problem.direction
     t = torch.full((len(y0), *[1] * (y0.ndim - 1)), as_float(problem.times[0]), dtype=torch.float64, device=y0.device)
     y, slope = y0, f(t, y0)
-    dt = control.first_step(f, t, y, slope, direction)
+    dt = control.first_step(f, t, y, slope, end - t)
     zeros = torch.zeros(len(y0), dtype=torch.long, device=y0.device)
     stats = RowStats(zeros, zeros.clone())
     for _ in range(problem.step_limit):
@@ -147,13 +147,14 @@ class _RowControl:
     def clip(self, dt: Tensor) -> Tensor:
         return dt.sign() * dt.abs().clamp(self.c.min_step, self.c.max_step)
 
-    def first_step(self, f: VectorField, t: Tensor, y0: Tensor, slope: Tensor, direction: float) -> Tensor:
+    def first_step(self, f: VectorField, t: Tensor, y0: Tensor, slope: Tensor, span: Tensor) -> Tensor:
         y0, slope = y0.detach(), slope.detach()
         size = y0.abs()
         d0, d1 = self.norm(y0, size), self.norm(slope, size)
         if not bool(torch.isfinite(d0 + d1).all()):
             raise errors.non_finite(float(t.view(-1)[0]), 0.0, y0, slope, f.stats)
         h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1)
+        h0, direction = torch.minimum(h0, span.abs()).clamp_max(self.c.max_step), span.sign()
         slope1 = f(t + direction * h0, y0 + (direction * h0).to(f.time_dtype) * slope).detach()
         d2 = self.norm(slope1 - slope, size) / h0
         largest = torch.maximum(d1, d2)

@@ -81,3 +81,26 @@ def test_step_size_takes_none_in_the_backward_pass_either(gradient):
     run.y.sum().backward()
     if gradient == "adjoint":
         assert run.stats.nfe_backward == 9
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(
+    "options", [{}, {"per_sample": True}, {"max_step": 0.01}, {"max_step": 0.01, "per_sample": True}]
+)
+@pytest.mark.parametrize("method", ["dopri5", "rodas3"])
+def test_func_is_asked_nowhere_outside_the_interval(method, options, backwards):
+    """A slow start, for which the first guess of a step is far too long: f is only defined on [0, 1]."""
+    if method == "rodas3" and "per_sample" in options:
+        return
+    asked = []
+
+    def slow(t, y):
+        asked.append(float(t.detach().min())), asked.append(float(t.detach().max()))
+        return 1e-6 * y
+
+    t = times().flip(0) if backwards else times()
+    run = solve(slow, torch.ones(2, 2, dtype=torch.float64), t, method=method, options=options)
+    assert min(asked) >= 0.0 and max(asked) <= 1.0
+    if "max_step" in options:
+        assert abs(asked[2] - asked[0]) <= 0.01 * (1 + 1e-9)  # the guess itself
+        assert max(abs(step.dt) for step in run.stats.steps) <= 0.01 * (1 + 1e-9)
