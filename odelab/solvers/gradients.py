@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from odelab.solvers.control import Norm, rms_norm
 from odelab.solvers.inputs import (
@@ -132,7 +133,7 @@ def _examine(here: Surroundings | None, call: Call, f: VectorField, t: Time, y: 
     """
     generators = [torch.random] if f.device.type == "cpu" else [torch.random, torch.get_device_module(f.device)]
     before = [*map(methodcaller("get_rng_state"), generators)]
-    with torch.enable_grad():
+    with torch.enable_grad(), _unseen_by_hooks():
         slope = f(t, y)
     if here is None:
         if slope.requires_grad:
@@ -148,7 +149,7 @@ def _examine(here: Surroundings | None, call: Call, f: VectorField, t: Time, y: 
             )
     here.met, unlisted = _reached(slope, here.params)
     if unlisted:  # a leaf that func makes for itself is another one each time
-        with torch.enable_grad():
+        with torch.enable_grad(), _unseen_by_hooks():
             again = {id(leaf) for leaf in _reached(f(t, y.detach().clone()), here.params)[1]}
         f.stats.nfe -= 1
         unlisted = [leaf for leaf in unlisted if id(leaf) in again]
@@ -162,6 +163,11 @@ def _examine(here: Surroundings | None, call: Call, f: VectorField, t: Time, y: 
             raise ValueError(what)
         warnings.warn(what, stacklevel=2)
     return slope.detach()
+
+
+def _unseen_by_hooks() -> saved_tensors_hooks:
+    """Nothing keeps the graph that is recorded for a look, so hooks that count what a solve keeps must not see it."""
+    return saved_tensors_hooks(Tensor.detach, lambda x: x)
 
 
 def _reached(slope: Tensor, params: Sequence[Tensor]) -> tuple[set[int], list[Tensor]]:

@@ -39,6 +39,22 @@ def test_memory_kept_for_backward():
     assert long["checkpoint"] < 0.01 * long["backprop"]
 
 
+@pytest.mark.parametrize("gradient", ["adjoint", "checkpoint"])
+def test_hooks_see_no_activation_of_func(gradient: str) -> None:
+    """What the solver records once, to see on what func depends, is no part of what the solve keeps."""
+    sizes: list[int] = []
+
+    def count(x: torch.Tensor) -> torch.Tensor:
+        sizes.append(x.numel())
+        return x.detach()
+
+    field, y0 = Network(50, dtype=torch.float32), torch.full((1000, 2), 0.5)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
+        solve(field, y0, times(2.0, dtype=torch.float32), rtol=1e-3, atol=1e-3, gradient=gradient)
+    states = [size for size in sizes if size >= 1000 * 2]
+    assert states and max(states) < 1000 * 50  # the hidden layer has 50 units
+
+
 def held_bytes(thing, seen: set[int]) -> int:
     """Bytes of the tensors reachable from an object, modules (the field itself) aside."""
     if id(thing) in seen or isinstance(thing, nn.Module):
