@@ -133,7 +133,8 @@ def _examine(here: Surroundings | None, call: Call, f: VectorField, t: Time, y: 
     """
     generators = [torch.random] if f.device.type == "cpu" else [torch.random, torch.get_device_module(f.device)]
     before = [*map(methodcaller("get_rng_state"), generators)]
-    with torch.enable_grad(), _unseen_by_hooks():
+    # Nothing keeps the graph that is recorded for a look: hooks that count what a solve keeps must not see it.
+    with torch.enable_grad(), saved_tensors_hooks(Tensor.detach, lambda x: x):
         slope = f(t, y)
     if here is None:
         if slope.requires_grad:
@@ -149,7 +150,7 @@ def _examine(here: Surroundings | None, call: Call, f: VectorField, t: Time, y: 
             )
     here.met, unlisted = _reached(slope, here.params)
     if unlisted:  # a leaf that func makes for itself is another one each time
-        with torch.enable_grad(), _unseen_by_hooks():
+        with torch.enable_grad(), saved_tensors_hooks(Tensor.detach, lambda x: x):
             again = {id(leaf) for leaf in _reached(f(t, y.detach().clone()), here.params)[1]}
         f.stats.nfe -= 1
         unlisted = [leaf for leaf in unlisted if id(leaf) in again]
@@ -163,11 +164,6 @@ def _examine(here: Surroundings | None, call: Call, f: VectorField, t: Time, y: 
             raise ValueError(what)
         warnings.warn(what, stacklevel=2)
     return slope.detach()
-
-
-def _unseen_by_hooks() -> saved_tensors_hooks:
-    """Nothing keeps the graph that is recorded for a look, so hooks that count what a solve keeps must not see it."""
-    return saved_tensors_hooks(Tensor.detach, lambda x: x)
 
 
 def _reached(slope: Tensor, params: Sequence[Tensor]) -> tuple[set[int], list[Tensor]]:
