@@ -13,7 +13,6 @@ and the lesson calls ``check.euler_step(euler_step)``. Checks live in ``odelab/l
 
 from __future__ import annotations
 
-import difflib
 import dis
 import functools
 import importlib
@@ -23,6 +22,8 @@ import traceback
 import types
 from collections.abc import Callable, Iterable
 from typing import Any, Self
+
+from odelab.choices import suggestion
 
 CheckFunction = Callable[..., None]
 EMPTY_BODY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
@@ -62,9 +63,8 @@ class Check:
         if name not in self._checks:
             self._load_topics()
         if name not in self._checks:
-            near = difflib.get_close_matches(name, self._checks, n=1, cutoff=0.5)
-            advice = f"did you mean check.{near[0]}?" if near else f"there are: {', '.join(sorted(self._checks))}"
-            raise AttributeError(f"no exercise is called {name!r}; {advice}")
+            advice = suggestion(name, self._checks) or f"; there are: {', '.join(sorted(self._checks))}"
+            raise AttributeError(f"no exercise is called {name!r}{advice}")
         return functools.partial(_judge, name, self._checks[name])
 
     def __dir__(self) -> Iterable[str]:

@@ -278,7 +278,7 @@ def test_right_answers_pass_and_display_nothing_more(capsys: pytest.CaptureFixtu
 @pytest.mark.usefixtures("doubling")
 def test_a_misspelt_exercise_finds_its_name() -> None:
     assert "doubling" in dir(check)
-    with pytest.raises(AttributeError, match=r"did you mean check\.doubling\?"):
+    with pytest.raises(AttributeError, match=r"did you mean .doubling.\?"):
         _ = check.doublin
 
 
