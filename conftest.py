@@ -1,7 +1,5 @@
 """What pytest does with a lesson beside nbval: equations are broken on purpose, in the kernel that ran the lesson."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

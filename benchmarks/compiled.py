@@ -1,7 +1,5 @@
 """The compiled step, options=dict(compile=True): forward after warm-up, and what the warm-up costs."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 import time

@@ -1,7 +1,5 @@
 """A flow's and an ODE-Net's training against the same models as usually written (`benchmarks.run --only flows`)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """ODE²VAE's training and forecasts against the same model as usually written (`benchmarks.run --only latent`)."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any

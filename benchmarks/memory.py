@@ -1,7 +1,5 @@
 """Bytes that a forward solve keeps alive for the backward pass."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Other libraries and other modes on the same problems, forward: what a fifth-order adaptive solve costs elsewhere."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What is solved: the vector fields, states and tolerances of the comparison, and the ratios to reach."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field

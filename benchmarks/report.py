@@ -1,7 +1,5 @@
 """Tables of the results, as text for the terminal and as Markdown for docs/benchmarks.md."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

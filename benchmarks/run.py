@@ -1,7 +1,5 @@
 """Measure, print, and keep the numbers in data/results/bench_*.json and in docs/benchmarks.md."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """odelab against torchdiffeq: the same problem, tolerances and method (dopri5), forward and through three gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

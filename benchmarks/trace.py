@@ -6,8 +6,6 @@ classes nor what `dataclasses` writes, for odelab and torchdiffeq alike. A retur
 that they had opened before and left, when they read the functions in the order in which each is called first.
 """
 
-from __future__ import annotations
-
 import sys
 import threading
 from collections.abc import Callable, Iterator

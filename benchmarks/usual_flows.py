@@ -1,7 +1,5 @@
 """FFJORD as it is usually written: every layer computes its gate, and d backward passes make the trace."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """ODE²VAE as it is usually written: torchdiffeq's rk4 over (z, log q), the trace by q backward passes per stage."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

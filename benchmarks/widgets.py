@@ -5,8 +5,6 @@ then visits all its positions, the others at rest; a position visited before is 
 is drawn anew. CPU time of one thread: what the reader's own machine spends, whatever else it is doing.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

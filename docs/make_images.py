@@ -4,8 +4,6 @@ The screenshot is the one that the browser test takes of lesson 00; the animatio
 through its depths.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from PIL import Image

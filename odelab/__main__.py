@@ -1,7 +1,5 @@
 """`python -m odelab list` and `python -m odelab reproduce NAME`: the long runs behind the course's tables."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Names that a user chooses from, devices among them, and what to say when one is not among them."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Where files lie: those the course ships, a user's own in `$ODELAB_DATA`, and downloads in the cache."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

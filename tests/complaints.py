@@ -1,7 +1,5 @@
 """Rules over many files or lessons: one test a rule, which lists all that is wrong at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 

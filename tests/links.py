@@ -3,8 +3,6 @@
 Links within the repository are followed to their file and heading. Addresses on the web are not fetched.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import sys

@@ -1,7 +1,5 @@
 """The house rules: arrows run from lessons to experiments to the library, no lesson knows another, no circles."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

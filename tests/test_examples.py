@@ -1,7 +1,5 @@
 """The examples in docstrings do what they print, and what people call first has one."""
 
-from __future__ import annotations
-
 import doctest
 import importlib
 import inspect

@@ -1,7 +1,5 @@
 """A link that leads nowhere is found, one that leads somewhere is not."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

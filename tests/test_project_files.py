@@ -1,7 +1,5 @@
 """The files around the package agree with one another, and the commands they promise exist."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Balls that bounce in a box and off each other, as video (the experiment is Sutskever, Hinton and Taylor's, 2008)."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import torch

@@ -7,8 +7,6 @@ An integral over a curve's parameter is replaced by Gauss–Legendre nodes, whic
 functions below take points x (…, 2) and return log-densities (…,) in float64.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

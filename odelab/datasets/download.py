@@ -1,7 +1,5 @@
 """One file from the first of several mirrors that serves it whole: fetched by pooch, checked, put in place at once."""
 
-from __future__ import annotations
-
 import math
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Unnormalised densities in the plane, given by energies: U1, U2, U3 of the planar-flow papers, with a smooth wall."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The pinwheel: Gaussian blades bent by a rotation that grows with the radius; its density by change of variables."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Points in the plane in two classes, the small tasks on which a network's whole work can be seen."""
 
-from __future__ import annotations
-
 import math
 
 import torch

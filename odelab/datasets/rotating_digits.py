@@ -1,7 +1,5 @@
 """Handwritten digits turning through a full circle, with frames taken out (Casale et al. 2018; the ODE²VAE slides)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

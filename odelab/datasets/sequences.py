@@ -1,7 +1,5 @@
 """Sequences of observations with gaps: what latent models are trained on, and a user's own from .npz, .mat or .csv."""
 
-from __future__ import annotations
-
 import csv
 import zipfile
 from dataclasses import dataclass, replace

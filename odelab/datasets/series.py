@@ -1,7 +1,5 @@
 """Short time series that the course ships as text, each with where its numbers come from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

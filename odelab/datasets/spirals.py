@@ -1,7 +1,5 @@
 """Spirals seen at irregular times: the data of the latent ODE (Chen et al. 2018, section 5.1), with our own curve."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

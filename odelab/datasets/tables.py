@@ -4,8 +4,6 @@ A cell is read in one way only, or refused with its column and line: a number th
 that was none, would pass unseen through everything that follows.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 import re

@@ -1,7 +1,5 @@
 """What a run is given: its seed, its budget, a folder, a device, and where weights go."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass

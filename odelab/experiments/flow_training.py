@@ -1,7 +1,5 @@
 """Training a continuous flow by maximum likelihood, and what is measured of it afterwards."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How models are trained, as far as experiments share it. Nothing here needs torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

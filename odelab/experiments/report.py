@@ -1,7 +1,5 @@
 """What is shown of all stored runs: docs/results.md with every table, and the README's small one."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Do the runs of an experiment that are still missing, one after the other, and write down each as it ends."""
 
-from __future__ import annotations
-
 import datetime
 import os
 import platform

@@ -1,7 +1,5 @@
 """Where the numbers of long runs are kept: one JSON file an experiment, one row a run."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

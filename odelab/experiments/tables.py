@@ -6,8 +6,6 @@
 Ours, the papers' and what a notebook has just measured stand in columns of their own.
 """
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Training latent dynamics on video, and the errors of their forecasts; for `rotating-mnist` and `bouncing-balls`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

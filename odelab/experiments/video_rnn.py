@@ -1,7 +1,5 @@
 """A convolutional VAE whose latent state is moved by a GRU from frame to frame: the baseline that knows no time."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal

@@ -4,8 +4,6 @@ A `Distribution` is no module, and most hold their parameters as views of what t
 found, becomes a parameter of the flow, and is put back whenever the base is asked for.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """A discrete flow for comparison: coupling layers, whose Jacobian is triangular (Dinh et al. 2015, 2017)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

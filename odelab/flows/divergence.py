@@ -6,8 +6,6 @@ A field that can push directions forward says so by a method `jvp(t, z, v) -> (f
 products vᵀJ come from one backward pass over a batch repeated once per direction.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Densities of images: from grey levels to the real line and back to bits per pixel, and flows made for pictures."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -5,8 +5,6 @@ expression is the right-hand side of a continuous normalizing flow (Chen et al.,
 leading dimensions, of the points and of the parameters alike: a stack of models is one model with more dimensions.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import torch

@@ -3,8 +3,6 @@
 q(W) = N(W | m, s I),   p(W) = N(W | 0, prior_std² I)               (slides 13)
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -5,8 +5,6 @@ The position is read from x_0, the velocity from x_0 … x_(m−1) (slides 14); 
 through the same sizes from the third of them (Yıldız et al. 2019).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise

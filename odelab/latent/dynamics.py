@@ -4,8 +4,6 @@ ds/dt = v,   dv/dt = f_W(s, v)                                      (slides 9a, 
 dz/dt = f_W(z)                                                      first order, for comparison
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

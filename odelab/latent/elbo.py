@@ -9,8 +9,6 @@ determined: q and p of the path differ at z₀ only, and the bound on log p(X) n
 That is `path_elbo`; `elbo` is the source's, and lower by the dynamic term wherever that is positive.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

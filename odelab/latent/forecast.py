@@ -1,7 +1,5 @@
 """What a latent model says about times: one path for each draw of the initial state and of the dynamics."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ All that is random sits in z₀: an encoder reads the observations and gives q(z
 and backwards in time.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

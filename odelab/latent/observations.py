@@ -1,7 +1,5 @@
 """What a latent model is given: frames, clocks and what was observed, checked once with a message that helps."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from numbers import Integral
 

@@ -3,8 +3,6 @@
 z₀ ~ q_enc(z₀ | x_0:m),   W ~ q(W),   dz/dt = field_W(z),   x_i ~ p(x_i | s(t_i))     (slides 11a–e, 12–15)
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -19,8 +19,6 @@ take most of it. With k_i = field(y_i), y_i = z + dt Σ_j a_ij k_j and z⁺ = z 
 stage by stage, and the gradient of each weight matrix is one product over all stages of all steps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A layer that is an ODE: in goes z(0), out comes z(t1)."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch

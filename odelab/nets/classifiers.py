@@ -4,8 +4,6 @@ The table of Chen et al. (2018), as the seminar and the introduction print it, a
 block, and none.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor, nn

@@ -5,8 +5,6 @@ activation v ↦ φ'(a) · v; so J v comes out of one forward pass beside f, wit
 through it needs first derivatives only.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """What autograd holds on to between the forward and the backward pass."""
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Callable, Iterable
 

@@ -16,8 +16,6 @@ What was compiled is found again by the same questions: instances of one module 
 written at one place. It keeps no func alive.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 import warnings

@@ -4,8 +4,6 @@ A step is accepted when ``error_ratio <= 1``: its estimated error, measured in u
 ``atol + rtol * max(|y0|, |y1|)``, has root-mean-square at most one (Hairer, Nørsett & Wanner I, Sec. II.4).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Drop-ins: the same arguments, options, callbacks and results, so that changing o
 the method does not know is warned about here, and refused by `solve`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ The functions below the classes turn the state at a failure into an error with a
 to an exception, so they may spend a few evaluations of func on a better answer.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

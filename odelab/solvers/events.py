@@ -1,7 +1,5 @@
 """Stopping where a function of the state crosses zero."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

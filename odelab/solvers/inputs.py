@@ -4,8 +4,6 @@ Inside, the state is one tensor (tuples are concatenated), times are Python floa
 func is a `VectorField` that counts its evaluations.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence

@@ -4,8 +4,6 @@ Both loops are generators of accepted `Step`s and know nothing of outputs, gradi
 output times off their steps. Times are Python floats and dt carries the sign of the direction.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

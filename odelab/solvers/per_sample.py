@@ -5,8 +5,6 @@ Here t and dt are tensors of shape (batch, 1, …) and func receives t in that s
 that are done wait with dt = 0.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What a solve gives back."""
 
-from __future__ import annotations
-
 import bisect
 from dataclasses import dataclass, field
 from typing import Any

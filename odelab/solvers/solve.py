@@ -1,7 +1,5 @@
 """From what the caller passed to a `Solution`: check it, solve it with the gradient asked for, check the numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ A method with s stages is a table of numbers (Butcher 1964): nodes c, a lower-tr
 `mid` weighs them into y(t + dt/2), for dense output. Adding a method is adding a table.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from fractions import Fraction
 

@@ -1,7 +1,5 @@
 """Batches and seeds as functions of the step: what a run draws at step k does not depend on how it got there."""
 
-from __future__ import annotations
-
 import hashlib
 
 import torch

@@ -1,7 +1,5 @@
 """What an iteration will cost, measured on a copy before the run begins."""
 
-from __future__ import annotations
-
 import copy
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Where a run computes: a name a user types, to a Fabric."""
 
-from __future__ import annotations
-
 import atexit
 import gc
 import os

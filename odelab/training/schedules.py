@@ -1,7 +1,5 @@
 """Learning rates as a factor, given how much of the run is done (0 to 1)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

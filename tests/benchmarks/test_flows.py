@@ -1,7 +1,5 @@
 """The flows' benchmark on tiny models; docs/benchmarks.md says what was measured. Nothing is timed."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The benchmark's machinery on tiny problems; docs/benchmarks.md says what was measured. Nothing is timed."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import replace

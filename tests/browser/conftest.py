@@ -1,7 +1,5 @@
 """A real Chromium and a real JupyterLab, started once for all lessons."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

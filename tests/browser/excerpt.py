@@ -4,8 +4,6 @@ A cell is kept when it is tagged `setup`, `widget` or `widget-data`, or when a k
 A name changed without being bound (`fit(model)`) is not seen: tag that cell `widget-data` if the widget needs it.
 """
 
-from __future__ import annotations
-
 import re
 import symtable
 from copy import deepcopy

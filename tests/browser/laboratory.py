@@ -1,7 +1,5 @@
 """A JupyterLab of one's own: loopback, random token, a folder of copies, nothing of the user's read or written."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

@@ -1,7 +1,5 @@
 """What a reader does with an open lesson: run it, move its sliders, look at it."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every lesson in JupyterLab, as a reader meets it. Screenshots are kept under build/browser/."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

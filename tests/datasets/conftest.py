@@ -1,7 +1,5 @@
 """A mirror on this machine that can be told to misbehave, and a miniature MNIST for it to serve."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import threading

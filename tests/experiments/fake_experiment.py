@@ -1,7 +1,5 @@
 """An experiment of a moment: a straight line is fitted, and what is asked for happens on the way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Rows of runs that never were, and the cells of a table."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from odelab.experiments.results import Row

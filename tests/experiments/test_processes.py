@@ -1,7 +1,5 @@
 """Several processes share one recipe's batch, and the first of them writes; some experiments run alone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path

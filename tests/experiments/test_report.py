@@ -1,7 +1,5 @@
 """What is written of all stored runs, and that README and docs/results.md say what is stored."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

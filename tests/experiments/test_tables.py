@@ -1,7 +1,5 @@
 """The parts of tables: what a frame shows where, what is said to be missing, which columns are whose."""
 
-from __future__ import annotations
-
 import pytest
 from pandas import DataFrame
 

@@ -1,7 +1,5 @@
 """Fields whose flows are known, and the same field with and without a derivative of its own."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Base densities with parameters of their own: learned, saved, moved and copied with the flow."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

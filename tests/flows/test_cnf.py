@@ -1,7 +1,5 @@
 """The density of a CNF: against closed forms, against its own samples, and as others' code sees it."""
 
-from __future__ import annotations
-
 import copy
 import gc
 import math

@@ -1,7 +1,5 @@
 """Costs of paths, learned and random end times, copies with other settings, and what is refused."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from numpy.polynomial.legendre import leggauss

@@ -1,7 +1,5 @@
 """Conditional densities: the field gets a context, and gradients reach whatever made it."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Divergences by three routes, and Hutchinson's estimator held to its mean and variance."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """Every flow lives where its weights and points do, forward and backward, whatever the default device is."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

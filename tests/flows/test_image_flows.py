@@ -1,7 +1,5 @@
 """Grey levels, logits and bits; the flows for images and the discrete one beside them."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

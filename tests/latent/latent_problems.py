@@ -1,7 +1,5 @@
 """Small models in float64, with data that they can read."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Functions drawn whole, their KL, and the divergence in closed form, against torch.distributions and autograd."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence

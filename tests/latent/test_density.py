@@ -1,7 +1,5 @@
 """The path and its density: against the change of variables, closed forms, the solvers, and each sequence alone."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import pytest

@@ -1,7 +1,5 @@
 """The baseline: what it is asked and told at each time, against a loop over one sequence."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Every latent model lives where its weights and data do, forward and backward, whatever the default device is."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Convolutional encoders and decoders: sizes, likelihood, and statistics of training kept out of evaluation."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """The latent ODE: its trajectory, its bound, what it says between and beyond observations; and the baseline."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

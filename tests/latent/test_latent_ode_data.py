@@ -1,7 +1,5 @@
 """What a latent ODE is given and asked: series with holes, clocks, forecasts by one call, and what it refuses."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What cannot be is refused with what, where and what to do."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

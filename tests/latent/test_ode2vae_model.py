@@ -1,7 +1,5 @@
 """The whole model: orders, clocks, lengths, masks, forecasts, samples, files, precision."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from safetensors.torch import load_file, save_file

@@ -1,7 +1,5 @@
 """Recurrent encoders: what they read, in which order, and each sequence by its own clock."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

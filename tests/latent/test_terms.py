@@ -1,7 +1,5 @@
 """Every term of the objectives against an independent computation from torch.distributions and autograd."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence

@@ -6,8 +6,6 @@ and then once per mutation. Each mutation has to end in ClaimFailed, and every e
 by at least one. The hooks that call this for nbval's cells are in ``conftest.py`` at the root.
 """
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Callable, Sequence

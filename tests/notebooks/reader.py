@@ -1,7 +1,5 @@
 """The lessons as the tests see them: cells with their tags, sources and stored outputs."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the tests say of checks that cannot fail, and that trying them leaves no trace in the lesson."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

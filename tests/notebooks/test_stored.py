@@ -1,7 +1,5 @@
 """What every lesson owes its reader, read from the stored notebooks; running them is nbval's part of `make test`."""
 
-from __future__ import annotations
-
 import ast
 import html
 import re

@@ -1,7 +1,5 @@
 """`make student`: the lessons without solutions, answers and outputs, and otherwise as they are."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

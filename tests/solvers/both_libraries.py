@@ -1,7 +1,5 @@
 """One call, asked of torchdiffeq and of odelab, with a record of every evaluation."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torchdiffeq

@@ -1,7 +1,5 @@
 """A loss that every output time enters, a small network, and the three gradients to compare."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

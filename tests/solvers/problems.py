@@ -1,7 +1,5 @@
 """Problems with closed-form solutions, and small measures of a solve."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise

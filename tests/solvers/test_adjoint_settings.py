@@ -1,7 +1,5 @@
 """Every way to solve the adjoint, and who its norm and tolerance speak to."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

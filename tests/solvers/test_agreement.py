@@ -1,7 +1,5 @@
 """The same call gives the same answer as torchdiffeq 0.2.5: steps, states, tolerances."""
 
-from __future__ import annotations
-
 import inspect
 import warnings
 

@@ -1,7 +1,5 @@
 """The same options, callbacks, gradients and events mean the same as in torchdiffeq 0.2.5."""
 
-from __future__ import annotations
-
 import math
 import warnings
 

@@ -1,7 +1,5 @@
 """Bad input gets an error of the right type that says what was wrong, where, and what to do; nothing hangs."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

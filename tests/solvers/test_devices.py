@@ -3,8 +3,6 @@
 The default device is one that holds no data, so a tensor made without naming its device cannot be computed with.
 """
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """A well-posed call that fails says where and why; nothing hangs, nothing returns garbage."""
 
-from __future__ import annotations
-
 import math
 import pickle
 

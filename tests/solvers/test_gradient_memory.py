@@ -1,7 +1,5 @@
 """What each gradient keeps for its backward pass, and what that pass costs."""
 
-from __future__ import annotations
-
 import gc
 import weakref
 

@@ -1,7 +1,5 @@
 """Backprop, adjoint and checkpoint against each other, a closed form, finite differences and torchdiffeq."""
 
-from __future__ import annotations
-
 import warnings
 
 import pytest

@@ -1,7 +1,5 @@
 """No gradient is lost without a word: it is right, or refused with the way out."""
 
-from __future__ import annotations
-
 import warnings
 
 import pytest

@@ -1,7 +1,5 @@
 """What func does with memory: it may return one buffer again and again, and must leave y as it is."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The order of every method, of its error estimate and of its dense output, measured against closed forms."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

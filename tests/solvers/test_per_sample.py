@@ -1,7 +1,5 @@
 """With per_sample every row of a batch behaves as if it were solved alone."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Random linear systems: whatever spectrum, tolerance, grid and direction, the answer is the matrix exponential's."""
 
-from __future__ import annotations
-
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """What works though it is unusual: other precisions, tiny and empty problems, a func that ends where the solve does."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

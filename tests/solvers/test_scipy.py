@@ -1,7 +1,5 @@
 """SciPy as a method behind the same call, and as an independent reference."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

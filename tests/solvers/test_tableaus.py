@@ -1,7 +1,5 @@
 """The tables check themselves, and the order conditions of rooted trees agree with the orders they state."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

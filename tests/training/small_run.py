@@ -1,7 +1,5 @@
 """A training run of a second with everything in it that could make a resumed run differ; as a script, one to kill."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable

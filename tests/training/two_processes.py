@@ -1,7 +1,5 @@
 """Under torchrun: every process trains on its part of the batch and says what came out."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

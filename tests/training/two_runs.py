@@ -1,7 +1,5 @@
 """Under torchrun: two runs of the spirals in small, and which windows each process was given in the first batch."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """The 62 channels of a CMU recording, the 50 that are modelled, and the way from one to the other and back."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -2,8 +2,6 @@
 root, bones and hierarchy say where the joints are.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

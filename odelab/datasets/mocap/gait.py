@@ -5,8 +5,6 @@ Biomechanics and Motor Control of Human Movement, level walking), joined by a fe
 as high as the lower foot needs it, and forward as fast as the foot on the ground goes back.
 """
 
-from __future__ import annotations
-
 import math
 from functools import cache
 

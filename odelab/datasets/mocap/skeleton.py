@@ -4,8 +4,6 @@ Axes of the CMU recordings: y points up, x to the left of a person who looks alo
 not there, one of average proportions stands in.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Walks of several people in all 62 channels, and one walk cut in time, to forecast its end."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 

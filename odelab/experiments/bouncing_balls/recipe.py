@@ -1,7 +1,5 @@
 """The recipes of the models of bouncing balls; nothing here needs torch."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from odelab.experiments.recipe import VideoRecipe

@@ -5,8 +5,6 @@ error also shows how a model fares beyond what it was trained on. A position alo
 first-order model with no more than the position's dimensions shows what the velocity is for.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Bouncing balls: squared errors of forecasts, 10, 20 and 47 frames ahead."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from odelab.experiments.recipe import VIDEO_MODELS

@@ -1,7 +1,5 @@
 """How a flow of the 8×8 digits is trained; nothing here needs torch."""
 
-from __future__ import annotations
-
 from odelab.experiments.recipe import FlowRecipe
 from odelab.experiments.registry import Experiment
 

@@ -5,8 +5,6 @@ noise within their step, drawn anew for every batch; the flows work behind a log
 determinants are counted.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Bits per dimension of the 8×8 digits: a Gaussian, a discrete flow and a continuous one."""
 
-from __future__ import annotations
-
 from odelab.experiments.tables import Quick, Rows, Table, beside, first, number, seeds, summarise, with_paper
 
 NAMES = {"gaussian": "Gaussian, full covariance", "nice": "NICE, four couplings", "ffjord": "FFJORD"}

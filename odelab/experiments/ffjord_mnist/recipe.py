@@ -1,7 +1,5 @@
 """The sizes of the flows on MNIST and their solvers; nothing here needs torch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from odelab.experiments.registry import Experiment

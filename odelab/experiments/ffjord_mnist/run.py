@@ -5,8 +5,6 @@ regularized runs, RK4 with steps of a quarter and λ = 0.01 for both penalties i
 budget only shows that it runs: a few iterations of a small flow.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The densities that FFJORD is fitted to, and for how long; nothing here needs torch."""
 
-from __future__ import annotations
-
 from odelab.experiments.recipe import FlowRecipe
 from odelab.experiments.registry import Experiment
 

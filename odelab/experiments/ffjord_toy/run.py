@@ -1,7 +1,5 @@
 """FFJORD (Grathwohl et al. 2019; notes 24.1.7) on eight densities in the plane."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

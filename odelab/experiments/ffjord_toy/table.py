@@ -1,7 +1,5 @@
 """FFJORD in the plane: NLL, the gap to the truth and what a solve costs."""
 
-from __future__ import annotations
-
 from odelab.experiments.ffjord_toy.recipe import RECIPES
 from odelab.experiments.results import Row
 from odelab.experiments.tables import Quick, Rows, Table, beside, first, number, seeds, summarise

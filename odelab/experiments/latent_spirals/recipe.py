@@ -1,7 +1,5 @@
 """The models of the spirals and how they are trained; nothing here needs torch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from odelab.experiments.recipe import Recipe

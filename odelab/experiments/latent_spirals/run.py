@@ -5,8 +5,6 @@ on windows it has not seen, against the noiseless curve: at all points of the wi
 the model can be asked, at the 100 before it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

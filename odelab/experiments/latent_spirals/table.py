@@ -1,7 +1,5 @@
 """Spirals at irregular times: errors of latent ODEs and recurrent networks inside, beyond and before the window."""
 
-from __future__ import annotations
-
 from odelab.experiments.tables import Quick, Rows, Table, beside, number, seeds, summarise
 
 NAMES = {

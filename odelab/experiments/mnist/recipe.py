@@ -1,7 +1,5 @@
 """The rows of the table of ODE-Nets on MNIST and the sizes they are run at; nothing here needs torch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from odelab.experiments.registry import Experiment

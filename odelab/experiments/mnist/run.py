@@ -5,8 +5,6 @@ cycle, weight decay 5e-4 on weights, averaged weights (0.995), small random affi
 epoch kept is the one of least validation NLL; the test set is read once.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """ODE-Nets on MNIST: errors on both sizes of features, which rows differ, what they cost, and the dial."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial

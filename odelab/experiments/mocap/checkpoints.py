@@ -1,7 +1,5 @@
 """A trained walker in two small files: its weights, and the pose it is centred on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """How walkers are made and trained, and which of them; nothing here needs torch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from odelab.experiments.recipe import Recipe

@@ -14,8 +14,6 @@ before it.
 `mocap-sliders` are small walkers, one for every β and γ of a grid, for a lesson's sliders: what the weights of (21) do.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The error of a walk's forecast in its three readings, over sequences and over the horizon, and two baselines."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

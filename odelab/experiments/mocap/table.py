@@ -1,7 +1,5 @@
 """Walkers: subject 35 from three frames (the paper's Mocap-2), and one model for each of 14 walks (as Mocap-1)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from odelab.experiments.mocap.recipe import BASELINES

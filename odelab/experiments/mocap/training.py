@@ -1,7 +1,5 @@
 """Training ODE²VAE on walks: windows, tempo, the objective, and which iterate is kept; for `mocap2`, `mocap1-like`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -6,8 +6,6 @@ seven times slower. The continuous flow is matrix products, for which NumPy alon
 that the tests compare with are `PlanarFlow` and `PlanarCNF` of `odelab.flows`, with autograd.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which planar flows are trained for which targets; nothing here needs torch."""
 
-from __future__ import annotations
-
 from odelab.experiments.registry import Experiment
 from odelab.experiments.results import Key
 

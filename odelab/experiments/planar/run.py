@@ -5,8 +5,6 @@ minimises KL(data‖q): data are moved, and U is the base's. Both are mean(U(end
 Every run is in one process on the CPU, with gradients from `kernels`.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import time

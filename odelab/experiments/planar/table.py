@@ -1,7 +1,5 @@
 """Planar flows, discrete and continuous: how far each is from its target, in nats."""
 
-from __future__ import annotations
-
 from odelab.experiments.planar.recipe import DATA, ENERGIES
 from odelab.experiments.tables import Cell, Quick, Rows, Table, beside, number, summarise
 

@@ -1,7 +1,5 @@
 """Training a planar flow, discrete or continuous, on points drawn anew for every iteration; for `planar`."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from typing import Any

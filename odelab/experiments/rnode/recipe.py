@@ -1,7 +1,5 @@
 """The penalties of the ablation and its recipes; nothing here needs torch."""
 
-from __future__ import annotations
-
 from odelab.experiments.recipe import FlowRecipe
 from odelab.experiments.registry import Experiment
 

@@ -4,8 +4,6 @@ All four flows of a row are trained by the same coarse solver, two RK4 steps, an
 is free to bend learns to exploit the coarse solver: its training NLL falls while its true NLL rises.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

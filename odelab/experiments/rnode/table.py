@@ -1,7 +1,5 @@
 """The ablation of kinetic and Jacobian regularization: likelihoods, evaluations, costs of paths, and time."""
 
-from __future__ import annotations
-
 from odelab.experiments.results import Row
 from odelab.experiments.rnode.recipe import TARGET
 from odelab.experiments.tables import (

@@ -1,7 +1,5 @@
 """The kinds of rotating digits and the models' recipes; nothing here needs torch."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from odelab.experiments.recipe import VideoRecipe

@@ -6,8 +6,6 @@ all sequences; the model reads one frame and tells those. The reference tests on
 given as well; and that of the mean training frame, which a model has to beat to have said anything.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Rotating digits: squared errors on missing frames and on forecasts, digits never seen and digits trained on."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from odelab.experiments.recipe import VIDEO_MODELS

@@ -1,7 +1,5 @@
 """Checks of the adjoint's exercises: a linear system, the augmented dynamics, the times, checkpoints."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

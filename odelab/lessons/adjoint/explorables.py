@@ -1,7 +1,5 @@
 """Explorables of the adjoint's lesson: a reconstruction that fails, three gradients against a closed form, memory."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Exercises of lesson 05: a planar layer's determinant, û, a trace in one backward pass, a density by the trace."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Explorables of lesson 05: mass under a curve, a layer that may fold, what a density costs, whole flows."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Sequence

@@ -3,8 +3,6 @@
 Every function draws the arrays it is given.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """Checks of the FFJORD lesson's exercises: log-density, Hutchinson's estimator, grey levels, bits per pixel."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Explorables of the FFJORD lesson: probes for a trace, and densities on their way between data and base."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The flows that the stored full runs of FFJORD have left."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import nn

@@ -1,7 +1,5 @@
 """Moving pictures that need no kernel: animated PNGs, which GitHub, nbconvert and JupyterLab show like any image."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Redraw only what moved: the rest of the figure is kept as pixels."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Iterator

@@ -9,8 +9,6 @@ A bound knows by how much it holds, its margin. A claim must hold on another pro
 least 3: a factor between what was measured and the bound, or that many standard deviations.
 """
 
-from __future__ import annotations
-
 import html
 import math
 import re

@@ -11,8 +11,6 @@ A check is a function of the answer that raises :class:`Hint` when the answer is
 and the lesson calls ``check.euler_step(euler_step)``. Checks live in ``odelab/lessons/<topic>/checks.py``.
 """
 
-from __future__ import annotations
-
 import dis
 import functools
 import importlib

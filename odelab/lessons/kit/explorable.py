@@ -1,7 +1,5 @@
 """A figure with controls: one kept matplotlib figure, shown as PNG, with a line of text beside it."""
 
-from __future__ import annotations
-
 import html
 import time
 from collections import OrderedDict

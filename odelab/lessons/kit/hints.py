@@ -1,7 +1,5 @@
 """The hint that fits a wrong tensor: one of the slips that are usually made, or how far off it is."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The equation ledger: which printed formula is checked where, read from the notebooks without running them."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

@@ -1,7 +1,5 @@
 """Labelled curves on plain or logarithmic axes, side by side: the plot that most measurements need."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -7,8 +7,6 @@ picture stays, so that GitHub, a PDF and JupyterLab before the first run all sho
 image twice. The hash of the code is stored beside the outputs, so that a test can tell whether they belong together.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sys

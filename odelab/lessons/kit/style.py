@@ -4,8 +4,6 @@ Colours are those of Okabe and Ito (2008), told apart by readers with any colour
 channel (dash or marker) repeats what the colour says.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import io

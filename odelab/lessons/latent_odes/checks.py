@@ -1,7 +1,5 @@
 """Checks of the latent ODE lesson's exercises: the ELBO, a likelihood with gaps, a state that flows between updates."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

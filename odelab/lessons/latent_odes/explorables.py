@@ -1,7 +1,5 @@
 """Explorables of the latent ODE lesson: a window seen through a mask, and latent paths moving in time."""
 
-from __future__ import annotations
-
 import ipywidgets as widgets
 import torch
 from matplotlib.figure import Figure

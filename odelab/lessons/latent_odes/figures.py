@@ -3,8 +3,6 @@
 Every function draws the arrays it is given; none of them runs a model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

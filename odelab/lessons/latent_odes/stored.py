@@ -1,7 +1,5 @@
 """What the stored full run `latent-spirals` has left: its models, and the errors of every seed."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from odelab.datasets import data_file

@@ -1,7 +1,5 @@
 """Checks of the ODE²VAE lesson's exercises: a second-order field, a trace over velocities, a centring without leak."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

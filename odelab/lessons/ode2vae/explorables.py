@@ -1,7 +1,5 @@
 """Explorables of the ODE²VAE lesson: phase portraits of order 1 and 2, walkers that can be moved, penalties."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The walkers that stored full runs have left, one for every pair of penalties."""
 
-from __future__ import annotations
-
 import re
 
 from odelab.folders import FOLDERS

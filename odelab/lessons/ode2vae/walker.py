@@ -3,8 +3,6 @@
 Seen from the walker's right: forwards is to the right of the page, the far (left) limbs are paler.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Checks of the exercises on ODE²VAE at scale, missing frames, minibatches, memory; and of checks themselves."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Explorables of the lesson on ODE²VAE at scale: frames taken away, a horizon pushed out, a training step priced."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import ipywidgets as widgets

@@ -1,7 +1,5 @@
 """What stored full runs have left: models of digits, balls and walks, and what they make of data."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

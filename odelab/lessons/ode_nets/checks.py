@@ -1,7 +1,5 @@
 """Checks of the ODE-Nets' exercises: time as a channel, parameters, the bill of a solver, two rows of a table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Explorables of the ODE-Nets' lesson: the way of an image through the block, and the tolerance as a dial."""
 
-from __future__ import annotations
-
 import ipywidgets as widgets
 import torch
 from matplotlib.figure import Figure

@@ -1,7 +1,5 @@
 """What the ODE-Nets' lesson measures on its small networks: mistakes, the dial of the tolerance."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any

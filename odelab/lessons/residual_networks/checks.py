@@ -3,8 +3,6 @@
 Each check looks at numbers only, so that every way of writing a right answer passes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any

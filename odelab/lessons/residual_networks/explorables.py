@@ -1,7 +1,5 @@
 """Explorables of lesson 01: a trained network's flow at any depth and time, and train step against test step."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cache
 

@@ -4,8 +4,6 @@ Each check accepts every right answer it can recognise (any explicit fourth-orde
 factor, any way to solve the implicit equation) and answers the usual slips with the reason they are slips.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Explorables of the solvers' lesson: the order of a method, and the steps of an adaptive one."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Every function draws the arrays it is given; none of them solves an equation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 import numpy as np

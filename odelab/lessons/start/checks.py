@@ -1,7 +1,5 @@
 """What lesson 00 shows of the course and of the reader's machine: the lessons, and what is installed and found."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform

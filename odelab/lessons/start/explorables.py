@@ -1,7 +1,5 @@
 """The first explorable: one slider turns a residual network into an ODE."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import ipywidgets as widgets

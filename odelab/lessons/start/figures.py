@@ -1,7 +1,5 @@
 """Figures of the first lesson: a residual network becoming an ODE, and the map of the course."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Checks of lesson 07's exercises: the energy of paths, the optimal map, a Frobenius norm by probes, two scalings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Explorables of the lesson on straight paths: flows that turn, maps between Gaussians, a penalty's strength."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Bouncing balls: by number of balls, guesses without a model among the models."""
 
-from __future__ import annotations
-
 from odelab.experiments.bouncing_balls.table import bouncing_table
 from tests.experiments.rows import cells, row
 

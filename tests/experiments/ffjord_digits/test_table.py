@@ -1,7 +1,5 @@
 """Digits: three models, and the paper's numbers of other images."""
 
-from __future__ import annotations
-
 from odelab.experiments.ffjord_digits.table import digits_table
 from tests.experiments.rows import cells, row
 

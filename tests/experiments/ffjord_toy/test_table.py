@@ -1,7 +1,5 @@
 """FFJORD in the plane: ours beside the truth."""
 
-from __future__ import annotations
-
 from odelab.experiments.ffjord_toy.table import toy_table
 from tests.experiments.rows import cells, row
 

@@ -1,7 +1,5 @@
 """The experiment with spirals: every model trains, is measured where it can be asked, and repeats itself."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Spirals: by points seen and model, the paper's trend in words."""
 
-from __future__ import annotations
-
 from odelab.experiments.latent_spirals.table import spirals_table
 from tests.experiments.rows import cells, row
 

@@ -1,7 +1,5 @@
 """MNIST: both sizes of features, what is told apart, costs and the dial."""
 
-from __future__ import annotations
-
 from odelab.experiments.mnist.table import (
     against,
     against_one_block,

@@ -1,7 +1,5 @@
 """Walkers: every reading in its column, the papers' numbers in theirs."""
 
-from __future__ import annotations
-
 from odelab.experiments.mocap.table import mocap1_table, mocap2_table
 from tests.experiments.rows import cells, row
 

@@ -1,7 +1,5 @@
 """Planar flows: each target in its column, both flows of a size side by side."""
 
-from __future__ import annotations
-
 from odelab.experiments.planar.table import planar_table
 from tests.experiments.rows import cells, row
 

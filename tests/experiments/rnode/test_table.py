@@ -1,7 +1,5 @@
 """The ablation: last and best iteration, the time to a target, the paper's numbers for one data set."""
 
-from __future__ import annotations
-
 from odelab.experiments.rnode.table import rnode_table, to_target
 from tests.experiments.rows import cells, row
 

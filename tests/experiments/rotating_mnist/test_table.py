@@ -1,7 +1,5 @@
 """Rotating digits: kinds of frames and guesses without a model."""
 
-from __future__ import annotations
-
 from odelab.experiments.rotating_mnist.table import rotating_table
 from tests.experiments.rows import cells, row
 

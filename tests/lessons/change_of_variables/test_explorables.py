@@ -1,7 +1,5 @@
 """Lesson 05: its explorables plot what an independent computation finds, its table keeps three budgets apart."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

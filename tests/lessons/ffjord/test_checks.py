@@ -1,7 +1,5 @@
 """Lesson 06: its exercises take right answers only, its explorables plot what an independent computation finds."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Answers to exercises as test cases, right and wrong: each with the hint it must get, None where it is right."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from typing import Any

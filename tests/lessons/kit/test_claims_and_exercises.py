@@ -1,7 +1,5 @@
 """Claims that can fail, equations that are registered once, and exercises that hint without solving."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from pathlib import Path

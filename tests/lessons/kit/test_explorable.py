@@ -1,7 +1,5 @@
 """The base of every explorable: it follows its controls, remembers frames, redraws only what moved, and fails aloud."""
 
-from __future__ import annotations
-
 import base64
 import io
 

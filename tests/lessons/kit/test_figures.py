@@ -1,7 +1,5 @@
 """The course's style: legible, told apart without colour, and never shown without alternative text."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

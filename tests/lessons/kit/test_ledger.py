@@ -1,7 +1,5 @@
 """The ledger of equations, read from the notebooks, and what it refuses."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

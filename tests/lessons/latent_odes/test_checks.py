@@ -1,7 +1,5 @@
 """Lesson 08: its exercises take right answers only, and its table says what has not been run."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """Lesson 08: its explorables plot what an independent computation finds."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

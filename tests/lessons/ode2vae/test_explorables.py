@@ -1,7 +1,5 @@
 """Lesson 09: its explorables plot what other computations find, its stick figures stand where the joints are."""
 
-from __future__ import annotations
-
 import math
 import re
 

@@ -1,7 +1,5 @@
 """Lesson 10: its exercises take right answers only; costs are counted as they arise; tables say what is missing."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

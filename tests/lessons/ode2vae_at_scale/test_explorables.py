@@ -1,7 +1,5 @@
 """Lesson 10: its explorables plot what an independent computation finds; costs are counted; tables say what lacks."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

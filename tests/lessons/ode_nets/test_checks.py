@@ -1,7 +1,5 @@
 """Lesson 04: its exercises take right answers only."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

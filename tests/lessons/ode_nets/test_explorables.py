@@ -1,7 +1,5 @@
 """Lesson 04: explorables plot what an independent computation finds; its measurements and tables say what was there."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Lesson 01: its exercise checks tell right from wrong, and its explorables plot what they claim to plot."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Lesson 02: its exercises take right answers only, and answer each slip with its own hint."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Lesson 02: the explorables plot what an independent computation finds, and the figures draw what they are given."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable

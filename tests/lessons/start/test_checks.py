@@ -1,7 +1,5 @@
 """Lesson 00: its explorable plots what an ODE solver computes, its map and its table tell what is there."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

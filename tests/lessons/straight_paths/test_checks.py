@@ -1,7 +1,5 @@
 """Lesson 07's exercises take right answers only, whichever way they were found."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

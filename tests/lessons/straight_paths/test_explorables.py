@@ -1,7 +1,5 @@
 """Lesson 07's explorables plot what an independent computation finds, at two settings each."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import scipy.linalg
