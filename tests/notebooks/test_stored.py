@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 from odelab.lessons.kit import ledger
-from odelab.lessons.kit.refresh import LIVE, code_hash, load
+from odelab.lessons.kit.refresh import FOLDED, LIVE, code_hash, load
 from tests.complaints import no_complaints
 from tests.notebooks.reader import NOTEBOOKS, Cell, Lesson, lessons
 
@@ -73,6 +73,31 @@ def table_rows(lesson: Lesson) -> list[list[str]]:
     text = "".join(cell.text for cell in lesson.code if re.search(r"^verified\(\)$", cell.source, re.MULTILINE))
     rows = re.findall(r"<tr>(.*?)</tr>", text)
     return [[html.unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
+
+
+# Path and proof
+
+# Lessons in which code that draws or verifies is kept apart from code that teaches.
+APART: set[str] = set()
+
+
+@no_complaints
+def test_what_draws_or_verifies_is_folded() -> Iterator[str]:
+    """Code that is no part of the method: tag check, and refresh folds it."""
+    for lesson in lessons():
+        for cell in lesson.code:
+            where = f"{lesson}, cell {cell.index}"
+            verifies = re.search(r"\bclaim\(", cell.source)
+            if lesson.name in APART and verifies and not cell.tags & FOLDED:
+                yield f"{where}: a claim among the code that everybody reads"
+            if cell.tags & FOLDED and not cell.metadata.get("jupyter", {}).get("source_hidden"):
+                yield f"{where}: its source is in plain sight"
+            if "check" not in cell.tags:
+                continue
+            if not cell.source.startswith("# "):
+                yield f"{where}: its first line is no comment that says what the cell shows"
+            if not alternative_texts(cell) and "checked: " not in cell.text:
+                yield f"{where}: it shows neither a picture nor what was checked"
 
 
 # Figures and widgets
@@ -171,14 +196,6 @@ def outcomes(lesson: Lesson, tag: str) -> dict[str, str]:
     """What the cells with this tag printed, by the exercises they check."""
     cells = [cell for cell in lesson.tagged(tag) if cell.kind == "code"]
     return {name: cell.text for cell in cells for name in re.findall(r"\bcheck\.(\w+)\(", cell.source)}
-
-
-@no_complaints
-def test_solutions_are_folded() -> Iterator[str]:
-    for lesson in lessons():
-        for cell in lesson.tagged("solution"):
-            if cell.kind == "code" and not cell.metadata.get("jupyter", {}).get("source_hidden"):
-                yield f"{lesson}, cell {cell.index}: solution in plain sight"
 
 
 # Stored outputs

@@ -3,7 +3,7 @@
 A claim compares two independent routes to one value. It prints what was measured, and it stops the
 cell when it does not hold, so that a lesson that ran to its end is a lesson whose numbers are true:
 
-    claim("both gradients agree, up to", gap, below(1e-6))
+    claim("distance of the two gradients", gap, below(1e-6))
 
 A bound knows by how much it holds, its margin. A claim must hold on another processor too, so a margin is at
 least 3: a factor between what was measured and the bound, or that many standard deviations.
@@ -157,7 +157,7 @@ def claim(text: str, measured: Any, *bounds: Any) -> None:
     """State something, print the measured value, and fail the cell when it does not hold.
 
     Args:
-        text: the statement, readable on its own.
+        text: names what was measured, readable on its own before "= 3e-8".
         measured: a number, tensor, string, or a tuple, list or dict of these.
         bounds: what must hold of it: :func:`below`, :func:`above`, :func:`near`, :func:`exactly`, or the truth value
             of something that is no comparison of numbers (``bool``, ``numpy.bool_``, a boolean tensor without
@@ -169,12 +169,12 @@ def claim(text: str, measured: Any, *bounds: Any) -> None:
 
     Example:
         >>> from odelab.lessons.kit import below, claim
-        >>> claim("√2 squared is 2, up to", abs(2**0.5 * 2**0.5 - 2), below(1e-12))  # doctest: +ELLIPSIS
-        ✓ √2 squared is 2, up to — measured ...
-        >>> claim("a dozen is less than ten", 12, below(10))
+        >>> claim("distance of √2 squared from 2", abs(2**0.5 * 2**0.5 - 2), below(1e-12))  # doctest: +ELLIPSIS
+        checked: distance of √2 squared from 2 = ... ✓
+        >>> claim("a dozen, less than ten", 12, below(10))
         Traceback (most recent call last):
             ...
-        odelab.lessons.kit.claims.ClaimFailed: ✗ a dozen is less than ten — measured 12 (below 10)
+        odelab.lessons.kit.claims.ClaimFailed: ✗ a dozen, less than ten = 12 (below 10)
     """
     _state(Claim(text, format_value(measured)), measured, bounds)
 
@@ -215,13 +215,13 @@ def _state(entry: Claim, measured: Any, bounds: Sequence[Any]) -> None:
     words = ", ".join(bound.text for bound in bounds if isinstance(bound, Bound))
     entry = replace(entry, bound=words, margin=min(margins, default=None))
     where = f"({entry.number}) " if entry.number else ""
-    line = f"{where}{entry.text} — measured {entry.measured}"
+    line = f"{where}{entry.text} = {entry.measured}"
     if not holds:
         failure = ClaimFailed(f"✗ {line}" + f" ({words})" * bool(words))
         failure.number = entry.number
         raise failure
     record.claims[f"{entry.number} {entry.text}"] = entry  # a re-run cell replaces its claim
-    print(f"✓ {line}")
+    print(f"checked: {line} ✓")
 
 
 def _truth(holds: Any) -> bool:

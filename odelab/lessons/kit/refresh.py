@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+FOLDED = {"check", "solution"}  # tags of code cells whose source is hidden until a reader opens it
 LIVE = "application/vnd.jupyter.widget-view+json"
 SECONDS_PER_CELL = 300
 
@@ -44,7 +45,7 @@ def refresh(path: Path) -> None:
 
 
 def settle(notebook: Any) -> None:
-    """Reduce an executed notebook to what belongs in the repository.
+    """Reduce an executed notebook to what belongs in the repository, and fold the cells tagged so.
 
     Raises:
         ValueError: when a cell shows a live widget without the tag that has it driven and tested.
@@ -52,6 +53,8 @@ def settle(notebook: Any) -> None:
     for cell in notebook["cells"]:
         for noise in ("execution", "lines_to_next_cell"):
             cell["metadata"].pop(noise, None)
+        if cell["cell_type"] == "code" and FOLDED & {*cell["metadata"].get("tags", ())}:
+            cell["metadata"].setdefault("jupyter", {})["source_hidden"] = True
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if data.pop(LIVE, None) and "widget" not in cell["metadata"].get("tags", ()):

@@ -38,14 +38,14 @@ def new_kernel() -> Iterator[None]:
 
 @pytest.mark.parametrize("true", [True, np.bool_(True), torch.tensor(True), np.array(True)])
 def test_claim_prints_what_was_measured(true: object, capsys: pytest.CaptureFixture[str]) -> None:
-    claim("the slope is 4 to within 0.1", 3.9812, true)
-    assert capsys.readouterr().out == "✓ the slope is 4 to within 0.1 — measured 3.98\n"
+    claim("the slope, 4 to within 0.1", 3.9812, true)
+    assert capsys.readouterr().out == "checked: the slope, 4 to within 0.1 = 3.98 ✓\n"
 
 
 @pytest.mark.parametrize("false", [False, np.bool_(False), torch.tensor(False)])
 def test_a_false_claim_fails_with_its_value(false: object) -> None:
-    with pytest.raises(ClaimFailed, match=r"✗ the slope is 4 — measured 3\.2"):
-        claim("the slope is 4", 3.2, false)
+    with pytest.raises(ClaimFailed, match=r"✗ the slope = 3\.2"):
+        claim("the slope", 3.2, false)
     assert len(verified()) == 0
 
 
@@ -96,7 +96,7 @@ def test_a_bound_knows_by_how_much_it_holds(bound: Bound, measured: object, marg
     ],
 )
 def test_a_bound_that_is_broken_fails_the_claim(bound: Bound, measured: object) -> None:
-    with pytest.raises(ClaimFailed, match=r"measured .*\("):
+    with pytest.raises(ClaimFailed, match=r"something = .*\("):
         claim("something", measured, bound)
 
 
@@ -176,10 +176,10 @@ def test_equations_need_a_number_and_a_source(number: str, source: str) -> None:
 
 def test_an_equations_claim_carries_its_number(capsys: pytest.CaptureFixture[str]) -> None:
     eq = equation("3.4", source="notes 24.6")
-    eq.claim("adjoint = backprop", 1e-9, True)
-    assert capsys.readouterr().out == "✓ (3.4) adjoint = backprop — measured 1.0e-9\n"
+    eq.claim("adjoint minus backprop", 1e-9, True)
+    assert capsys.readouterr().out == "checked: (3.4) adjoint minus backprop = 1.0e-9 ✓\n"
     with pytest.raises(ClaimFailed) as failure:
-        eq.claim("adjoint = backprop", 1.0, False)
+        eq.claim("adjoint minus backprop", 1.0, False)
     assert failure.value.number == "3.4"
 
 
