@@ -5,6 +5,7 @@ from odelab.lessons.kit.claims import ClaimFailed, above, below, claim, equation
 from odelab.lessons.kit.exercises import Hint, check, exercise
 from odelab.lessons.kit.explorable import Explorable
 from odelab.lessons.kit.ledger import ledger
+from odelab.lessons.kit.live import Live
 from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure, show, use_style
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "ClaimFailed",
     "Explorable",
     "Hint",
+    "Live",
     "above",
     "animate",
     "below",

@@ -40,9 +40,17 @@ def apng(
     fig: Figure, update: Callable[[Figure, Any], object], frames: Sequence[Any], *, fps: float = 10, rounds: int = 3
 ) -> bytes:
     """``fig`` at each of ``frames`` as one animated PNG with a common palette, played ``rounds`` times."""
-    if not len(frames):
+    return encode(list(_pictures(fig, update, frames)), fps=fps, rounds=rounds)
+
+
+def encode(pictures: Sequence[Image.Image], *, fps: float = 10, rounds: int = 3) -> bytes:
+    """Pictures of one size as one animated PNG with a common palette, played ``rounds`` times.
+
+    Raises:
+        ValueError: when there are none.
+    """
+    if not pictures:
         raise ValueError("an animation needs at least one frame")
-    pictures = list(_pictures(fig, update, frames))
     palette = _palette([pictures[0], pictures[len(pictures) // 2], pictures[-1]])
     small = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     buffer = io.BytesIO()

@@ -1,5 +1,6 @@
 """The course's style: legible, told apart without colour, and never shown without alternative text."""
 
+import base64
 import io
 from typing import Any
 
@@ -10,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from odelab.lessons.kit import COLORS, animate, describe, line_style, new_figure, show, use_style
+from odelab.lessons.kit import COLORS, Live, animate, describe, line_style, new_figure, show, use_style
 from odelab.lessons.kit.animation import LARGEST, apng
 from odelab.lessons.kit.style import CYCLE, STYLE, png
 
@@ -21,7 +22,18 @@ ALT = "a straight line from zero to one"
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, str], dict[str, Any]]]:
     """What the running cell would display."""
     outputs: list[tuple[dict[str, str], dict[str, Any]]] = []
-    monkeypatch.setattr("IPython.display.display", lambda data, metadata, raw: outputs.append((data, metadata)))
+
+    class Place:
+        """An output that can be replaced."""
+
+        def update(self, data: dict[str, str], metadata: dict[str, Any], raw: bool) -> None:
+            outputs[-1] = (data, metadata)
+
+    def display(data: dict[str, str], metadata: dict[str, Any], raw: bool, display_id: bool = False) -> Place | None:
+        outputs.append((data, metadata))
+        return Place() if display_id else None
+
+    monkeypatch.setattr("IPython.display.display", display)
     return outputs
 
 
@@ -99,3 +111,25 @@ def test_animation_refuses_nothing_and_too_much(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ValueError, match="fewer frames"):
         animate(line(), move, [0.1], alt=ALT)
     assert LARGEST == 400_000
+
+
+def test_a_live_figure_is_redrawn_in_its_place_and_ends_as_an_animation(shown: list) -> None:
+    live = Live(describe(line(), ALT), move)
+    pictures = []
+    for height in (0.1, 0.5, 0.9):
+        live.redraw(height)
+        ((data, _),) = shown  # one output, whatever is drawn in it
+        pictures.append(data["image/png"])
+    assert len(set(pictures)) == 3
+    live.rest()
+    ((data, metadata),) = shown
+    assert metadata["image/png"]["alt"] == ALT
+    assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).n_frames == 4
+
+
+def test_a_live_figure_needs_a_text_and_a_picture(shown: list) -> None:
+    with pytest.raises(ValueError, match="say in a sentence"):
+        Live(line(), move)
+    with pytest.raises(ValueError, match="at least one frame"):
+        Live(describe(line(), ALT), move).rest()
+    assert not shown
