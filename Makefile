@@ -19,10 +19,10 @@ NUMERICAL := $(addprefix tests/,solvers nets flows latent datasets)
 OLD_CPU := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 OPENBLAS_CORETYPE=Nehalem
 
 # One thread per process: small tensors gain nothing from more, and two test workers would fight over the cores.
-run test coverage test-cpus test-browser bench: export OMP_NUM_THREADS ?= 1
+run test coverage test-cpus test-student test-browser bench: export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test coverage test-cpus test-browser run bench lint format student clean
+.PHONY: help install lab test coverage test-cpus test-student test-browser run bench lint format student clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,11 +73,12 @@ format: $(STAMP)  ## let ruff mend what it can
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
-student: $(STAMP)  ## copies of the lessons without solutions and outputs, under build/student
-	$(VENV)/bin/jupyter nbconvert --to notebook --output-dir build/student $(NOTEBOOKS) \
-		--ClearOutputPreprocessor.enabled=True \
-		--TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=solution \
-		--RegexRemovePreprocessor.enabled=True --RegexRemovePreprocessor.patterns='<details>\s*<summary><b>(Solution|Answer)'
+student: $(STAMP)  ## copies of the lessons without solutions, teaching notes and outputs, under build/student
+	$(PY) -m odelab.lessons.kit.student build/student $(NOTEBOOKS)
+
+test-student: student  ## run every copy from top to bottom, untouched and with the solutions pasted in (12 CPU minutes)
+	$(PY) -m tests.notebooks.paste build/solved $(NOTEBOOKS)
+	$(VENV)/bin/pytest build/student build/solved $(NBVAL) -n $(JOBS) $(LONGEST_FIRST)
 
 clean:  ## remove .venv, build/ and caches
 	rm -rf $(VENV) build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,37 +4,13 @@ A cell is kept when it is tagged `setup`, `widget` or `widget-data`, or when a k
 A name changed without being bound (`fit(model)`) is not seen: tag that cell `widget-data` if the widget needs it.
 """
 
-import re
-import symtable
 from copy import deepcopy
 from typing import Any
 
+from odelab.lessons.kit.student import names, tags
+
 KEPT = {"setup", "widget", "widget-data"}
-Cell = dict[str, Any]
 Notebook = dict[str, Any]
-
-
-def source(cell: Cell) -> str:
-    return "".join(cell["source"])
-
-
-def tags(cell: Cell) -> set[str]:
-    return set(cell["metadata"].get("tags", []))
-
-
-def names(cell: Cell) -> tuple[set[str], set[str]]:
-    """The global names a cell binds, and those it reads, inside its functions too."""
-    python = re.sub(r"^\s*[%!].*$", "", source(cell), flags=re.MULTILINE)  # magics are not Python
-    bound, read = set(), set()
-    scopes = [symtable.symtable(python, "cell", "exec")]
-    while scopes:
-        scope = scopes.pop()
-        scopes += scope.get_children()
-        for symbol in scope.get_symbols():
-            if scope.get_type() == "module" or symbol.is_global():
-                bound |= {symbol.get_name()} if symbol.is_assigned() or symbol.is_imported() else set()
-                read |= {symbol.get_name()} if symbol.is_referenced() else set()
-    return bound, read
 
 
 def needed_cells(notebook: Notebook) -> set[int]:

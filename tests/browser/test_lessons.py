@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from odelab.lessons.kit.student import source, tags
 from tests.browser.conftest import LESSONS
-from tests.browser.excerpt import excerpt, needed_cells, source, tags
+from tests.browser.excerpt import excerpt, needed_cells
 from tests.browser.laboratory import Laboratory
 from tests.browser.reader import Reader
 

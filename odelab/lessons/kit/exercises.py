@@ -9,21 +9,27 @@ A check is a function of the answer that raises :class:`Hint` when the answer is
             raise Hint("the state grew although f is negative: look at the sign before h")
 
 and the lesson calls ``check.euler_step(euler_step)``. Checks live in ``odelab/lessons/<topic>/checks.py``.
+
+An exercise may stay open: :func:`stand_in` gives later cells an answer to go on with.
 """
 
+import base64
 import dis
 import functools
 import importlib
 import inspect
 import pkgutil
+import re
 import traceback
 import types
+import zlib
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from odelab.choices import suggestion
 
 CheckFunction = Callable[..., None]
+CALL = re.compile(r"\bcheck\.(\w+)\(")  # an exercise named in a cell
 EMPTY_BODY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
 
 
@@ -54,6 +60,7 @@ class Check:
 
     def __init__(self) -> None:
         self._checks: dict[str, CheckFunction] = {}
+        self._passed: set[str] = set()  # names of the exercises whose last answer was right
 
     def __getattr__(self, name: str) -> Callable[..., Verdict]:
         if name.startswith("_"):
@@ -110,7 +117,36 @@ def exercise(function: CheckFunction) -> CheckFunction:
     return function
 
 
+def pack(source: str) -> str:
+    """Code as letters and digits that nobody reads by accident; :func:`stand_in` runs it."""
+    return base64.b64encode(zlib.compress(source.encode())).decode()
+
+
+def stand_in(namespace: dict[str, Any], packed: str) -> None:
+    """Run a solution, packed by :func:`pack`, in the reader's namespace, unless the reader's own answers are right.
+
+    It makes no output but a line that says so, and the exercise still counts as open.
+    """
+    from IPython.utils.capture import capture_output  # exercises can be checked where there is no notebook
+
+    source = zlib.decompress(base64.b64decode(packed)).decode()
+    names = CALL.findall(source)
+    passed = set(check._passed)
+    if passed.issuperset(names):
+        return
+    with capture_output():
+        exec(compile(source, "<the lesson's answer>", "exec"), namespace)
+    check._passed = passed
+    print(f"The lesson goes on with an answer of its own until yours passes: {', '.join(names)}")
+
+
 def _judge(name: str, function: CheckFunction, *answers: Any) -> Verdict:
+    verdict = _verdict(name, function, *answers)
+    (check._passed.add if verdict else check._passed.discard)(name)
+    return verdict
+
+
+def _verdict(name: str, function: CheckFunction, *answers: Any) -> Verdict:
     try:
         function(*(_prepare(answer) for answer in answers))
     except NotAttempted:

@@ -23,6 +23,7 @@ from odelab.lessons.kit import (
     verified,
 )
 from odelab.lessons.kit.claims import Bound, format_margin, format_value, record
+from odelab.lessons.kit.exercises import pack, stand_in
 from odelab.lessons.kit.refresh import LIVE, code_hash, refresh
 
 
@@ -287,6 +288,34 @@ def test_two_topics_cannot_share_an_exercise() -> None:
     doubling.__module__ = "odelab.lessons.elsewhere"
     with pytest.raises(ValueError, match=r"already registered by .*test_claims"):
         exercise(doubling)
+
+
+SOLUTION = "def doubling(x):\n    return 2 * x\n\n\nprint('aside')\ncheck.doubling(doubling)"
+
+
+@pytest.mark.usefixtures("doubling")
+@pytest.mark.parametrize("answer", [empty, lambda x: x * x])
+def test_later_cells_go_on_with_an_answer_of_the_lesson(answer: object, capsys: pytest.CaptureFixture[str]) -> None:
+    namespace = {"check": check, "doubling": answer}
+    for _ in range(2):
+        assert not check.doubling(answer)
+        capsys.readouterr()
+        stand_in(namespace, pack(SOLUTION))
+        said = "The lesson goes on with an answer of its own until yours passes: doubling\n"
+        assert namespace["doubling"](4) == 8 and capsys.readouterr().out == said
+
+
+@pytest.mark.usefixtures("doubling")
+def test_a_right_answer_stays_until_it_is_spoilt() -> None:
+    mine = lambda x: x + x  # noqa: E731
+    namespace = {"check": check, "doubling": mine}
+    assert check.doubling(mine)
+    stand_in(namespace, pack(SOLUTION))
+    assert namespace["doubling"] is mine
+    assert not check.doubling(empty)
+    stand_in(namespace, pack(SOLUTION))
+    assert namespace["doubling"] is not mine
+    assert "return" not in pack(SOLUTION)
 
 
 # Storing a lesson
