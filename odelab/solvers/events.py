@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.errors import NonFiniteState
-from odelab.solvers.gradients import GRADIENTS, follow_start
+from odelab.solvers.gradients import GRADIENTS, Moved, follow_start
 from odelab.solvers.inputs import Call, Layout, VectorField, as_float, unchanged
 from odelab.solvers.loops import Mark, Problem, steps
 from odelab.solvers.stepping import Step
 
 EventFn = Callable[[float, Tensor], Tensor]
 EARLY = 2.0**-10  # fraction of the first step that counts as just behind the start
+EVENT_ONCE = "the time of an event, and the state there, can be differentiated once, and this is a second derivative"
 ROUNDINGS = 100.0  # how many of them the interpolation between two states may make
 
 
@@ -158,7 +159,8 @@ def link_gradients(
     moves by dy = dy|ₜ + f dt* (Chen, Amos & Nickel 2021, Appendix). Parameters of event_fn receive gradients too.
 
     Args:
-        event_t: 0-d, without gradient; state: y(event_t) with the gradient of the solve up to that fixed time.
+        event_t: 0-d, or of every row (batch, 1, …), without gradient.
+        state: y(event_t) with the gradient of the solve up to that fixed time.
 
     Returns:
         Both unchanged where nothing is differentiable, or where event_fn is a constant around the event.
@@ -167,22 +169,23 @@ def link_gradients(
         ValueError: where the solution touches the event surface without crossing it (no derivative exists).
     """
     t, y = event_t.detach(), state
-    values = event_fn(t, y).reshape(-1)
+    count = t.numel()
+    values = event_fn(t, y).reshape(count, -1)
     if not values.requires_grad:
         return t, y
-    index = int(values.detach().abs().argmin())  # the component that fired
+    fired = values.detach().abs().argmin(1, keepdim=True)  # the component that did
     with torch.enable_grad():
         t_leaf, y_leaf = t.clone().requires_grad_(True), y.detach().clone().requires_grad_(True)
-        value = event_fn(t_leaf, y_leaf).reshape(-1)[index]
-        g_t, g_y = torch.autograd.grad(value, (t_leaf, y_leaf), allow_unused=True)
+        value = event_fn(t_leaf, y_leaf).reshape(count, -1).gather(1, fired)
+        g_t, g_y = torch.autograd.grad(value.sum(), (t_leaf, y_leaf), allow_unused=True)
     if g_t is None and g_y is None:
         return t, y
     with torch.no_grad():
         slope = func(t, y)
         speed = torch.zeros_like(t) if g_t is None else g_t
         if g_y is not None:
-            speed = speed + (g_y * slope.conj()).sum().real
-    if float(speed) == 0:
+            speed = speed + (g_y * slope.conj()).real.sum_to_size(t.shape)
+    if not bool(speed.all()):
         raise ValueError("the solution only touches the event surface, so its time has no derivative")
-    linked = t - (values[index] - values[index].detach()) / speed
-    return linked, y + slope * (linked - linked.detach())
+    linked = Moved.apply(t, -1 / speed, values.gather(1, fired).view_as(t), EVENT_ONCE)
+    return linked, Moved.apply(y, slope, linked, EVENT_ONCE)

@@ -7,8 +7,9 @@ adjoint      Forget the solve; integrate a(t) = ∂L/∂y(t) backwards together 
 checkpoint   Keep (t, dt, y) of each accepted step and replay the steps one by one, last first. Exact like backprop, and
              keeps one state per step instead of every activation.
 
-All three treat times as numbers; `follow_start` and `follow_outputs` add what moves with t. What the last two would
-lose is refused: tensors that func depends on and nobody listed, random numbers drawn anew at every evaluation.
+All three treat times as numbers; `follow_start` and `follow_outputs` add what moves with t, for first and second
+derivatives. What the last two would lose is refused: tensors that func depends on and nobody listed, random numbers
+drawn anew at every evaluation.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ from odelab.solvers.loops import Mark, Problem, Scheme, integrate, make_scheme, 
 from odelab.solvers.stepping import RungeKutta, Step
 
 Grads = Sequence[Tensor | None]
+_ONCE = "gradient={} can be differentiated once, and this is a second derivative: take gradient='backprop'"
+ADJOINT_ONCE = _ONCE.format("'adjoint' (odeint_adjoint)")
+CHECKPOINT_ONCE = _ONCE.format("'checkpoint' with computed parameters")
 
 
 def backprop(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Tensor:
@@ -97,24 +101,55 @@ GRADIENTS: dict[str, Callable[[Problem, Tensor, Call, Layout], Tensor]] = {
 
 
 def follow_start(f: VectorField, t: Tensor, y0: Tensor) -> Tensor:
-    """y0 with the gradient of the time at which it is given: a later start shortens the way, dy/dt0 = −f(t0, y0)."""
-    if not t.requires_grad:
-        return y0
-    return y0 - ((t[0] - t[0].detach()) * f(t[0].item(), y0)).to(y0.dtype)
+    """y0 with the gradient of the time t[0] at which it is given: a later start shortens the way."""
+    return y0 if not t.requires_grad else _moved(f, t[0], t[0].detach() - t[0], y0)
 
 
 def follow_outputs(f: VectorField, t: Tensor, y: Tensor, y0: Tensor, record: bool) -> Tensor:
-    """The states y (n, *y0.shape) with the gradient of their times t (n,): dy/dt = f(t, y), and none at the start.
+    """The states y (n, *y0.shape) with the gradient of their times t: dy/dt = f(t, y), and none at the start.
 
     Args:
+        t: (n,), or of every row of a batch, (n, batch, 1, …).
         record: keep the graph of these slopes, so that the gradient can be differentiated again.
     """
     if not t.requires_grad:
         return y
-    with torch.set_grad_enabled(torch.is_grad_enabled() and record):
-        slopes = torch.stack([f(time, state) for time, state in zip(t[1:].tolist(), y[1:], strict=True)])
-    moves = (t - t.detach())[1:].view(-1, *[1] * (y.ndim - 1)) * slopes
-    return torch.cat([y0[None], y[1:] + moves.to(y.dtype)])
+    states = [y0]
+    for time, state in zip(t[1:], y[1:], strict=True):
+        if record:
+            states.append(_moved(f, time.detach(), time - time.detach(), state))
+        else:
+            with torch.no_grad():
+                slope = f(time, state)
+            states.append(Moved.apply(state, slope, time, ADJOINT_ONCE))
+    return torch.stack(states)
+
+
+def _moved(f: VectorField, t: Tensor, dt: Tensor, y: Tensor) -> Tensor:
+    """y after a step of the midpoint method from t by dt, which is zero but has a gradient.
+
+    The step is exact to second order in dt, so first and second derivatives with respect to times are.
+    """
+    with torch.no_grad():
+        slope = f(t, y)
+    return y + dt.to(y.dtype) * f(t + 0.5 * dt, y + (0.5 * dt).to(y.dtype) * slope)
+
+
+class Moved(torch.autograd.Function):
+    """y, with the gradient slope with respect to t, which broadcasts against it; once says why not a second time."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, slope: Tensor, t: Tensor, once: str) -> Tensor:
+        ctx.save_for_backward(slope)
+        ctx.shape, ctx.dtype, ctx.once = t.shape, t.dtype, once
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            return differentiated_once(Moved.backward, ctx, grad, message=ctx.once)
+        change = (grad * ctx.saved_tensors[0].conj()).real
+        return grad, None, change.sum_to_size(ctx.shape).to(ctx.dtype), None
 
 
 class RandomNumbers(ValueError):
@@ -215,7 +250,7 @@ def accumulate(totals: list[Tensor], grads: Grads, factor: float = 1.0) -> None:
 
 
 def differentiated_once(
-    backward: Callable[..., tuple[Tensor | None, ...]], ctx: Any, *grads: Tensor, what: str
+    backward: Callable[..., tuple[Tensor | None, ...]], ctx: Any, *grads: Tensor, message: str
 ) -> tuple[Tensor | None, ...]:
     """What a backward that keeps no graph gives where one was asked for: its results, which say so when used.
 
@@ -224,7 +259,6 @@ def differentiated_once(
     """
     with torch.no_grad():
         results = backward(ctx, *grads)
-    message = f"gradient={what} can be differentiated once, and this is a second derivative: take gradient='backprop'"
     given = [x.detach().requires_grad_() for x in results if x is not None]
     behind = [x for x in (*grads, *ctx.saved_tensors) if x.requires_grad]  # whoever asks for these is told, too
     marked = iter(_Once.apply(message, len(given), *given, *behind))
@@ -266,9 +300,7 @@ class _Checkpoint(torch.autograd.Function):
         count = len(ctx.saved_tensors) - len(ctx.places)
         if torch.is_grad_enabled() and any(p.grad_fn is not None for p in ctx.saved_tensors[1:count]):
             # What these were computed from may be among the others, and would be differentiated twice.
-            return differentiated_once(
-                _Checkpoint.backward, ctx, grad_out, what="'checkpoint' with computed parameters"
-            )
+            return differentiated_once(_Checkpoint.backward, ctx, grad_out, message=CHECKPOINT_ONCE)
         forward_nfe = f.stats.nfe
         with ctx.here.restored():
             if torch.is_grad_enabled():  # create_graph=True: what is differentiated again needs its graph
@@ -351,7 +383,7 @@ class _Adjoint(torch.autograd.Function):
         y restarts from the forward solution at every output time, where a jumps by that time's gradient.
         """
         if torch.is_grad_enabled():  # create_graph=True
-            return differentiated_once(_Adjoint.backward, ctx, grad_out, what="'adjoint' (odeint_adjoint)")
+            return differentiated_once(_Adjoint.backward, ctx, grad_out, message=ADJOINT_ONCE)
         problem, how = ctx.problem, ctx.backward_solve
         states, *params = ctx.saved_tensors
         totals = [*map(torch.zeros_like, params)]
