@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from odelab.lessons.kit.style import COLORS, GUIDE, describe, line_style, new_figure
+from odelab.lessons.kit.style import COLORS, GROUNDS, GUIDE, describe, line_style, new_figure
 
 GRADIENTS = ("backprop", "adjoint", "checkpoint")  # one colour, dash and marker each, in every figure of the lesson
 TINY = 1e-17  # stands for zero on a logarithmic axis
@@ -216,7 +216,7 @@ def populations(
         ax.plot(t[seen], np.asarray(pelts)[seen, k], label="observed", **dots)
         if not seen.all():
             ax.plot(t[~seen], np.asarray(pelts)[~seen, k], label="held out", **dots, markerfacecolor="white")
-            ax.axvspan(held_out - 0.5, ax.get_xlim()[1], color=COLORS["yellow"], alpha=0.25, linewidth=0, zorder=0)
+            ax.axvspan(held_out - 0.5, ax.get_xlim()[1], color=GROUNDS["yellow"], alpha=0.25, linewidth=0, zorder=0)
         ax.set(title=animal, xlabel="year", yscale="log", ylim=(1.5, 200))
         ax.set_xticks(np.arange(1900, np.asarray(times).max() + 1, 10))
         ax.set_yticks((3, 10, 30, 100), ("3", "10", "30", "100"))

@@ -82,7 +82,7 @@ def squares(before: ArrayLike, after: ArrayLike, log_det: ArrayLike) -> Figure:
     panels, size = fig.subplots(1, 2), float(np.abs(np.asarray(log_det)).max())
     for ax, corners, title in zip(panels, (before, after), ("z₀", "z₁ = f(z₀)"), strict=True):
         patches = PolyCollection(
-            list(np.asarray(corners)), array=np.asarray(log_det), cmap="PuOr_r", edgecolor="#555555"
+            list(np.asarray(corners)), array=np.asarray(log_det), cmap="PuOr_r", edgecolor=COLORS["dark grey"]
         )
         patches.set(clim=(-size, size), linewidth=0.4)
         ax.add_collection(patches)

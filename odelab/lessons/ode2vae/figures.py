@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from odelab.lessons.kit.style import COLORS, DASHES, describe, line_style, new_figure
+from odelab.lessons.kit.style import COLORS, DASHES, GROUNDS, describe, line_style, new_figure
 
 ORDERS = {"truth": ("black", "-", 1.4), "position only": ("vermillion", "--", 2.2), "second order": ("blue", "-.", 2.2)}
 SPAN = 3.2  # of positions and velocities in the phase plane
@@ -177,7 +177,9 @@ def _staircase(ax: Axes, terms: Mapping[str, float]) -> None:
             hatch="//" if loses else None,
             edgecolor="white",
         )
-    ax.plot(np.repeat(ends[1:], 2)[:-1], np.repeat(np.arange(len(terms)), 2)[1:], linestyle=DASHES[3], color="#8C8C8C")
+    ax.plot(
+        np.repeat(ends[1:], 2)[:-1], np.repeat(np.arange(len(terms)), 2)[1:], linestyle=DASHES[3], color=COLORS["grey"]
+    )
     ax.plot(ends[-1], len(terms) - 1, "D", color=COLORS["blue"], markersize=8, label="their sum")
     ax.set_yticks(range(len(terms)), list(terms))
     ax.set_ylim(len(terms) - 0.5, -0.5)
@@ -195,7 +197,7 @@ def fans(draws: Mapping[str, ArrayLike], truth: Mapping[str, ArrayLike], seen: i
         t = np.arange(fan.shape[1]) / FPS
         ax.plot(t, fan.T, "-", color=COLORS["blue"], linewidth=0.6, alpha=0.35)
         ax.plot(t, truth[name], "--", color=COLORS["vermillion"], linewidth=2)
-        ax.axvspan(0, seen / FPS, color=COLORS["yellow"], zorder=0)
+        ax.axvspan(0, seen / FPS, color=GROUNDS["yellow"], zorder=0)
         ax.set(title=name, xlim=(0, t[-1]))
         if k >= 2 * (rows - 1):
             ax.set_xlabel("seconds")

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import ArrayLike
 
-from odelab.lessons.kit.style import COLORS, describe, new_figure
+from odelab.lessons.kit.style import COLORS, GROUNDS, describe, new_figure
 
 HEAD = 0.105  # metres, radius
 SOLE = 0.02  # metres, from the lowest joint to the ground
@@ -219,7 +219,7 @@ class Player:
         if real:
             (self._real,) = panel.plot([], [], "--", color=COLORS["vermillion"], linewidth=2)
         if scene.seen:
-            panel.axvspan(0, scene.seen / FPS, color=COLORS["yellow"], zorder=0)
+            panel.axvspan(0, scene.seen / FPS, color=GROUNDS["yellow"], zorder=0)
         self._cursor = panel.axvline(0, color=COLORS["black"], linestyle="-", linewidth=1.4, visible=self.cursor)
         panel.set(xlabel="seconds", ylabel=f"{scene.channel}, °", xlim=(0, (scene.frames - 1) / FPS))
         angles = [each.fan for each in self.scenes] + [each.truth[1] for each in self.scenes if each.truth is not None]

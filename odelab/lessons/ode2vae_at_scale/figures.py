@@ -222,7 +222,7 @@ def horizon(data: Horizon, top: float) -> Figure:
     below.axvline(data.trained - 0.5, color=COLORS["grey"], linestyle="--", linewidth=1.2)
     below.set(xlim=(-0.5, len(data.truth) - 0.5), xlabel="frame", ylabel="mean squared error")
     below.set(yscale="log", ylim=(top / 100, top))  # one ball covers a third of what three cover
-    below.text(data.trained - 0.3, top * 0.93, "beyond training", va="top", fontsize=10, color="#555555")
+    below.text(data.trained - 0.3, top * 0.93, "beyond training", va="top", fontsize=10, color=COLORS["dark grey"])
     below.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return describe(
         fig,
@@ -272,7 +272,7 @@ def cost(frames: np.ndarray, parts: Sequence[str], limits: Sequence[tuple[float,
         ax.set_xlim(frames[0] / 1.3, frames[-1] * 1.3)
     for label, size in CARDS.items():
         middle.axhline(size, color=COLORS["grey"], linestyle=":", linewidth=1.2)
-        middle.text(frames[0], size, label, va="bottom", fontsize=10, color="#555555")
+        middle.text(frames[0], size, label, va="bottom", fontsize=10, color=COLORS["dark grey"])
     places = np.arange(len(parts))
     right.barh(places - 0.19, np.zeros(len(places)), 0.36, color=COLORS["blue"], label="time")
     right.barh(places + 0.19, np.zeros(len(places)), 0.36, color=COLORS["vermillion"], hatch="//", label="memory")

@@ -244,7 +244,7 @@ def journey(data: Journeys) -> Figure:
     for ax in (picture, tiles):
         ax.set_axis_off()
     for k in range(data.plane.shape[1]):
-        plane.plot(*data.plane[:, k].T, color="#999999", linestyle="-", linewidth=0.9, zorder=1)
+        plane.plot(*data.plane[:, k].T, color=COLORS["grey"], linestyle="-", linewidth=0.9, zorder=1)
     for digit in np.unique(data.labels):
         ends = data.plane[-1, data.labels == digit]
         look: dict[str, Any] = {"color": COLORS["black"], "linestyle": "", "markersize": 6}

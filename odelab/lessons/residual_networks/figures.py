@@ -38,7 +38,7 @@ def slope_field(
     width, height = np.ptp(t), np.ptp(y)
     t, y, slope = np.ravel(t), np.ravel(y), np.ravel(slope)
     run = 0.016 / np.hypot(1 / width, slope / height)
-    ax.plot([t - run, t + run], [y - run * slope, y + run * slope], color="#B8B8B8", linestyle="-", linewidth=1.1)
+    ax.plot([t - run, t + run], [y - run * slope, y + run * slope], color=COLORS["grey"], linestyle="-", linewidth=1.1)
     for i, (name, curve) in enumerate(solutions.items()):
         ax.plot(*curve, color=COLORS["black"], linestyle=("-", "--", ":")[i % 3], linewidth=2, label=name)
     for i, (name, curve) in enumerate(polygons.items()):
@@ -58,7 +58,7 @@ def plane_paths(paths: Mapping[str, np.ndarray], arrows: tuple[np.ndarray, np.nd
     """
     fig = new_figure((3.3 * len(paths), 3.9))
     for ax, (title, states) in zip(np.atleast_1d(fig.subplots(1, len(paths), sharey=True)), paths.items(), strict=True):
-        ax.quiver(*arrows[0].T, *arrows[1].T, color="#C9C9C9", pivot="mid", width=0.004, scale=130)
+        ax.quiver(*arrows[0].T, *arrows[1].T, color=COLORS["grey"], pivot="mid", width=0.004, scale=130)
         layered = len(states) <= 40
         style = {"color": COLORS["vermillion"], "linestyle": "--", "marker": "s", "markersize": 3.5}
         ax.plot(
@@ -165,7 +165,7 @@ def depth_flow(
     fig = new_figure((9.6, 4.6))
     left, right = fig.subplots(1, 2, sharex=True, sharey=True)
     zero = np.zeros(len(places))
-    left.quiver(*places.T, zero, zero, color="#BDBDBD", pivot="mid", width=0.003, scale=20 * fastest)
+    left.quiver(*places.T, zero, zero, color=COLORS["grey"], pivot="mid", width=0.003, scale=20 * fastest)
     for style in CLASSES:
         left.plot([], [], color=style["color"], linestyle="-", linewidth=0.8, alpha=0.6)
     right.plot([], [], color=COLORS["grey"], linestyle="-", linewidth=0.7)

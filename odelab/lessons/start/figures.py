@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from odelab.lessons.kit.style import COLORS, describe, new_figure, polylines
+from odelab.lessons.kit.style import COLORS, GROUNDS, describe, new_figure, polylines
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def residual_to_ode(scene: DepthScene) -> Figure:
     fig = new_figure((9.6, 4.0))
     left, right = fig.subplots(1, 2, width_ratios=(1.75, 1))
     low, high = scene.arrow_z.min(), scene.arrow_z.max()
-    left.plot(*_dashes(scene, 6.0), color="#C4C4C4", linestyle="-", linewidth=1)
+    left.plot(*_dashes(scene, 6.0), color=COLORS["grey"], linestyle="-", linewidth=1)
     left.plot(
         *polylines(over_time(scene.t, scene.ode)),
         color=COLORS["blue"],
@@ -140,13 +140,13 @@ def _box(ax: Axes, stop: Stop, minutes: int | None) -> None:
         width,
         height,
         boxstyle="round,pad=0,rounding_size=0.1",
-        facecolor="#DCEBF6" if ready else "white",
+        facecolor=GROUNDS["pale blue"] if ready else "white",
         edgecolor=COLORS["blue"] if ready else COLORS["grey"],
         linestyle="-" if ready else (0, (4, 3)),
         linewidth=1.6 if ready else 1.1,
     )
     ax.add_patch(patch)
-    ink = COLORS["black"] if ready else "#5F5F5F"
+    ink = COLORS["black"] if ready else COLORS["dark grey"]
     foot = f"{minutes} min" if ready else "planned"
     ax.text(x, y + 0.05, f"{stop.number:02d} · {stop.title}", ha="center", va="center", fontsize=10.5, color=ink)
     ax.text(x, y - 0.31, foot, ha="center", va="center", fontsize=10, color=ink, style="normal" if ready else "italic")

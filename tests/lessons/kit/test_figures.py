@@ -2,6 +2,9 @@
 
 import base64
 import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -13,8 +16,11 @@ from PIL import Image
 
 from odelab.lessons.kit import COLORS, Live, animate, describe, line_style, new_figure, show, use_style
 from odelab.lessons.kit.animation import LARGEST, apng
+from odelab.lessons.kit.ledger import code_cells
 from odelab.lessons.kit.style import CYCLE, STYLE, png
+from tests.complaints import no_complaints
 
+ROOT = Path(__file__).resolve().parents[3]
 ALT = "a straight line from zero to one"
 
 
@@ -55,6 +61,28 @@ def test_style_is_legible_and_double_coded() -> None:
         drawn = [axes.plot([0, 1])[0] for _ in CYCLE]
         assert [curve.get_color() for curve in drawn] == [COLORS[name] for name in CYCLE]
         assert len({str(curve._dash_pattern) for curve in drawn}) == len(CYCLE)
+
+
+def contrast_with_white(color: str) -> float:
+    """The ratio of WCAG 2, from 1 (white itself) to 21 (black)."""
+    red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in mpl.colors.to_rgb(color))
+    return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+
+
+def test_every_colour_shows_on_white_even_from_a_projector() -> None:
+    assert contrast_with_white("black") == pytest.approx(21) and contrast_with_white("#C9C9C9") < 2
+    assert {name: contrast_with_white(color) for name, color in COLORS.items() if contrast_with_white(color) < 3} == {}
+
+
+@no_complaints
+def test_lessons_take_their_colours_from_the_style() -> Iterator[str]:
+    """Else nothing measures their contrast."""
+    literal = re.compile(r"""(?<!cmap=)["'](?:#[0-9a-fA-F]{6}|0\.\d+|(?:light|dark)?gr[ae]y|silver)["']""")
+    for path in [*ROOT.glob("odelab/lessons/*/*.py"), *ROOT.glob("notebooks/*.ipynb")]:
+        text = "\n".join(code_cells(path)) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+        for color in literal.findall(text):
+            if path.name != "style.py":
+                yield f"{path.relative_to(ROOT)}: {color}"
 
 
 def test_show_gives_the_image_its_text_and_closes_the_figure(shown: list) -> None:
