@@ -77,7 +77,7 @@ def test_every_colour_shows_on_white_even_from_a_projector() -> None:
 @no_complaints
 def test_lessons_take_their_colours_from_the_style() -> Iterator[str]:
     """Else nothing measures their contrast."""
-    literal = re.compile(r"""(?<!cmap=)["'](?:#[0-9a-fA-F]{6}|0\.\d+|(?:light|dark)?gr[ae]y|silver)["']""")
+    literal = re.compile(r"""["']#[0-9a-fA-F]{6}["']|colors?=\[?["'](?!black|white|none)\w[^"']*["']""")
     for path in [*ROOT.glob("odelab/lessons/*/*.py"), *ROOT.glob("notebooks/*.ipynb")]:
         text = "\n".join(code_cells(path)) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
         for color in literal.findall(text):
