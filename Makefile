@@ -60,6 +60,9 @@ test-browser: $(STAMP)  ## the lessons in JupyterLab in a real Chromium (ALL=1: 
 run: $(STAMP)  ## execute every notebook without a browser; HTML under build/html
 	$(VENV)/bin/jupyter nbconvert --to html --execute --ExecutePreprocessor.store_widget_state=False --output-dir build/html $(NOTEBOOKS)
 
+site: $(STAMP)  ## the course as web pages with sliders that live without Python, under build/site/html
+	$(PY) -m docs.site
+
 bench: $(STAMP)  ## time the solvers and the widgets, side by side with other libraries
 	$(PY) -m benchmarks.run
 

@@ -1,0 +1,64 @@
+"""Build the site: ``python -m docs.site [FOLDER]``, by default into build/site."""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import files
+from pathlib import Path
+from typing import Any
+
+from docs.site import api, pages
+from docs.site.lessons import lessons, page
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent
+
+
+def assemble(source: Path, sliders: Mapping[str, Any], notebooks: Path = ROOT / "notebooks") -> None:
+    """Write all that Sphinx reads into the folder ``source``, laid out as the repository is, so that links hold."""
+    static = source / "_static"
+    shutil.copytree(HERE / "static", static, dirs_exist_ok=True)
+    copy_mathjax(static / "mathjax")
+    course = lessons(notebooks)
+    (source / "notebooks").mkdir(exist_ok=True)
+    for lesson in course:
+        text = json.dumps(page(lesson, sliders, static), ensure_ascii=False)
+        (source / "notebooks" / lesson.path.name).write_text(text, encoding="utf-8")
+    for name, text in {**pages.stored(ROOT), **pages.generated(course, sliders, ROOT), **api.rooms(course)}.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text, encoding="utf-8")
+    pages.copy_linked_files(source, ROOT)
+
+
+def copy_mathjax(target: Path) -> None:
+    """MathJax 3.2.2 with its extensions, the same bytes as npm's, from the package sphinx-mathjax-offline."""
+    for file in files("sphinx-mathjax-offline") or []:
+        name = file.as_posix().partition("static/mathjax/")[2]
+        if name == "tex-svg.js" or name.startswith(("input/tex/extensions/", "a11y/assistive-mml")):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(str(file.locate()), target / name)
+
+
+def build(folder: Path, sliders: Mapping[str, Any]) -> None:
+    """Write the site into ``folder``/html; raises CalledProcessError when Sphinx warns."""
+    source = folder / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    assemble(source, sliders)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", "-c", str(HERE)]
+    subprocess.run([*command, "-d", str(folder / "doctrees"), str(source), str(folder / "html")], check=True, cwd=ROOT)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m docs.site", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "build" / "site")
+    folder = parser.parse_args().folder
+    build(folder, {})
+    print(f"{folder / 'html' / 'index.html'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The stored notebooks as the site shows them: pictures with their words, folded cells, sliders that move."""
+
+import base64
+import html
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from odelab.lessons.kit.style import STYLE
+
+FOLDED = {"solution": "hide-cell", "check": "hide-input", "setup": "hide-input"}
+SMALLEST_TEXT = 10 * STYLE["figure.dpi"] / 72  # pixels of a figure at its own size: no text is under 10 pt
+READABLE = 9.5  # pixels: what that text keeps on a phone, where a figure wider than the screen scrolls
+LINK = re.compile(r"\]\((?P<page>[^()\s#]*\.ipynb)?#(?P<heading>[^()\s]+)\)")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A notebook as stored."""
+
+    path: Path
+
+    @cached_property
+    def notebook(self) -> dict[str, Any]:
+        return json.loads(self.path.read_text(encoding="utf-8"))
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def number(self) -> str:
+        return self.name[:2]
+
+    @property
+    def prose(self) -> list[str]:
+        """The Markdown cells."""
+        return ["".join(cell["source"]) for cell in self.notebook["cells"] if cell["cell_type"] == "markdown"]
+
+    @property
+    def title(self) -> str:
+        return self.prose[0].splitlines()[0].lstrip("# ")
+
+    @property
+    def promise(self) -> str:
+        """The sentences in bold under the title."""
+        bold = re.search(r"\*\*(.+?)\*\*", self.prose[0], re.DOTALL)
+        return " ".join(bold[1].split()) if bold else ""
+
+    @property
+    def minutes(self) -> int:
+        stated = re.search(r"\*\*Time:?\*\*:?\s*(\d+)", "\n".join(self.prose))
+        return int(stated[1]) if stated else 0
+
+    def sections(self) -> list[tuple[str, str]]:
+        """Headings with the text below them, in order: ("Recap", "| | discrete flow …")."""
+        parts = re.split(r"^#{1,4} +(.+)$", "\n\n".join(self.prose), flags=re.MULTILINE)
+        return list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def lessons(folder: Path) -> list[Lesson]:
+    """All lessons of a folder in reading order."""
+    return [Lesson(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
+
+
+def slug(heading: str) -> str:
+    """A heading's address on the site."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def page(lesson: Lesson, sliders: Mapping[str, Any], pictures: Path) -> dict[str, Any]:
+    """The notebook of a lesson for MyST-NB.
+
+    Args:
+        sliders: cell id -> what the export of its widget wrote, or a sentence that says why there is none.
+        pictures: the folder ``_static`` of the site's source, where images go.
+    """
+    cells = []
+    for stored in lesson.notebook["cells"]:
+        cell = json.loads(json.dumps(stored))
+        tags = cell["metadata"].setdefault("tags", [])
+        tags += [FOLDED[tag] for tag in list(tags) if tag in FOLDED]
+        if cell["cell_type"] == "markdown":
+            cell["source"] = LINK.sub(address, "".join(cell["source"]))
+        for number, output in enumerate(cell.get("outputs", [])):
+            data = output.get("data", {})
+            if "image/png" in data:
+                alt = output["metadata"]["image/png"]["alt"]
+                image = base64.b64decode("".join(data["image/png"]))
+                file = pictures / "figures" / f"{lesson.number}_{cell['id']}_{number}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(image)
+                picture = image_html(f"../_static/figures/{file.name}", alt, image)
+                if "widget" in tags and output["output_type"] == "execute_result":
+                    picture = slider_html(sliders.get(cell["id"], "it was not exported"), picture, "../_static/sliders")
+                output["data"] = {"text/html": picture, "text/plain": alt}
+                output["metadata"] = {}
+        cells.append(cell)
+    return {**lesson.notebook, "cells": cells}
+
+
+def address(link: re.Match[str]) -> str:
+    """A link to a heading, from JupyterLab's way of naming it to the site's."""
+    return f"]({link['page'] or ''}#{slug(link['heading'].replace('-', ' '))})"
+
+
+def image_html(source: str, alt: str, image: bytes) -> str:
+    """A figure that is as wide as the page, but on a phone no smaller than its text can be read."""
+    width, height = Image.open(io.BytesIO(image)).size
+    least = round(width * READABLE / SMALLEST_TEXT)
+    words = html.escape(alt, quote=True)
+    return (
+        f'<div class="figure-scroll" tabindex="0" role="group" aria-label="Figure"><img src="{source}" alt="{words}" '
+        f'width="{width}" height="{height}" style="min-width:{least}px" loading="lazy"></div>'
+    )
+
+
+def slider_html(export: Any, picture: str, folder: str) -> str:
+    """A widget that lives without a kernel; with a sentence in place of an export, its picture and why it does not."""
+    if isinstance(export, str):
+        return f'{picture}<p class="slider-still">This slider does not move on this page: {html.escape(export)}.</p>'
+    start = html.escape(export["texts"][export["start"]])
+    spec = json.dumps(export, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    return (
+        f'<figure class="slider" data-folder="{folder}"><div class="slider-controls"></div>{picture}'
+        f'<figcaption role="status" aria-live="polite">{start}</figcaption>'
+        f'<script type="application/json">{spec}</script></figure>'
+    )

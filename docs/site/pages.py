@@ -1,0 +1,188 @@
+"""Pages beside the lessons: those of docs/ as they are, and those that other files know everything of."""
+
+import base64
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from docs.site.ledger import ledger_page
+from docs.site.lessons import Lesson, image_html, slider_html, slug
+from docs.site.which_solver import measured_table
+
+STORED = ("docs/results.md", "docs/benchmarks.md", "docs/your_own_series.md", "docs/glossary.md")
+STORED += ("docs/which_solver.md", "docs/coming_from.md", "CHANGELOG.md")
+LINK = re.compile(r"\]\(<?([^()\s<>]+)>?\)")
+ERRATUM = re.compile(r"\b(erratum|errata|misprints?)\b|\b(notes|slides|poster|seminar|paper) prints?\b", re.IGNORECASE)
+REFERENCE = re.compile(r"^[-*] +(?P<authors>[^\[\n]*?),? *\[(?P<title>[^\]]+)\]\((?P<url>https?://[^)\s]+)\)", re.M)
+
+
+def stored(root: Path) -> dict[str, str]:
+    """Pages that are in the repository, by their path."""
+    texts = {name: (root / name).read_text(encoding="utf-8") for name in STORED if (root / name).is_file()}
+    texts["docs/which_solver.md"] = texts["docs/which_solver.md"].replace("<!-- measured -->", measured_table())
+    return texts
+
+
+def generated(course: Sequence[Lesson], sliders: Mapping[str, Any], root: Path) -> dict[str, str]:
+    """Pages that are made from the lessons, by their path."""
+    return {
+        "index.md": front_page(course, sliders, "CHANGELOG" if (root / "CHANGELOG.md").is_file() else ""),
+        "docs/ledger.md": ledger_page(course),
+        "docs/errata.md": errata(course),
+        "docs/notation.md": notation(course),
+        "docs/bibliography.md": bibliography(course),
+        "docs/teaching.md": teaching(course),
+    }
+
+
+def front_page(course: Sequence[Lesson], sliders: Mapping[str, Any], changelog: str) -> str:
+    """Lesson 00's slider, what this is, the map with minutes, and the table of contents."""
+    first = course[0]
+    widget = next(cell for cell in first.notebook["cells"] if "widget" in cell["metadata"].get("tags", ()))
+    export = sliders.get(widget["id"], "it was not exported")
+    number, output = next((k, o) for k, o in enumerate(widget["outputs"]) if "image/png" in o.get("data", ()))
+    source = f"_static/figures/{first.number}_{widget['id']}_{number}.png"
+    image = base64.b64decode("".join(output["data"]["image/png"]))
+    picture = image_html(source, output["metadata"]["image/png"]["alt"], image)
+    rows = [
+        f"| [{lesson.title}](notebooks/{lesson.path.name}) | {lesson.promise} | {lesson.minutes or ''} |"
+        for lesson in course
+    ]
+    trees = {
+        "Lessons": [f"notebooks/{lesson.name}" for lesson in course],
+        "What came out": ["docs/results", "docs/ledger", "docs/errata", "docs/benchmarks"],
+        "Using odelab": ["docs/which_solver", "docs/coming_from", "docs/your_own_series", "api/index"],
+        "Looking up": ["docs/notation", "docs/glossary", "docs/bibliography"],
+        "Teaching": ["docs/teaching", *([changelog] if changelog else [])],
+    }
+    trees_text = "\n\n".join(
+        "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *names, "```"])
+        for caption, names in trees.items()
+    )
+    return f"""# Neural ordinary differential equations
+
+{first.promise}
+
+{slider_html(export, picture, "_static/sliders")}
+
+This is a course in executable notebooks, from a residual network seen as Euler's method to models of real data, and
+the package that it builds by hand: `odelab`, ODE solvers for PyTorch that can be read in one sitting. Every result that
+the course asks you to believe is checked when a notebook runs. The pages here are the notebooks with their stored
+outputs; the sliders move without Python.
+
+| lesson | what it promises | minutes |
+| --- | --- | --: |
+{chr(10).join(rows)}
+
+To use the solvers alone, start with [Which solver?](docs/which_solver.md). To move a script over, read
+[Coming from torchdiffeq or diffrax](docs/coming_from.md). To model your own measurements, take
+[Your own series](docs/your_own_series.md).
+
+{trees_text}
+"""
+
+
+def errata(course: Sequence[Lesson]) -> str:
+    """Every sentence of the lessons that corrects a source, under its lesson."""
+    lines = [
+        "# Errata of the sources",
+        "",
+        "What the lessons found wrong, or unclear, in the documents and papers that they retell; each as its lesson "
+        "says it, with a link to the place.",
+    ]
+    for lesson in course:
+        found = []
+        for heading, text in lesson.sections():
+            for paragraph in re.split(r"\n\s*\n|\n(?=> \*\*|- |\* |\|)", text):
+                plain = " ".join(re.sub(r"^\s*[>|*-] ?", "", line) for line in paragraph.splitlines())
+                prose = re.sub(r"</?small>", "", plain).strip()
+                if ERRATUM.search(prose) and "$$" not in prose and not paragraph.lstrip().startswith("|"):
+                    target = f"../notebooks/{lesson.path.name}#{slug(heading)}"
+                    found.append(f"- {prose} ([{heading}]({target}))")
+        if found:
+            lines += ["", f"## {lesson.title}", "", *found]
+    return "\n".join(lines) + "\n"
+
+
+def notation(course: Sequence[Lesson]) -> str:
+    """The table of letters, from the first lesson that has it, with the sentences around it.
+
+    Raises:
+        ValueError: when no lesson has one.
+    """
+    for lesson in course:
+        for heading, text in lesson.sections():
+            if re.search(r"^\|.*notes.*in code.*\|$", text, re.MULTILINE):
+                return f"# Notation\n\nFrom [{lesson.title}](../notebooks/{lesson.path.name}#{slug(heading)}).\n{text}"
+    raise ValueError("no lesson has the table of notation: a header row with 'notes' and 'in code'")
+
+
+def bibliography(course: Sequence[Lesson]) -> str:
+    """Every paper that a lesson refers to, with the lessons, and all of them as BibTeX."""
+    works: dict[str, tuple[str, str, list[Lesson]]] = {}
+    for lesson in course:
+        for entry in REFERENCE.finditer("\n\n".join(lesson.prose)):
+            authors = " ".join(entry["authors"].split())
+            works.setdefault(entry["url"], (authors, entry["title"], []))[2].append(lesson)
+    lines = [
+        "# Bibliography",
+        "",
+        "The works that the lessons refer to; the same as BibTeX at the end of the page.",
+        "",
+    ]
+    for url, (authors, title, cited) in sorted(works.items(), key=lambda work: work[1][0].lower()):
+        places = ", ".join(f"[{lesson.number}](../notebooks/{lesson.path.name})" for lesson in dict.fromkeys(cited))
+        lines.append(f"- {authors + ', ' if authors else ''}[{title}]({url}). Lessons {places}.")
+    entries = [bibtex(url, authors, title) for url, (authors, title, _) in sorted(works.items())]
+    return "\n".join([*lines, "", "## BibTeX", "", "```bibtex", *entries, "```", ""])
+
+
+def bibtex(url: str, authors: str, title: str) -> str:
+    """One entry; its key is made of the first author, the year and the first word of the title."""
+    stated = re.search(r"\((\d{4})\)|\b((?:19|20)\d{2})\b", authors)
+    year = next((group for group in stated.groups() if group), "") if stated else ""
+    names = re.sub(r"\(\d{4}\)|[*_]", "", authors).strip(" ,:")
+    surname = re.search(r"[^\W\d_]{3,}", names)
+    word = re.search(r"[^\W\d_]{3,}", title)
+    key = (surname[0] if surname else "anonymous") + year + (word[0] if word else "")
+    people = " and ".join(part.strip() for part in re.split(r",| and |&", names) if part.strip())
+    fields = {"title": f"{{{title}}}", "author": people, "year": year, "url": url}
+    inside = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items() if value)
+    return f"@misc{{{key.lower()},\n{inside}\n}}"
+
+
+def teaching(course: Sequence[Lesson]) -> str:
+    """The folded teaching cells of all lessons, opened, one below the other."""
+    lines = [
+        "# Teaching guide",
+        "",
+        "What each lesson says to whoever teaches it: plans for 20, 45 and 90 minutes, questions that tell who has "
+        "followed, and what goes wrong in class. `make student` writes copies for the class without solutions.",
+    ]
+    for lesson in course:
+        for cell in lesson.notebook["cells"]:
+            if "teaching" in cell["metadata"].get("tags", ()) and cell["cell_type"] == "markdown":
+                text = re.sub(r"^#+ .*\n|</?details>|<summary>.*?</summary>", "", "".join(cell["source"]), flags=re.M)
+                text = re.sub(r"\]\((?=\d\d_)", "](../notebooks/", text)
+                text = re.sub(r"\]\(#([^)]+)\)", rf"](../notebooks/{lesson.path.name}#\1)", text)
+                lines += ["", f"## [{lesson.title}](../notebooks/{lesson.path.name})", "", text.strip()]
+    return "\n".join(lines) + "\n"
+
+
+def copy_linked_files(source: Path, root: Path) -> None:
+    """Put files that pages link to, code and data, where the links expect them: they become downloads."""
+    for page in [*source.rglob("*.md"), *source.rglob("*.ipynb")]:
+        place = page.relative_to(source).parent
+        for link in LINK.findall(page.read_text(encoding="utf-8")):
+            path = link.partition("#")[0]
+            if not path or ":" in path:
+                continue
+            file = (root / place / path).resolve()
+            if not file.is_relative_to(root) or not file.is_file():
+                continue
+            target = source / file.relative_to(root)
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
