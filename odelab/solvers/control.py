@@ -18,13 +18,13 @@ Norm = Callable[[Tensor], Tensor]
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    """Root mean square of |x|, a 0-d tensor; x of any shape, real or complex."""
-    return torch.linalg.vector_norm(x) / math.sqrt(x.numel())
+    """Root mean square of |x|, a 0-d tensor, 0 for nothing; x of any shape, real or complex."""
+    return torch.linalg.vector_norm(x) / math.sqrt(x.numel() or 1)
 
 
 def largest_norm(pieces: Iterable[Tensor]) -> Tensor:
     """The largest root mean square among the tensors of a tuple state, a 0-d tensor."""
-    return torch.stack([rms_norm(piece) for piece in pieces if piece.numel()]).max()
+    return torch.stack([rms_norm(piece) for piece in pieces]).max()
 
 
 def error_norm(layout: Layout, user_norm: Callable[..., Any] | None = None) -> Norm:

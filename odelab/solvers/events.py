@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +12,9 @@ from odelab.solvers.errors import NonFiniteState
 from odelab.solvers.gradients import GRADIENTS, Moved, follow_start
 from odelab.solvers.inputs import Call, Layout, VectorField, as_float, unchanged
 from odelab.solvers.loops import Mark, Problem, steps
-from odelab.solvers.stepping import Step
+from odelab.solvers.stepping import Interpolant, Step
 
-EventFn = Callable[[float, Tensor], Tensor]
+EventFn = Callable[[Any, Tensor], Tensor]
 EARLY = 2.0**-10  # fraction of the first step that counts as just behind the start
 EVENT_ONCE = "the time of an event, and the state there, can be differentiated once, and this is a second derivative"
 ROUNDINGS = 100.0  # how many of them the interpolation between two states may make
@@ -30,13 +31,15 @@ def solve_to_event(problem: Problem, y0: Tensor, t: Tensor, call: Call, layout: 
     Raises:
         ValueError: when t has not two times, or direction is none.
     """
+    if y0.numel() == 0:
+        raise ValueError("y0 is empty, so no event can happen in it; with per_sample a batch may have no rows")
     if len(t) != 2:
         raise ValueError(f"with event_fn, t must hold two times (start and direction), got {len(t)}")
     event_fn = layout.event(call.event_fn)
     start = as_float(problem.times[0])
     times = [start, problem.direction * math.inf]
     values = observed(event_fn, problem.f)
-    wanted = _direction(call, values(start, y0))
+    wanted = direction_of(call, values(start, y0))
     to_event = EventProblem(
         problem.f, times, problem.scheme, problem.callbacks, watch=problem.watch, values=values, wanted=wanted
     )
@@ -46,7 +49,7 @@ def solve_to_event(problem: Problem, y0: Tensor, t: Tensor, call: Call, layout: 
     return event_t, torch.stack([y0, end if call.strict else y[-1]])
 
 
-def _direction(call: Call, values: Tensor) -> Tensor:
+def direction_of(call: Call, values: Tensor) -> Tensor:
     """Of the sign changes that count: 1 upwards, −1 downwards, 0 both; one for all entries of event_fn or one each."""
     given = getattr(call.event_fn, "direction", 0) if call.direction is None else call.direction
     try:
@@ -67,7 +70,7 @@ class EventProblem(Problem):
 
     Attributes:
         values: the entries of event_fn at (t, y), flat.
-        wanted: `_direction`.
+        wanted: `direction_of`.
     """
 
     values: EventFn
@@ -77,75 +80,95 @@ class EventProblem(Problem):
         """The steps up to the event; it lies in the last one and is the only output."""
         signs: Tensor | None = None
         for step in steps(self, y0):
+            t0, dt = float(step.t0), float(step.dt)
             if signs is None:
-                signs = self._signs_behind(step)
+                solution = self.scheme.interpolate(step, self.f)
+                signs = signs_behind(self.values, self.f, solution, t0, dt, step.y0.detach())
             now = self.values(float(step.t1), step.y1)
-            if self._margin(now, signs) > 0:
+            if float(margin(now, signs, self.wanted)) > 0:
                 signs = torch.where(now == 0, signs, now.sign())
                 yield step, []
                 continue
-            fraction = self._bisect(step, signs)
-            self.times = [self.times[0], float(step.t0) + fraction * float(step.dt)]
+            # Outside of no_grad, because the slopes that it asks for are those of the step.
+            fraction = self._bisect(self.scheme.interpolate(step, self.f), t0, dt, signs)
+            self.times = [self.times[0], t0 + fraction * dt]
             yield step, [(1, fraction)]
             return
 
-    def _margin(self, values: Tensor, signs: Tensor) -> float:
-        """Positive until one of the entries that may do so has changed its sign; one that was zero has none yet."""
-        active = (signs != 0) & (self.wanted * signs <= 0)
-        return float(torch.where(active, values * signs, math.inf).min())
-
     @torch.no_grad()
-    def _signs_behind(self, step: Step) -> Tensor:
-        """The signs at the start; those just behind it where the event lies on the start, to rounding.
-
-        A solve that goes on from an event starts there, and leaves it.
-        """
-        t0, dt = float(step.t0), float(step.dt)
-        early = self.scheme.interpolate(step, self.f)(EARLY)
-        before, after = self.values(t0, step.y0), self.values(t0 + EARLY * dt, early)
-        change = float((early - step.y0).abs().max())
-        roundings = [abs(t0 / dt)] + ([EARLY * float(step.y0.abs().max()) / change] if change else [])
-        eps = torch.finfo(self.f.time_dtype).eps
-        crossing = EARLY * before.abs() / (after - before).abs()  # fraction of the step at which it is zero
-        own = (before == 0) | ((before * after < 0) & (crossing <= ROUNDINGS * eps * max(roundings)))
-        return torch.where(own, after, before).sign()
-
-    @torch.no_grad()
-    def _bisect(self, step: Step, signs: Tensor, iterations: int = 52) -> float:
+    def _bisect(self, solution: Interpolant, t0: float, dt: float, signs: Tensor, iterations: int = 52) -> float:
         """Fraction of the step at which the event happens, to rounding."""
-        t0, dt = float(step.t0), float(step.dt)
-        solution = self.scheme.interpolate(step, self.f)
         before, after = 0.0, 1.0
         for _ in range(iterations):
             middle = 0.5 * (before + after)
             if t0 + middle * dt in (t0 + before * dt, t0 + after * dt):
                 break
-            if self._margin(self.values(t0 + middle * dt, solution(middle)), signs) > 0:
+            if float(margin(self.values(t0 + middle * dt, solution(middle)), signs, self.wanted)) > 0:
                 before = middle
             else:
                 after = middle
         return after
 
 
-def observed(event_fn: Callable[[Tensor, Tensor], Tensor], field: VectorField) -> EventFn:
-    """event_fn at a float time: its entries, flat and without gradient.
+def margin(values: Tensor, signs: Tensor, wanted: Tensor) -> Tensor:
+    """Positive until one of the entries that may do so has changed its sign; one that was zero has none yet.
+
+    Args:
+        values, signs: (…, entries).
+    """
+    active = (signs != 0) & (wanted * signs <= 0)
+    return torch.where(active, values * signs, math.inf).amin(-1)
+
+
+@torch.no_grad()
+def signs_behind(
+    values: EventFn, f: VectorField, solution: Interpolant, t0: Any, dt: Any, y0: Tensor, rows: bool = False
+) -> Tensor:
+    """The signs at the start of a step; those just behind it where the event lies on the start, to rounding.
+
+    A solve that goes on from an event starts there, and leaves it.
+
+    Args:
+        solution: over the step from (t0, y0) by dt.
+        rows: of every row of a batch by itself; t0 and dt are (batch, 1, …) then.
+    """
+    early = solution(torch.full_like(t0, EARLY, dtype=f.time_dtype) if rows else EARLY)
+    before, after = values(t0, y0), values(t0 + EARLY * dt, early)
+    axes = tuple(range(int(rows), y0.ndim))
+    change, size = (torch.linalg.vector_norm(x, dim=axes) for x in (early - y0, y0))
+    beginning = (t0 / dt).abs().view_as(size) if rows else abs(t0 / dt)
+    roundings = torch.where(change > 0, EARLY * size / change, 0.0).clamp_min(beginning)[..., None]
+    crossing = EARLY * before.abs() / (after - before).abs()  # fraction of the step at which it is zero
+    close = crossing <= ROUNDINGS * torch.finfo(f.time_dtype).eps * roundings
+    return torch.where((before == 0) | ((before * after < 0) & close), after, before).sign()
+
+
+def observed(event_fn: Callable[[Tensor, Tensor], Tensor], field: VectorField, rows: int | None = None) -> EventFn:
+    """event_fn without gradient, at a float time: its entries, flat; or (rows, entries), at times (rows, 1, …).
 
     Raises:
-        ValueError: when event_fn does not return a real tensor.
+        ValueError: when event_fn does not return a real tensor, or not one of entries for every row.
         NonFiniteState: when it returns NaN.
     """
 
     @torch.no_grad()
-    def values(t: float, y: Tensor) -> Tensor:
-        time = torch.scalar_tensor(t, dtype=field.time_dtype, device=field.device)
+    def values(t: Any, y: Tensor) -> Tensor:
+        time = torch.as_tensor(t, dtype=field.time_dtype, device=field.device)
         with unchanged(y, "event_fn") as y:
             value = event_fn(time, y)
-        if not isinstance(value, Tensor) or value.is_complex() or value.numel() == 0:
+        if not isinstance(value, Tensor) or value.is_complex() or (value.numel() == 0 and rows != 0):
             raise ValueError(f"event_fn must return a real tensor, got {value!r}")
+        if rows is not None and (value.ndim == 0 or len(value) != rows):
+            raise ValueError(
+                f"with per_sample event_fn must return entries for each of the {rows} rows, ({rows}, …), got a tensor "
+                f"of shape {tuple(value.shape)}"
+            )
         if bool(value.isnan().any()):
             hint = "look for a division by zero, or log or sqrt of a negative number, in event_fn"
-            raise NonFiniteState("event_fn returned NaN", t=t, nfe=field.stats.nfe, hint=hint)
-        return value.detach().reshape(-1)  # a view taken under no_grad still carries its base's graph
+            where = t if rows is None else float(time.view(-1)[value.isnan().view(rows, -1).any(1)][0])
+            raise NonFiniteState("event_fn returned NaN", t=where, nfe=field.stats.nfe, hint=hint)
+        # A view taken under no_grad still carries its base's graph.
+        return value.detach().reshape(-1) if rows is None else value.detach().reshape(rows, value[:1].numel())
 
     return values
 

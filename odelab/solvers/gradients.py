@@ -541,7 +541,7 @@ class AugmentedField:
 
 def _augmented_scheme(backward: Backward, field: AugmentedField, forward_norm: Norm) -> Scheme:
     """The backward scheme with a norm and tolerances for the augmented state."""
-    scale = 1 / math.sqrt(field.f.shape.numel())
+    scale = 1 / math.sqrt(field.f.shape.numel() or 1)
 
     def largest_rms(x: Tensor) -> Tensor:  # as below, in fewer operations
         return torch.linalg.vector_norm(x.flatten(1) if x.ndim > 1 else x[:, None], dim=1).amax() * scale

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -44,6 +45,15 @@ class Call:
     backward: dict[str, Any] = field(default_factory=dict)
     strict: bool = True
     direction: Any = None
+
+
+@lru_cache
+def precise(device: torch.device) -> torch.dtype:
+    """The dtype of times on a device: float64 where it has that."""
+    try:
+        return torch.empty((), dtype=torch.float64, device=device).dtype
+    except (TypeError, RuntimeError):  # Apple's GPUs
+        return torch.float32
 
 
 def as_float(t: Time) -> float:
@@ -181,7 +191,7 @@ class Layout:
 
     def pack(self, pieces: Sequence[Tensor]) -> Tensor:
         """The pieces side by side."""
-        return torch.cat([piece.reshape(*self.rows, -1) for piece in pieces], dim=-1)
+        return torch.cat([piece.reshape(*self.rows, piece.shape[len(self.rows) :].numel()) for piece in pieces], dim=-1)
 
     def unpack(self, y: Tensor, lead: tuple[int, ...] = ()) -> State:
         """(*lead, *rows, numbers) -> tuple of (*lead, *shape); the inverse of `pack` for lead = ()."""
@@ -195,12 +205,9 @@ class Layout:
         if self.shapes is None:
             return func
         shapes = self.shapes
-        axes = max(len(shape) for shape in shapes)
 
         def packed(t: Tensor, y: Tensor) -> Tensor:
-            if t.ndim:  # one of each row, ready to broadcast against the pieces
-                t = t.view(*self.rows, *[1] * (axes - 1))
-            slopes = func(t, self.unpack(y))
+            slopes = func(self.times(t), self.unpack(y))
             if not isinstance(slopes, (tuple, list)) or len(slopes) != len(shapes):
                 raise TypeError(
                     f"func must return a tuple of {len(shapes)} tensors, as y0 is one; got {_describe(slopes)}"
@@ -216,7 +223,11 @@ class Layout:
 
     def event(self, event_fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """event_fn over the caller's state -> event_fn over the packed state."""
-        return event_fn if self.shapes is None else lambda t, y: event_fn(t, self.unpack(y))
+        return event_fn if self.shapes is None else lambda t, y: event_fn(self.times(t), self.unpack(y))
+
+    def times(self, t: Tensor) -> Tensor:
+        """A time of each row ready to broadcast against the pieces; one for all as it is."""
+        return t.view(*self.rows, *[1] * (max(map(len, self.shapes or ())) - 1)) if t.ndim else t
 
     def tolerance(self, name: str, tol: Any, y0: Tensor) -> float | Tensor:
         """A float, or a tensor that broadcasts against y0; for tuple states also one entry per item.
@@ -257,14 +268,13 @@ def pack_state(y0: Any, per_sample: bool = False) -> tuple[Tensor, Layout]:
         per_sample: pack a tuple of one batch row by row.
 
     Raises:
-        TypeError, ValueError: when y0 is no such tensor and no tuple of such on one device, or is empty.
+        TypeError, ValueError: when y0 is no such tensor and no tuple of such on one device.
     """
     if isinstance(y0, list):
         raise TypeError("y0 is a list; pass a tensor, or a tuple of tensors")
     pieces = y0 if isinstance(y0, tuple) else (y0,)
     if not pieces:
         raise ValueError("y0 is an empty tuple")
-    size = 0
     for i, piece in enumerate(pieces):
         name = f"y0[{i}]" if isinstance(y0, tuple) else "y0"
         if not isinstance(piece, Tensor):
@@ -273,9 +283,6 @@ def pack_state(y0: Any, per_sample: bool = False) -> tuple[Tensor, Layout]:
             raise TypeError(f"{name} has integer dtype {piece.dtype}; use {name}.float() or .double()")
         if piece.device != pieces[0].device:
             raise ValueError(f"{name} is on {piece.device}, but y0[0] on {pieces[0].device}")
-        size += piece.numel()
-    if size == 0:
-        raise ValueError("y0 is empty: there is nothing to integrate")
     if isinstance(y0, Tensor):
         return y0.clone(), Layout()  # neither the caller nor the solution hold what the solve starts from
     shapes = tuple(piece.shape for piece in pieces)
@@ -284,35 +291,45 @@ def pack_state(y0: Any, per_sample: bool = False) -> tuple[Tensor, Layout]:
     return layout.pack(y0), layout
 
 
-def check_times(t: Any, y0: Tensor) -> tuple[Tensor, list[float]]:
+def check_times(t: Any, y0: Tensor, per_sample: bool = False) -> tuple[Tensor, list[float]]:
     """t as a tensor on y0's device and as floats; strictly increasing or decreasing, at least one.
+
+    Args:
+        per_sample: t may also be (batch, n), where the times of a row may repeat; the floats are those of the first.
 
     Raises:
         TypeError, ValueError: when t is anything else; the message names the first time that does not fit.
     """
-    if not isinstance(t, Tensor):
-        # Through NumPy, so that a list of Python numbers keeps its 64 bits.
-        t = torch.as_tensor(np.asarray(t), device=y0.device)
+    given = isinstance(t, Tensor)
+    if not given:
+        t = torch.as_tensor(np.asarray(t), device="cpu")  # NumPy keeps the 64 bits of a list of Python numbers
     if not t.is_floating_point():
         raise TypeError(f"t must be floating point, got {t.dtype}; write torch.tensor([0., 1.]) or t.float()")
-    if t.ndim != 1:
-        raise ValueError(f"t must be one-dimensional (a sequence of times), got shape {tuple(t.shape)}")
-    if t.numel() == 0:
+    if t.ndim != 1 and not (per_sample and t.ndim == 2):
+        also = f", or ({len(y0)}, n), times of every row" if per_sample else ""
+        raise ValueError(f"t must be one-dimensional (a sequence of times){also}, got shape {tuple(t.shape)}")
+    if t.ndim == 2 and len(t) != len(y0):
+        raise ValueError(f"t has times for {len(t)} rows, but y0 has {len(y0)}")
+    if t.shape[-1] == 0:
         raise ValueError("t is empty; give at least a start and an end, e.g. torch.tensor([0., 1.])")
-    times = t.tolist()
-    for i, time in enumerate(times):
-        if not math.isfinite(time):
-            raise ValueError(f"t must be finite, but t[{i}] is {time}")
-    for i, (before, after) in enumerate(pairwise(times)):
-        if before == after or (after > before) != (times[1] > times[0]):
-            raise ValueError(
-                f"t must be strictly increasing or decreasing, but t[{i}] = {before:g} is followed by "
-                f"t[{i + 1}] = {after:g}"
-            )
+    rows, repeats = (t.tolist(), True) if t.ndim == 2 else ([t.tolist()], False)
+    for row, times in enumerate(rows):
+        name = f"t[{row}, {{}}]" if repeats else "t[{}]"
+        for i, time in enumerate(times):
+            if not math.isfinite(time):
+                raise ValueError(f"t must be finite, but {name.format(i)} is {time}")
+        rises = times[-1] > times[0] if repeats else times[min(1, len(times) - 1)] > times[0]
+        for i, (before, after) in enumerate(pairwise(times)):
+            if (before == after and not repeats) or (before != after and (after > before) != rises):
+                raise ValueError(
+                    f"t must be strictly increasing or decreasing, but {name.format(i)} = {before:g} is followed by "
+                    f"{name.format(i + 1)} = {after:g}"
+                )
     if t.device != y0.device:
-        warnings.warn("t is not on the same device as y0; moving it there", stacklevel=4)
-        t = t.to(y0.device)
-    return t, times
+        if given:
+            warnings.warn("t is not on the same device as y0; moving it there", stacklevel=4)
+        t = t.to(y0.device, precise(y0.device) if t.dtype == torch.float64 else t.dtype)
+    return t, rows[0] if rows else [0.0] * t.shape[-1]
 
 
 @contextmanager
@@ -379,8 +396,8 @@ def find_callbacks(
 
 def _for_the_caller(callback: Callable[..., Any], unpack: Callable[[Tensor], Any], name: str) -> Callable[..., Any]:
     def call(t0: Time, y0: Tensor, dt: Time) -> Any:
-        now = torch.as_tensor(t0, dtype=torch.float64, device=y0.device)
-        size = torch.as_tensor(abs(dt), dtype=torch.float64, device=y0.device)
+        now = torch.as_tensor(t0, dtype=precise(y0.device), device=y0.device)
+        size = torch.as_tensor(abs(dt), dtype=precise(y0.device), device=y0.device)
         with unchanged(y0, name) as y0:
             return callback(now, unpack(y0), size)
 

@@ -2,7 +2,7 @@
 
 With one step size for all, the stiffest sample sets the pace of the batch and samples influence one another's error.
 Here t and dt are tensors of shape (batch, 1, …) and func receives t in that shape, ready to broadcast against y. Rows
-that are done wait with dt = 0.
+that are done wait with dt = 0. Each row may have output times of its own, or end at its own event.
 """
 
 import math
@@ -14,10 +14,11 @@ from torch import Tensor
 
 from odelab.solvers import errors
 from odelab.solvers.control import Controller
+from odelab.solvers.events import direction_of, link_gradients, margin, observed, signs_behind
 from odelab.solvers.gradients import follow_outputs, follow_start
-from odelab.solvers.inputs import Layout, StepRecord, VectorField, as_float
+from odelab.solvers.inputs import Call, Layout, StepRecord, VectorField, precise
 from odelab.solvers.loops import Problem, Scheme
-from odelab.solvers.stepping import Step
+from odelab.solvers.stepping import Interpolant, Step
 
 
 @dataclass
@@ -28,93 +29,201 @@ class RowStats:
     rejected: Tensor
 
 
-def solve_rows(problem: Problem, y0: Tensor, t: Tensor, layout: Layout) -> tuple[Tensor, RowStats]:
-    """States at the output times t, (len(t), batch, …), differentiable by backpropagation, also in t.
+def solve_rows(
+    problem: Problem, y0: Tensor, t: Tensor, call: Call, layout: Layout
+) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """Times, states there, and what else `Solution` has; differentiable by backpropagation, also in t.
+
+    Args:
+        t: (n,), or of every row, (batch, n). With an event each row starts at its first and runs towards its second.
+
+    Returns:
+        t as it was, and states (n, batch, …); with an event the times (batch, 2) of the start and the event, states
+        (2, batch, …) and the event times (batch,).
 
     Raises:
         ValueError: for states that may be no batch, and options that hold for the whole batch only.
         NonFiniteState, StepSizeUnderflow, MaxStepsExceeded: naming the first row that failed.
     """
     _check(problem.scheme, y0, layout)
-    y, stats = _integrate_rows(problem, follow_start(problem.f, t, y0), layout)
-    return follow_outputs(problem.f, t, y, y0, record=True), stats
+    f, batch = problem.f, len(y0)
+    rows = t.expand(batch, -1) if t.ndim == 1 else t
+    moving = rows.T.reshape(rows.shape[1], batch, *[1] * (y0.ndim - 1))  # (n, batch, 1, …)
+    problem.times = list(moving.detach().to(precise(f.device)))
+    start = follow_start(f, moving, y0)
+    if call.event_fn is None:
+        y, stats = _integrate_rows(problem, start, layout, _Outputs(problem, start))
+        return t, follow_outputs(f, moving, y, y0, record=True), {"rows": stats}
+    if rows.shape[1] != 2:
+        raise ValueError(f"with event_fn, t must hold two times (start and direction), got {rows.shape[1]}")
+    crossings = _Crossings(problem, y0, call, layout)
+    y, stats = _integrate_rows(problem, start, layout, crossings)
+    event_t, end = crossings.t.to(t.dtype), y[-1]
+    if batch:
+        event_t, end = link_gradients(f, layout.event(call.event_fn), event_t, end)
+    event_t = event_t.reshape(batch)
+    times = torch.stack([rows[:, 0], event_t], dim=1)
+    return times, torch.stack([y0, end if call.strict else y[-1]]), {"rows": stats, "event_t": event_t}
 
 
-def _integrate_rows(problem: Problem, y0: Tensor, layout: Layout) -> tuple[Tensor, RowStats]:
+def _integrate_rows(
+    problem: Problem, y0: Tensor, layout: Layout, goals: "_Outputs | _Crossings"
+) -> tuple[Tensor, RowStats]:
     f, method = problem.f, problem.scheme.method
     control = _RowControl(problem.scheme.controller, layout)
-    outputs = _Outputs(problem, y0)
-    end, direction = outputs.times[-1], problem.direction
-    t = torch.full((len(y0), *[1] * (y0.ndim - 1)), as_float(problem.times[0]), dtype=torch.float64, device=y0.device)
+    t, end, direction = goals.times[0], goals.end, goals.direction
     y, slope = y0, f(t, y0)
-    dt = control.first_step(f, t, y, slope, end - t)
+    dt = control.first_step(f, t, y, slope, end - t, direction)
     zeros = torch.zeros(len(y0), dtype=torch.long, device=y0.device)
-    stats = RowStats(zeros, zeros.clone())
-    for _ in range(problem.step_limit):
-        active = outputs.open.view_as(t)
+    stats, limit = RowStats(zeros, zeros.clone()), problem.step_limit
+    for _ in range(limit):
+        active = goals.open.view_as(t)
         if not bool(active.any()):
             break
         rest = end - t
         ending = (rest * direction <= dt.abs() * (1 + 1e-9)) & active
         h = torch.where(active, torch.where(ending, rest, dt), torch.zeros_like(dt))
-        t1 = torch.where(ending, end.expand_as(t), t + h)
+        t1 = torch.where(ending, end, t + h)
         _refuse_stuck(t, t1, h, y, slope, active, f)
         step = method.step(f, t, t1, h.to(f.time_dtype), y, slope)
         ratio = control.error_ratio(method.error(step), y, step.y1)
         accepted = (ratio <= 1) & active
-        _log(f, t, h, ratio, accepted, stats, active)
-        outputs.read(step, t, t1, accepted)
+        if math.isinf(_log(f, t, h, ratio, accepted, stats, active)):
+            # A row that overflowed waits: 0 · NaN would reach the gradients of all.
+            step = method.step(f, t, t1, torch.where(ratio.isinf(), 0.0, h).to(f.time_dtype), y, slope)
+        goals.read(step, t, t1, accepted)
         dt = torch.where(active, control.next_dt(torch.where(ending & (ratio <= 1), dt, h), ratio), dt)
         slope1 = step.slope1 if step.slope1 is not None else f(t1, step.y1)
         t = torch.where(accepted, t1, t)
         y, slope = torch.where(accepted, step.y1, y), torch.where(accepted, slope1, slope)
-    else:
-        row = int(outputs.open.nonzero()[0])
-        where = {"t": float(t.view(-1)[row]), "dt": float(dt.view(-1)[row])}
-        hint = "loosen the tolerance, or raise options=dict(max_num_steps=…)"
-        message = f"max_num_steps were not enough for row {row}"
-        raise errors.MaxStepsExceeded(message, **where, nfe=f.stats.nfe, hint=hint)
+    if bool(goals.open.any()):
+        row = int(goals.open.nonzero()[0])
+        now, size = float(t.view(-1)[row]), float(dt.view(-1)[row])
+        what = f"{goals.missing(limit)} for row {row}"
+        raise errors.MaxStepsExceeded(what, t=now, dt=size, nfe=f.stats.nfe, hint=goals.hint)
     f.stats.accepted, f.stats.rejected = int(stats.accepted.sum()), int(stats.rejected.sum())
-    return outputs.states(), stats
+    return goals.states(), stats
 
 
-class _Outputs:
-    """States at the output times, row by row in time but all rows at once."""
+class _Goals:
+    """Where the rows of a batch go, and what is read off their steps on the way.
+
+    Attributes:
+        end: (batch, 1, …), the time that no step crosses; direction: 1 or −1 towards it.
+        pieces: of each output, states that sum to it; one per step that served some of its rows.
+    """
+
+    hint = "loosen the tolerance, or raise options=dict(max_num_steps=…)"
 
     def __init__(self, problem: Problem, y0: Tensor) -> None:
         self.problem, self.y0 = problem, y0
-        times = [as_float(t) for t in problem.times]
-        self.times = torch.tensor(times, dtype=torch.float64, device=y0.device)
+        self.times = torch.stack(list(problem.times))  # type: ignore[arg-type]
+        self.end = self.times[-1]
+        self.direction = torch.where(self.end < self.times[0], -1.0, 1.0).to(self.end.dtype)
+        self.pieces: list[list[Tensor]] = [[] for _ in problem.times]
+
+    def interpolate(self, step: Step) -> Interpolant:
+        return self.problem.scheme.interpolate(step, self.problem.f)
+
+    def keep(self, index: int, rows: Tensor, values: Tensor) -> None:
+        """Take the values of these rows, (batch, 1, …), for output index."""
+        self.pieces[index].append(torch.where(rows, values, torch.zeros_like(values)))
+
+    def states(self) -> Tensor:
+        """(number of outputs, batch, …), once all rows are through."""
+        outputs = [torch.stack(pieces).sum(0) if pieces else self.y0 for pieces in self.pieces[1:]]  # no row, no piece
+        return torch.stack([self.y0, *outputs])
+
+
+class _Outputs(_Goals):
+    """States at the output times, row by row in time but all rows at once."""
+
+    def __init__(self, problem: Problem, y0: Tensor) -> None:
+        super().__init__(problem, y0)
         self.index = torch.ones(len(y0), dtype=torch.long, device=y0.device)  # next output of each row
-        self.pieces: list[list[Tensor]] = [[] for _ in times]  # sum to an output; one per step that served it
+        t = self.times[0]
+        self.read(Step(t, t, 0.0, y0, y0), t, t, torch.ones_like(t, dtype=torch.bool))  # repetitions of the start
 
     @property
     def open(self) -> Tensor:
         """Which rows have outputs before them, (batch,)."""
         return self.index < len(self.times)
 
+    def missing(self, limit: int) -> str:
+        return f"{limit} steps (max_num_steps for each output time) were not enough"
+
     def read(self, step: Step, t: Tensor, t1: Tensor, accepted: Tensor) -> None:
         """Take the outputs that lie in this step, for the rows of which it is accepted."""
         solution, f = None, self.problem.f
         while True:
-            goal = self.times[self.index.clamp_max(len(self.times) - 1)].view_as(t)
-            due = accepted & self.open.view_as(t) & ((t1 - goal) * self.problem.direction >= 0)
+            index = self.index.clamp_max(len(self.times) - 1).view_as(t)
+            goal = self.times.gather(0, index[None])[0]
+            due = accepted & self.open.view_as(t) & ((t1 - goal) * self.direction >= 0)
             if not bool(due.any()):
                 return
             values, at_end = step.y1, goal == t1
             if bool((due & ~at_end).any()):
                 if solution is None:
-                    solution = self.problem.scheme.interpolate(step, f)
+                    solution = self.interpolate(step)
                 x = torch.where(due, (goal - t) / torch.where(due, t1 - t, 1.0), 0.0)
                 values = torch.where(at_end, step.y1, solution(x.to(f.time_dtype)))
             for i in self.index[due.view(-1)].unique().tolist():
-                rows = due & (self.index == i).view_as(t)
-                self.pieces[i].append(torch.where(rows, values, torch.zeros_like(values)))
+                self.keep(i, due & (self.index == i).view_as(t), values)
             self.index += due.view(-1)
 
-    def states(self) -> Tensor:
-        """(number of times, batch, …), once all rows are through."""
-        return torch.stack([self.y0, *[torch.stack(pieces).sum(0) for pieces in self.pieces[1:]]])
+
+class _Crossings(_Goals):
+    """Each row up to its own event, where an entry of event_fn (batch, …) changes sign in it.
+
+    Attributes:
+        t: (batch, 1, …), when.
+        open: which rows are before it, (batch,).
+    """
+
+    hint = "does event_fn change its sign in this row? options=dict(max_num_steps=…) looks further"
+
+    def __init__(self, problem: Problem, y0: Tensor, call: Call, layout: Layout) -> None:
+        super().__init__(problem, y0)
+        start = self.times[0]
+        self.end = torch.full_like(start, math.inf) * self.direction
+        self.t, self.open = start.clone(), torch.ones(len(y0), dtype=torch.bool, device=y0.device)
+        self.values = observed(layout.event(call.event_fn), problem.f, rows=len(y0))
+        first = self.values(start, y0)
+        self.wanted = direction_of(call, first)
+        self.signs = torch.full_like(first, math.nan)  # (batch, entries); NaN before a row's first step
+
+    def missing(self, limit: int) -> str:
+        return f"no event happened in {limit} steps"
+
+    @torch.no_grad()
+    def _bisect(self, solution: Interpolant, t: Tensor, dt: Tensor) -> Tensor:
+        """Fractions of the step at which the events happen, to rounding, (batch, 1, …)."""
+        before, after = torch.zeros_like(t), torch.ones_like(t)
+        for _ in range(52):
+            middle = 0.5 * (before + after)
+            state = solution(middle.to(self.problem.f.time_dtype))
+            ahead = (margin(self.values(t + middle * dt, state), self.signs, self.wanted) > 0).view_as(t)
+            before, after = torch.where(ahead, middle, before), torch.where(ahead, after, middle)
+        return after
+
+    def read(self, step: Step, t: Tensor, t1: Tensor, accepted: Tensor) -> None:
+        """Note the rows that cross in this step, of those of which it is accepted."""
+        now, dt, solution = torch.where(accepted, t1, t), t1 - t, None
+        rows = accepted.view(-1, 1)
+        fresh = rows & self.signs.isnan()
+        if bool(fresh.any()):
+            solution = self.interpolate(step)
+            behind = signs_behind(self.values, self.problem.f, solution, t, dt, step.y0.detach(), rows=True)
+            self.signs = torch.where(fresh, behind, self.signs)
+        values = self.values(now, torch.where(accepted, step.y1, step.y0))
+        crossed = accepted & (margin(values, self.signs, self.wanted) <= 0).view_as(t)
+        if bool(crossed.any()):
+            solution = solution or self.interpolate(step)
+            x = torch.where(crossed, self._bisect(solution, t, dt), 0.0)
+            self.t = torch.where(crossed, t + x * dt, self.t)
+            self.keep(1, crossed, solution(x.to(self.problem.f.time_dtype)))
+            self.open = self.open & ~crossed.view(-1)
+        self.signs = torch.where(rows & (values != 0), values.sign(), self.signs)
 
 
 class _RowControl:
@@ -128,8 +237,8 @@ class _RowControl:
         x = x / (self.c.atol + self.c.rtol * size)
         norms = []
         for piece in x.split(self.sizes, dim=-1) if self.sizes else (x,):
-            axes = tuple(range(1, piece.ndim))
-            norms.append(torch.linalg.vector_norm(piece, dim=axes, keepdim=True).double() / math.sqrt(piece[0].numel()))
+            norm = torch.linalg.vector_norm(piece, dim=tuple(range(1, piece.ndim)), keepdim=True)
+            norms.append(norm.to(precise(x.device)) / math.sqrt(max(piece.shape[1:].numel(), 1)))
         return torch.stack(norms).amax(0)
 
     @torch.no_grad()
@@ -145,14 +254,16 @@ class _RowControl:
     def clip(self, dt: Tensor) -> Tensor:
         return dt.sign() * dt.abs().clamp(self.c.min_step, self.c.max_step)
 
-    def first_step(self, f: VectorField, t: Tensor, y0: Tensor, slope: Tensor, span: Tensor) -> Tensor:
+    def first_step(
+        self, f: VectorField, t: Tensor, y0: Tensor, slope: Tensor, span: Tensor, direction: Tensor
+    ) -> Tensor:
         y0, slope = y0.detach(), slope.detach()
         size = y0.abs()
         d0, d1 = self.norm(y0, size), self.norm(slope, size)
         if not bool(torch.isfinite(d0 + d1).all()):
             raise errors.non_finite(float(t.view(-1)[0]), 0.0, y0, slope, f.stats)
         h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1)
-        h0, direction = torch.minimum(h0, span.abs()).clamp_max(self.c.max_step), span.sign()
+        h0 = torch.minimum(h0, span.abs()).clamp_max(self.c.max_step)
         slope1 = f(t + direction * h0, y0 + (direction * h0).to(f.time_dtype) * slope).detach()
         d2 = self.norm(slope1 - slope, size) / h0
         largest = torch.maximum(d1, d2)
@@ -186,10 +297,11 @@ def _refuse_stuck(t: Tensor, t1: Tensor, h: Tensor, y: Tensor, slope: Tensor, ac
 
 def _log(
     f: VectorField, t: Tensor, h: Tensor, ratio: Tensor, accepted: Tensor, stats: RowStats, active: Tensor
-) -> None:
-    """One record per attempt of the batch (its slowest row); the counts are kept per row."""
+) -> float:
+    """One record per attempt of the batch (its slowest row), of which the ratio; the counts are kept per row."""
     stats.accepted += accepted.view(-1)
     stats.rejected += (active & ~accepted).view(-1)
     row = int(torch.where(active, ratio, -math.inf).argmax())
     values: list[Any] = [x.reshape(-1)[row].item() for x in (t, h, ratio, accepted)]
     f.stats.steps.append(StepRecord(*values))
+    return values[2]

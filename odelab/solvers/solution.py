@@ -53,10 +53,10 @@ class Solution:
     """What `solve` returns.
 
     Attributes:
-        t: output times, (n,); with an event, the start and the event time.
+        t: output times, (n,), or (batch, n) of every row; with an event, the start and the event time.
         y: states at these times, (n, *y0.shape), or a tuple of such for a tuple y0.
         stats: what it cost.
-        event_t: when event_fn crossed zero, 0-d; None without an event.
+        event_t: when event_fn crossed zero, 0-d, with per_sample (batch,); None without an event.
         rows: accepted and rejected steps of every row, with per_sample.
     """
 

@@ -47,18 +47,21 @@ def solve(
     Args:
         func: (t: 0-d tensor, y) -> dy/dt, shaped like y. Its parameters are found when it is an `nn.Module`.
         y0: tensor of any shape, real or complex floating point, or a tuple of such.
-        t: (n,) strictly increasing or decreasing times, n ≥ 2; the first is the start.
+        t: (n,) strictly increasing or decreasing times; the first is the start. With per_sample also (batch, n), times
+            of every row, y[i, b] at t[b, i], which may repeat.
         method: a key of `METHODS`; "dopri5" by default.
         rtol, atol: error allowed per step and entry, atol + rtol · |y|; numbers, tensors that broadcast to y0, or one
             entry per item of a tuple y0.
         gradient: "backprop", "adjoint" or "checkpoint", see `gradients`. Gradients reach y0, t and parameters in each.
         options: of the method. Adaptive: first_step, min_step, max_step, safety, ifactor, dfactor, max_num_steps (per
-            output interval; by default 100 000 and 1000 more for each), step_t, jump_t, norm, per_sample, compile.
+            output interval; by default 100 000 and 1000 more for each), step_t, jump_t, norm, compile, and per_sample:
+            a step size for every row of a batch y0, (batch, …), where func gets t as (batch, 1, …).
             Fixed grid: step_size, grid_constructor, interp ("linear", "cubic"), perturb. Adams: max_order, max_iters.
             scipy_solver: solver, min_step, max_step.
         event_fn: (t, y) -> tensor; the solve runs in the direction of t until one of its entries changes sign. The
             event time and the state there are differentiable, also in parameters of event_fn. Where it crosses zero
-            twice within a step nothing is seen: options=dict(max_step=…). A start on the event does not count.
+            twice within a step nothing is seen: options=dict(max_step=…). A start on the event does not count. With
+            per_sample it returns (batch, …), and each row goes to its own event: event_t (batch,), t (batch, 2).
         direction: 1 for events where event_fn rises, in the direction of the solve, −1 where it falls, 0 for both; one
             for all entries or one each. Else the attribute event_fn.direction, as in SciPy, or 0.
         dense: keep the interpolants for `Solution.dense`.
@@ -93,14 +96,14 @@ def run(call: Call) -> Solution:
     """
     if call.gradient not in GRADIENTS:
         raise ValueError(f"gradient must be one of {', '.join(GRADIENTS)}, got {call.gradient!r}")
-    y0, layout = pack_state(call.y0, per_sample=bool((call.options or {}).get("per_sample")))
-    t, times = check_times(call.t, y0)
-    if len(times) == 1:
-        return _single_time(call, t, y0, layout)
+    per_sample = bool((call.options or {}).get("per_sample"))
+    y0, layout = pack_state(call.y0, per_sample)
+    t, times = check_times(call.t, y0, per_sample)
     scheme = make_scheme(call.method, call.rtol, call.atol, call.options, layout, y0, strict=call.strict)
     _check_together(call, scheme)
+    if len(times) == 1 and not (call.dense or call.event_fn):
+        return Solution(t, layout.unpack(y0[None], (1,)), Stats(scheme.name))
     f = VectorField(layout.field(call.func), y0, Stats(method=scheme.name))
-    per_sample = scheme.options.get("per_sample")
     called = () if per_sample else scheme.callback_names
     callbacks = find_callbacks(call.func, layout.unpack, "", called, scheme.name)
     problem = Problem(f, times, scheme, callbacks, eps=torch.finfo(t.dtype).eps)
@@ -110,8 +113,8 @@ def run(call: Call) -> Solution:
         problem.watch = lambda step, marks: dense.add(step, scheme.interpolate(step, f))
 
     if per_sample:
-        y, rows = solve_rows(problem, y0, t, layout)
-        return _finish(layout, t, y, f.stats, rows=rows)
+        t, y, extras = solve_rows(problem, y0, t, call, layout)
+        return _finish(layout, t, y, f.stats, **extras)
     if call.event_fn is not None:
         event_t, y = solve_to_event(problem, y0, t, call, layout)
         return _finish(layout, torch.stack([t[0], event_t]), y, f.stats, event_t=event_t, _dense=dense)
@@ -128,23 +131,18 @@ def run(call: Call) -> Solution:
     return _finish(layout, t, y, f.stats, _dense=dense)
 
 
-def _single_time(call: Call, t: Tensor, y0: Tensor, layout: Layout) -> Solution:
-    if call.strict:
-        raise ValueError("t has a single time; give at least a start and an end, e.g. torch.tensor([0., 1.])")
-    return Solution(t, layout.unpack(y0[None], (1,)), Stats(call.method or "dopri5"))
-
-
 def _check_together(call: Call, scheme: Scheme) -> None:
     """What is allowed by itself and not together."""
     if call.direction is not None and call.event_fn is None:
         raise ValueError("direction says which events count, but there is no event_fn")
-    plain = call.event_fn is None and not call.dense
-    if scheme.method.family == "scipy" and not plain:
+    if scheme.method.family == "scipy" and (call.event_fn is not None or call.dense):
         raise ValueError("scipy_solver offers neither events nor dense output here")
     if scheme.method.family == "scipy" and call.gradient == "checkpoint":
         raise ValueError("scipy_solver keeps no steps to replay; use gradient='adjoint'")
-    if scheme.options.get("per_sample") and not (plain and call.gradient == "backprop"):
-        raise ValueError("per_sample offers gradient='backprop', and neither events nor dense output")
+    if scheme.options.get("per_sample") and (call.dense or call.gradient != "backprop"):
+        raise ValueError("per_sample offers gradient='backprop', and no dense output")
+    if call.dense and len(call.t) == 1:
+        raise ValueError("dense output needs a start and an end, but t has a single time")
     if call.dense and call.gradient != "backprop":
         raise ValueError("dense output needs gradient='backprop' (under torch.no_grad() it keeps no graph)")
 
@@ -158,9 +156,13 @@ def _finish(layout: Layout, t: Tensor, y: Tensor, stats: Stats, **extras: Any) -
     finite = torch.isfinite(y.detach())
     if not bool(finite.all()):
         index = next(i for i, state in enumerate(finite) if not bool(state.all()))
-        dt = stats.steps[-1].dt if stats.steps else 0.0
+        now, dt = t.detach()[..., index].reshape(-1)[0], stats.steps[-1].dt if stats.steps else 0.0
         hint = "a fixed step may be too large for this problem: try a smaller step_size or an adaptive method"
         raise NonFiniteState(
-            "the solution became NaN or infinite", t=float(t[index].detach()), dt=dt, nfe=stats.nfe, hint=hint
+            "the solution became NaN or infinite",
+            t=float(now),
+            dt=dt,
+            nfe=stats.nfe,
+            hint=hint,
         )
     return Solution(t, layout.unpack(y, (len(y),)), stats, **extras)

@@ -159,6 +159,24 @@ def test_an_event_function_that_turns_constant_has_no_gradient_to_give():
     assert gradients(y[-1].sum(), y0)[0].item() == pytest.approx(math.exp(-2.0), rel=1e-7)
 
 
+@pytest.mark.parametrize("method", ["dopri8", "adaptive_heun", "rodas3", "rk4", "midpoint"])
+def test_what_looks_for_the_event_cuts_no_gradient(method):
+    """Methods that evaluate the slope at the end of a step only for the interpolant, here also before the event."""
+    fixed = {"step_size": 0.05, "interp": "cubic"} if method in FIXED else {"max_step": 0.25}
+    found = []
+    for gradient in ("backprop", "checkpoint"):
+        rate, y0 = tensor(1.0).requires_grad_(), tensor(2.0, 0.0).requires_grad_()
+
+        def field(t, y, rate=rate):
+            return torch.stack([-rate[0] * y[0] ** 2, y[0]])
+
+        how = {"method": method, "options": fixed, "rtol": 1e-5, "atol": 1e-6, "params": (rate,)}
+        run = solve(field, y0, times(), event_fn=lambda t, y: y[0] - 0.5, gradient=gradient, **how)
+        found.append(gradients(run.event_t + 2 * run.y[-1][1], rate, y0))
+    for mine, exact in zip(*found, strict=True):
+        torch.testing.assert_close(mine, exact, rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.parametrize("method", ["dopri5", "bosh3", "rodas3", "rk4"])
 @pytest.mark.parametrize("start", [0.0, -3e-16])
 def test_a_restart_on_the_event_leaves_it(start, method):

@@ -175,3 +175,17 @@ def test_a_second_derivative_is_refused_in_words(gradient, loss):
         torch.autograd.grad(first.sum(), field.weight, retain_graph=True, allow_unused=True)
     with pytest.raises(RuntimeError, match=words):
         (first.sum() + field.weight.square().sum()).backward()
+
+
+def test_a_jacobian_is_taken_without_a_visit_to_all_that_the_state_was_computed_from(monkeypatch):
+    """Differentiation with respect to a leaf walks through the whole history, at every step of rodas3 again."""
+    grad, leaves = torch.autograd.grad, []
+
+    def spy(outputs, inputs, *args, **how):
+        leaves.append(any(x.is_leaf for x in (inputs if isinstance(inputs, tuple) else (inputs,))))
+        return grad(outputs, inputs, *args, **how)
+
+    y0 = tensor(0.8, -0.5, 0.3).requires_grad_()
+    monkeypatch.setattr(torch.autograd, "grad", spy)
+    solve(Linear(), y0, times(), method="rodas3", rtol=1e-3, atol=1e-4)
+    assert len(leaves) >= 9 and not any(leaves), leaves

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from odelab import solve
+from odelab import odeint, odeint_adjoint, solve
 from tests.solvers.gradient_problems import THREE, Network
-from tests.solvers.problems import gradients, tensor, times
+from tests.solvers.problems import ADAMS, ADAPTIVE, FIXED, SYMPLECTIC, gradients, tensor, times
 
 START = tensor(0.8, -0.5)
 
@@ -102,3 +102,62 @@ def test_func_is_asked_nowhere_outside_the_interval(method, options, backwards):
     if "max_step" in options:
         assert abs(asked[2] - asked[0]) <= 0.01 * (1 + 1e-9)  # the guess itself
         assert max(abs(step.dt) for step in run.stats.steps) <= 0.01 * (1 + 1e-9)
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rate = torch.nn.Parameter(tensor(1.0))
+
+    def forward(self, t, y):
+        return (self.forward(t, y[0]), self.forward(t, y[1])) if isinstance(y, tuple) else -self.rate * y * (1 + t)
+
+
+@pytest.mark.parametrize("gradient", THREE)
+@pytest.mark.parametrize("method", [*FIXED, *ADAPTIVE, "scipy_solver"])
+def test_an_empty_batch_has_an_empty_solution_and_no_gradient(method, gradient):
+    if (method in ADAMS and gradient == "checkpoint") or (method in SYMPLECTIC and gradient == "adjoint"):
+        return
+    if method == "scipy_solver" and gradient != "adjoint":
+        return
+    field, y0 = Scaled(), torch.empty(0, 3, dtype=torch.float64, requires_grad=True)
+    y0 = (y0, y0) if method in SYMPLECTIC else y0
+    y = solve(field, y0, times(1.0, 4), method=method, gradient=gradient).y
+    y = y[0] if isinstance(y, tuple) else y
+    assert y.shape == (4, 0, 3)
+    assert gradients(y.sum(), field.rate)[0].item() == 0
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 0), (0,)])
+def test_other_ways_to_be_empty(shape):
+    field, y0 = Scaled(), torch.empty(shape)
+    assert solve(field, (y0, torch.ones(2)), times()).y[0].shape == (2, *shape)
+    assert solve(field, y0, times(), dense=True).dense(0.5).shape == shape
+    if len(shape) == 2:
+        how = {"options": {"per_sample": True}}
+        assert solve(field, y0, times(), **how).y.shape == (2, *shape)
+        assert solve(field, (y0, y0), times(), **how).y[1].shape == (2, *shape)
+        assert solve(field, y0, torch.zeros(shape[0], 5), **how).y.shape == (5, *shape)
+        event = solve(field, y0, times(), event_fn=lambda t, y: t[:, 0] - 0.5, **how)
+        assert event.event_t.tolist() == pytest.approx([0.5] * shape[0]) and event.y.shape == (2, *shape)
+    with pytest.raises(ValueError, match="y0 is empty"):
+        solve(field, y0, times(), event_fn=lambda t, y: t - 0.5)
+
+
+@pytest.mark.parametrize("options", [{}, {"per_sample": True}], ids=str)
+@pytest.mark.parametrize("interface", [odeint, odeint_adjoint, lambda *a, **b: solve(*a, **b).y])
+def test_one_output_time_is_the_start(interface, options):
+    """As in torchdiffeq, for solve alike; it does not depend on when it starts."""
+    if options and interface is odeint_adjoint:
+        return
+    y0, t = torch.ones(2, 3, dtype=torch.float64, requires_grad=True), tensor(0.5).requires_grad_()
+    y = interface(Scaled(), y0, t, options=options)
+    assert y.shape == (1, 2, 3) and torch.equal(y[0], y0)
+    assert bool((gradients(y.sum(), y0)[0] == 1).all())
+    assert interface(Scaled(), (y0, y0), t, options=options)[1].shape == (1, 2, 3)
+    if options:
+        assert interface(Scaled(), y0, t.expand(2, 1), options=options).shape == (1, 2, 3)
+    with pytest.raises(ValueError, match="single time"):
+        solve(Scaled(), y0, t, dense=True)
+    with pytest.raises(ValueError, match="two times"):
+        interface(Scaled(), y0, t, event_fn=lambda t, y: y[:, 0], options=options)

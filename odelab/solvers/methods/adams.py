@@ -24,7 +24,7 @@ from odelab.solvers.tableaus import TABLEAUS
 MIN_ORDER, MAX_ORDER, MAX_ITERS = 4, 12, 4
 EXPLICIT_ORDER = 4  # Adams–Bashforth of order 12 is stable for dt · |∂f/∂y| < 0.002 only, of order 4 up to 0.3
 _STARTER = RungeKutta(TABLEAUS["rk4"])
-_CONVERGENCE = Controller(order=1, rtol=1e-7, atol=1e-9, norm=lambda x: x.abs().max())
+_CONVERGENCE = Controller(order=1, rtol=1e-7, atol=1e-9, norm=lambda x: x.abs().max() if x.numel() else x.sum())
 
 
 @lru_cache(maxsize=4096)

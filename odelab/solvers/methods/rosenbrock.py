@@ -79,27 +79,22 @@ def linearise(f: Field, t: Time, y: Tensor, differentiable: bool) -> tuple[Tenso
     if y.is_complex():
         raise ValueError("rodas3 differentiates real states; integrate torch.view_as_real(y) instead")
     with torch.enable_grad():
-        time_dtype = y.abs().dtype
-        time = torch.as_tensor(t, dtype=time_dtype, device=y.device).clone()
-        if not time.requires_grad:
-            time.requires_grad_(True)
-        state = y.clone() if y.requires_grad and differentiable else y.detach().clone().requires_grad_(True)
-        slope = f(time, state)
+        now = torch.as_tensor(t, dtype=y.dtype, device=y.device).reshape(1)
+        # One tensor that depends on the state: differentiation with respect to it stops there, where with respect to a
+        # leaf, as a time would be, it visits all that y was computed from.
+        point = torch.cat([now, y.reshape(-1)])
+        if not (differentiable and point.requires_grad):
+            point = point.detach().requires_grad_(True)
+        slope = f(point[0], point[1:].view(y.shape))
         if not slope.requires_grad:  # constant in everything
             return slope, y.new_zeros(n, n), torch.zeros_like(y)
-        rows, columns = [], []
+        rows: list[Tensor] = []
         for one in torch.eye(n, dtype=y.dtype, device=y.device):
-            g_y, g_t = torch.autograd.grad(
-                slope,
-                (state, time),
-                one.view(y.shape),
-                create_graph=differentiable,
-                retain_graph=True,
-                allow_unused=True,
+            (row,) = torch.autograd.grad(
+                slope, point, one.view(y.shape), create_graph=differentiable, retain_graph=True, allow_unused=True
             )
-            rows.append(torch.zeros(n, dtype=y.dtype, device=y.device) if g_y is None else g_y.reshape(-1))
-            columns.append(torch.zeros_like(time) if g_t is None else g_t)
-    jacobian, time_slope = torch.stack(rows), torch.stack(columns).to(y.dtype).reshape(y.shape)
+            rows.append(torch.zeros_like(point) if row is None else row)
+        jacobian = torch.stack(rows) if rows else y.new_zeros(n, n + 1)
     if not differentiable:
         slope = slope.detach()
-    return slope, jacobian, time_slope
+    return slope, jacobian[:, 1:], jacobian[:, 0].reshape(y.shape)
