@@ -1,12 +1,17 @@
 """`python -m odelab list` and `python -m odelab reproduce NAME`: the long runs behind the course's tables."""
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="python -m odelab", description=__doc__)
+    name = Path(sys.argv[0]).stem
+    prog = "odelab" if name == "odelab" else "python -m odelab"
+    top = argparse.ArgumentParser(prog=prog, description=__doc__)
     verbs = top.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="what can be reproduced, how long it takes, where results go")
     shown = verbs.add_parser("results", help="the stored full runs as tables, ours beside the papers'")
@@ -19,8 +24,21 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--only", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="runs whose key has these"
     )
-    run.add_argument("--resume", action="store_true", help="keep finished runs, go on with one that was cut off")
-    run.add_argument("--again", action="store_true", help="do finished runs anew")
+    old = run.add_mutually_exclusive_group()
+    old.add_argument("--resume", action="store_true", help="keep finished runs, go on with one that was cut off")
+    old.add_argument(
+        "--again",
+        action="store_true",
+        help="do finished runs anew, and those that were cut off from their start; a finished run's old row stays "
+        "until the new one replaces it",
+    )
+    many = run.add_mutually_exclusive_group()
+    many.add_argument(
+        "--workers", type=workers, metavar="N", help="N runs at once, each in a process of its own with one thread"
+    )
+    many.add_argument(
+        "--scheduler", metavar="ADDRESS", help="runs go to the workers of this dask scheduler, e.g. tcp://10.0.0.1:8786"
+    )
     return top
 
 
@@ -31,14 +49,20 @@ def seed(text: str) -> int:
     return int(text)
 
 
-def listing() -> str:
-    """Every experiment with its runs, minutes and files."""
+def workers(text: str) -> int:
+    """A number of processes as it is typed: 1, 2, …"""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of workers; it is a whole number from 1")
+    return int(text)
+
+
+def listing(given: argparse.Namespace) -> None:
+    """Print every experiment with its runs, minutes and files."""
     from odelab.experiments.registry import EXPERIMENTS, experiment, minutes_of
     from odelab.experiments.results import result_file
 
-    lines = []
     for what in map(experiment, EXPERIMENTS):
-        lines.append(f"{what.name}: {what.title}")
+        print(f"{what.name}: {what.title}")
         for budget in ("lecture", "full"):
             runs, seeds = len(what.keys(budget)), len(what.seeds[budget])
             minutes = minutes_of(what, budget)
@@ -47,53 +71,73 @@ def listing() -> str:
                 whole = max(round(minutes), 1)
                 time = f"about {whole} minute{'s' * (whole > 1)} on one CPU thread"
             count = f"{runs} runs × {seeds} seed{'s' * (seeds > 1)}"
-            lines.append(f"  --budget {budget:7} {count}, {time} -> {result_file(what.name, budget)}")
-    return "\n".join(lines)
+            print(f"  --budget {budget:7} {count}, {time} -> {result_file(what.name, budget)}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 a run failed, 2 the command is wrong, 130 interrupted."""
-    given = parser().parse_args(arguments)
-    if given.verb == "list":
-        print(listing())
-        return 0
-    if given.verb == "results":
-        from odelab.experiments import report
+def results(given: argparse.Namespace) -> None:
+    from odelab.experiments import report
 
-        if not given.write:
-            print(report.page(), end="")
-            return 0
-        try:
-            report.write()
-        except (OSError, ValueError) as error:
-            print(f"odelab: {error}", file=sys.stderr)
-            return 2
-        return 0
+    if given.write:
+        report.write()
+    else:
+        print(report.page(), end="")
+
+
+def reproduce(given: argparse.Namespace) -> int:
     from odelab.experiments.reproduce import reproduce
-    from odelab.solvers.errors import SolverError
-    from odelab.training import TrainingDiverged
+    from odelab.experiments.runs import FAILURES, RunFailed
 
+    asked = {name: value for name, value in vars(given).items() if name not in ("verb", "name")}
     try:
-        path = reproduce(
-            given.name,
-            budget=given.budget,
-            seeds=given.seeds,
-            device=given.device,
-            resume=given.resume,
-            again=given.again,
-            only=given.only,
-        )
+        path = reproduce(given.name, **asked)
     except KeyboardInterrupt:
         print("Interrupted; the same command with --resume goes on from here.", file=sys.stderr)
         return 130
-    except (TrainingDiverged, SolverError, OSError) as error:
-        print(f"odelab: {error}", file=sys.stderr)
-        return 1
-    except ValueError as error:
-        print(f"odelab: {error}", file=sys.stderr)
-        return 2
+    except (RunFailed, *FAILURES) as error:
+        if isinstance(error, (OSError, ValueError)):
+            raise  # as of every command
+        return complain(str(error).partition("\n")[0] or type(error).__name__, 1)
     print(f"results: {path}")
     return 0
+
+
+VERBS = {"list": listing, "results": results, "reproduce": reproduce}
+
+
+def complain(text: str, status: int) -> int:
+    print(f"odelab: {text}", file=sys.stderr)
+    return status
+
+
+def in_words(error: OSError) -> str:
+    """What went wrong with which file, and for a full disk what to do."""
+    text = f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error)
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)) or "No space left" in text:
+        text += "; what was done before is kept: free some space, then --resume goes on"
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 something failed, 2 the command is wrong, 130 interrupted, 141 nobody reads the output."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a Windows terminal may have no letter for ×
+    given = parser().parse_args(arguments)
+    try:
+        status = VERBS[given.verb](given) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the flush at exit goes
+        return 141
+    except OSError as error:
+        return complain(in_words(error), 1)
+    except ValueError as error:
+        return complain(str(error), 2)
+    except ModuleNotFoundError as error:
+        if "odelab[" not in str(error):
+            raise
+        return complain(str(error), 1)
 
 
 if __name__ == "__main__":

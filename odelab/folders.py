@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from odelab.extras import extra
+
 PACKAGE = Path(__file__).resolve().parent
 FOLDERS = (PACKAGE / "data", PACKAGE.parent / "data")  # a wheel carries its data inside, a checkout has it beside
 
@@ -25,7 +27,8 @@ def cache_folder(name: str) -> Path:
     """Where downloads of that name are kept: in `$ODELAB_CACHE`, else in the system's cache."""
     if folder := os.environ.get("ODELAB_CACHE"):
         return Path(folder).expanduser() / name
-    import pooch  # here, because it is needed for this one question
+    with extra("train"):
+        import pooch  # here, because it is needed for this one question
 
     return Path(pooch.os_cache("odelab")) / name
 

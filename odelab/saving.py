@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from odelab.choices import resolved
+from odelab.extras import extra
 
 MODEL, RUN = "odelab.latent", "odelab"  # what a header calls the description of a model, and the state of a run
 
@@ -28,7 +27,14 @@ class BrokenCheckpoint(ValueError):
 
 
 def save_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> None:
-    """Write a safetensors file, its folder if need be."""
+    """Write a safetensors file, its folder if need be.
+
+    Raises:
+        OSError: when it cannot be written, as on a full disk.
+    """
+    with extra("train"):
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     owned = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}  # it refuses shared memory
@@ -36,15 +42,22 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str,
     try:
         save_file(owned, part, header)
         os.replace(part, path)
+    except SafetensorError as error:
+        raise OSError(f"{path} could not be written: {error}") from error
     finally:
         part.unlink(missing_ok=True)
 
 
 def _read(path: str | Path, device: str | torch.device, key: str) -> tuple[dict[str, Tensor], str | None]:
     """The tensors of a file, and what its header says under the key."""
-    with safe_open(path, framework="pt", device=str(device)) as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-        return tensors, (file.metadata() or {}).get(key)
+    with extra("train"):
+        from safetensors import SafetensorError, safe_open
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+            return tensors, (file.metadata() or {}).get(key)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
@@ -67,7 +80,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
         tensors, tree = _read(path, device, RUN)
         if tree is not None:
             return _with_tensors(json.loads(tree), tensors)
-    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         message = f"{path} is not a whole checkpoint ({error}); delete it to start this run anew"
         raise BrokenCheckpoint(message) from error
     raise BrokenCheckpoint(f"{path} is a safetensors file, but no checkpoint of a run; pass another file")
@@ -180,7 +193,7 @@ class Savable(nn.Module, metaclass=_Remembering):
             floating = (tensor.dtype for tensor in tensors.values() if tensor.is_floating_point())
             module = _built(description).to(device, reduce(torch.promote_types, floating, torch.float32))
             module.load_state_dict(tensors)
-        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is no {cls.__name__} that can be loaded: {error}") from error
         return module.eval()  # type: ignore[return-value]  # the header says that it is one
 

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "odelab"
 # A room imports only from floors below its own.
 FLOORS = {
     "choices": 0,  # names that a user chooses from
+    "extras": -1,  # packages that an installation may lack
     "folders": 0,  # where files lie
     "saving": 1,
     "solvers": 1,
@@ -168,10 +169,13 @@ def test_third_party_packages_are_declared() -> Iterator[str]:
 
     plain = modules(project["dependencies"]) | set(sys.stdlib_module_names) | {"odelab"}
     train = plain | modules(extras["train"])
+    cluster = train | modules(extras["cluster"])
     lab = train | modules(extras["lab"]) | BROUGHT
     for path in [*sources(), *sorted((ROOT / "notebooks").glob("*.ipynb"))]:
         room = "lessons" if path.suffix == ".ipynb" else room_of(path)
-        allowed = {"lessons": lab, "solvers": plain, "nets": plain, "__init__": plain}.get(room, train)
+        allowed = {"lessons": lab, "solvers": plain, "nets": plain, "__init__": plain, "experiments": cluster}.get(
+            room, train
+        )
         for line, name in imports(path):
             if name.split(".")[0] not in allowed:
                 yield f"{name_of(path)}:{line} imports {name}"

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from odelab.extras import extra
+
 TIMEOUT = 5.0  # seconds to connect, and between two pieces
 PATIENCE = 60.0  # seconds for which nothing is downloaded into a folder after a failure
 _failures: dict[Path, tuple[float, str]] = {}  # folder -> when and why
@@ -41,7 +43,8 @@ def download(
     when, why = _failures.get(target.parent, (-math.inf, ""))
     if time.monotonic() - when < PATIENCE:
         raise DownloadError(why)
-    import pooch  # here, because most calls find the file
+    with extra("train"):
+        import pooch  # here, because most calls find the file
 
     pooch.get_logger().setLevel("WARNING")
     answers = []

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from odelab.datasets.download import DownloadError, download
+from odelab.extras import extra
 from odelab.folders import cache_folder, user_folders
 
 
@@ -100,7 +101,8 @@ def digits8() -> Images:
 
     The test part of the UCI set of Alpaydin and Kaynak (1998); 32×32 bitmaps counted in blocks of 4×4.
     """
-    from sklearn.datasets import load_digits  # here, because it takes a second to load
+    with extra("train"):
+        from sklearn.datasets import load_digits  # here, because it takes a second to load
 
     digits = load_digits()
     x = torch.from_numpy(digits.images).to(torch.uint8).unsqueeze(1)

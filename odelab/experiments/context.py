@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
 from torch import nn
 
+from odelab.extras import extra
 from odelab.saving import Savable, save_tensors
 from odelab.training.devices import first_process
+
+with extra("train"):
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pandas import DataFrame
-
 from odelab.experiments.registry import EXPERIMENTS, experiment
-from odelab.experiments.results import stored_rows
+from odelab.experiments.results import result_file, stored_rows
 from odelab.experiments.tables import Table
+from odelab.extras import extra
 from odelab.folders import FOLDERS
+
+with extra("train"):
+    from pandas import DataFrame
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 HEAD = """# The papers' tables, run again
@@ -43,12 +45,25 @@ def tables_of(name: str) -> tuple[Callable[..., Table], ...]:
     return importlib.import_module(module).TABLES.get(name, ()) if importlib.util.find_spec(module) else ()
 
 
+def made(name: str, count: int | None = None) -> list[Table]:
+    """The tables of an experiment, or the first so many.
+
+    Raises:
+        ValueError: where a stored row lacks what they show.
+    """
+    try:
+        return [make() for make in tables_of(name)[:count]]
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{result_file(name)} has a row that lacks what the tables of {name} show ({why})") from error
+
+
 def page() -> str:
     """Every table, with how to read it and how to run it again."""
     parts = [HEAD]
     for name in filter(tables_of, EXPERIMENTS):
         parts.append(f"## {name}: {experiment(name).title}")
-        for table in (make() for make in tables_of(name)):
+        for table in made(name):
             parts += filter(None, [f"**{table.caption}**", table.markdown(), table.note])
         minutes = sum(row.minutes for row in stored_rows(name))
         parts.append(f"`python -m odelab reproduce {name} --budget full --resume`, {minutes:.0f} minutes so far.")
@@ -59,7 +74,7 @@ def small_table(root: Path) -> str:
     """The README's table; its first column links to the lessons."""
     lines = []
     for lesson, what, name, row, theirs, ours in LINES:
-        cells = tables_of(name)[0]().frame.loc[row]
+        cells = made(name, 1)[0].frame.loc[row]
         (notebook,) = (root / "notebooks").glob(f"{lesson}_*.ipynb")
         lines.append([f"[{lesson}](notebooks/{notebook.name})", what, cells.get(theirs, theirs), cells[ours]])
     frame = DataFrame(lines, columns=["lesson", "what was measured", "the paper", "odelab"])

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from odelab.extras import extra
 from odelab.folders import FOLDERS
 
 Key = dict[str, Any]
@@ -66,7 +65,11 @@ def load_rows(path: Path) -> list[Row]:
     if not path.is_file():
         return []
     try:
-        return [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
+        rows = [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
+        for row in rows:
+            if not (isinstance(row.key, dict) and isinstance(row.seed, int) and isinstance(row.result, dict)):
+                raise TypeError(f"key {row.key!r}, seed {row.seed!r} and their result are no dict, int and dict")
+        return rows
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not hold results ({error}); move it away to start anew") from error
 
@@ -80,14 +83,21 @@ def add_row(path: Path, name: str, row: Row) -> None:
     wrong = list(unstorable(asdict(row)))
     if wrong:
         raise ValueError(f"{row.name} cannot be stored, nor could be read by others: {', '.join(wrong)}")
+    with extra("train"):
+        from filelock import FileLock  # here, because whoever only reads rows does without
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         others = [old for old in load_rows(path) if (old.key, old.seed, old.budget) != (row.key, row.seed, row.budget)]
         rows = sorted([*others, row], key=lambda each: each.name)
         lines = ",\n".join(json.dumps(asdict(each), ensure_ascii=False, allow_nan=False) for each in rows)
         part = path.with_suffix(".part")
-        part.write_text(f'{{"name": {json.dumps(name)}, "rows": [\n{lines}\n]}}\n', encoding="utf-8")
-        os.replace(part, path)
+        try:
+            part.write_text(f'{{"name": {json.dumps(name)}, "rows": [\n{lines}\n]}}\n', encoding="utf-8")
+            os.replace(part, path)
+        except OSError as error:  # of a full disk it does not say which file
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def unstorable(value: Any, where: str = "") -> Iterator[str]:

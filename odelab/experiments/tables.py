@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
-import pandas as pd
-from pandas import DataFrame, Series
-
 from odelab.experiments.registry import experiment
 from odelab.experiments.results import Row, by_key, stored_rows
+from odelab.extras import extra
+
+with extra("train"):
+    import pandas as pd
+    from pandas import DataFrame, Series
 
 MISSING = "not run yet"  # a run that can be made
 NOTHING = "–"  # there is no such number

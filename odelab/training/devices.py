@@ -5,9 +5,12 @@ import gc
 import os
 
 import torch
-from lightning_fabric import Fabric
 
 from odelab.choices import resolved
+from odelab.extras import extra
+
+with extra("train"):
+    from lightning_fabric import Fabric
 
 __all__ = ["first_process", "make_fabric", "resolved"]
 

@@ -8,21 +8,29 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm.auto import tqdm
 
+from odelab.extras import extra
 from odelab.saving import load_checkpoint, save_checkpoint
 from odelab.training.batches import seed_of
 from odelab.training.cost import forecast, iteration_cost
 from odelab.training.schedules import Schedule, constant
+
+with extra("train"):
+    from lightning_fabric import Fabric
+    from tqdm.auto import tqdm
+
+
+#: Whether the run of this thread is to stop after its step: signals reach a process's first thread alone.
+stop_asked: ContextVar[Callable[[], bool]] = ContextVar("stop_asked", default=lambda: False)
 
 
 class Interruptible:
@@ -32,8 +40,12 @@ class Interruptible:
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self._signalled = False
         self._before: Any = None
+
+    @property
+    def asked(self) -> bool:
+        return self._signalled or stop_asked.get()()
 
     def __enter__(self) -> Interruptible:
         if threading.current_thread() is threading.main_thread():
@@ -45,9 +57,9 @@ class Interruptible:
             signal.signal(signal.SIGINT, self._before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self._signalled:
             raise KeyboardInterrupt
-        self.asked = True
+        self._signalled = True
 
 
 class TrainingDiverged(RuntimeError):

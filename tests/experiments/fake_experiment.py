@@ -1,5 +1,7 @@
 """An experiment of a moment: a straight line is fitted, and what is asked for happens on the way."""
 
+import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +18,20 @@ on_step: Callable[[Key, int, int], Any] = lambda key, seed, step: None  # noqa: 
 done: list[tuple[str, int]] = []
 
 
+def tell(environment: dict[str, str]) -> None:
+    """In another process: FAKE_SLEEP seconds a step, FAKE_REFUSES a seed."""
+    os.environ.update(environment)
+
+
 def run(key: Key, context: Context) -> dict[str, Any]:
+    if os.environ.get("FAKE_REFUSES") == str(context.seed):
+        raise ValueError(f"seed {context.seed} brings bad luck")
     fabric = context.fabric()
     torch.manual_seed(context.seed)
     model = nn.Linear(1, 1)
 
     def loss(model: nn.Module, step: int) -> torch.Tensor:
+        time.sleep(float(os.environ.get("FAKE_SLEEP", 0)))
         on_step(key, context.seed, step)
         x = torch.randn(4, 1)
         return (model(x) - x).square().mean()

@@ -1,19 +1,26 @@
 """`python -m odelab`: what it prints, and with which status it ends."""
 
+import json
+import os
 import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 import odelab.experiments.reproduce as reproduce_module
 from odelab.__main__ import main
+from odelab.experiments import report, results
 from odelab.experiments.registry import EXPERIMENTS
+from odelab.experiments.results import Row, add_row, load_rows
 from odelab.solvers.errors import StepSizeUnderflow
 from odelab.training import TrainingDiverged
 from odelab.training.devices import make_fabric, resolved
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_list_from_a_shell():
@@ -32,6 +39,64 @@ def test_what_only_tells_needs_no_torch(arguments):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["results"]])
+def test_a_reader_who_has_read_enough_ends_it_quietly(arguments):
+    """As in `list | head`: what is printed later finds no reader."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nowhere:
+        done = subprocess.run(
+            [sys.executable, "-m", "odelab", *arguments], stdout=nowhere, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_terminal_without_a_letter_shows_another():
+    done = subprocess.run(
+        [sys.executable, "-m", "odelab", "list"],
+        capture_output=True,
+        check=False,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0 and b"runs ? " in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["list", "results"])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "does not hold results"),
+        ('{"rows": [{"key": 1}]}', "does not hold results"),
+        ("ROW 3", "does not hold results"),
+        ("ROW {}", "has a row that lacks what the tables of mnist show"),
+    ],
+)
+def test_stored_rows_that_cannot_be_read_are_one_line(tmp_path, monkeypatch, capsys, verb, text, why):
+    (tmp_path / "results").mkdir()
+    rest = {"key": {"body": "mlp"}, "seed": 0, "budget": "full", "minutes": 1.0, "device": "1 thread"}
+    row = json.dumps(rest | dict.fromkeys(("command", "commit", "when"), ""))[:-1]
+    whole = f'{{"rows": [{row}, "result": {text[4:]}}}]}}' if text.startswith("ROW") else text
+    (tmp_path / "results" / "mnist.json").write_text(whole)
+    monkeypatch.setattr(results, "FOLDERS", (tmp_path, results.FOLDERS[1]))
+    if (verb, text) == ("list", "ROW {}"):
+        assert main([verb]) == 0  # which only asks how long it took
+        return
+    assert main([verb]) == 2
+    err = capsys.readouterr().err
+    assert "mnist.json" in err and why in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["missing", "a file"])
+def test_results_are_written_into_a_checkout_alone(tmp_path, monkeypatch, capsys, kind):
+    place = tmp_path / "place"
+    if kind == "a file":
+        place.touch()
+    monkeypatch.setattr(report.write, "__defaults__", (place,))
+    assert main(["results", "--write"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("odelab: No") and str(place / "README.md") in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -103,6 +168,59 @@ def test_a_run_that_fails_is_status_1_and_one_line(into_tmp, capsys, error):
     assert main(["reproduce", "fake", "--device", "cpu"]) == 1
     err = capsys.readouterr().err
     assert err.splitlines()[-1].startswith("odelab: ") and "Traceback" not in err
+
+
+@pytest.mark.parametrize("where", ["results", "runs", "folder of a file", "a file"])
+def test_places_that_cannot_be_written_are_one_line(into_tmp, monkeypatch, tmp_path, capsys, where):
+    """A file where a folder should be, and a folder where a file should be."""
+    spoiled = into_tmp.path.parent if where == "results" else into_tmp.path.parent / "build" / "runs"
+    if where == "a file":
+        into_tmp.path.mkdir(parents=True)
+    elif where == "folder of a file":
+        monkeypatch.setattr(reproduce_module, "result_file", lambda name, budget: spoiled / "fake.json" / "fake.json")
+        (spoiled / "fake.json").parent.mkdir(parents=True)
+        (spoiled / "fake.json").touch()
+    else:
+        spoiled.parent.mkdir(parents=True, exist_ok=True)
+        spoiled.touch()
+    assert main(["reproduce", "fake", "--device", "cpu"]) == 1
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith("odelab: ") and "Traceback" not in err
+
+
+FULL = """
+import resource, sys
+from tests.experiments import register_fake
+from odelab.experiments import reproduce
+from odelab.__main__ import main
+from pathlib import Path
+reproduce.FOLDERS = (None, Path(sys.argv[1]).parent / "data")
+reproduce.result_file = lambda name, budget: Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+sys.exit(main(["reproduce", "fake", "--device", "cpu", *sys.argv[3:]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of a file")
+def test_a_disk_that_is_full_is_one_line_and_what_was_measured_is_not_lost(into_tmp):
+    """The kernel refuses to write more than so many bytes: first of the checkpoint, then of the rows."""
+    rows = into_tmp.path
+    add_row(rows, "fake", Row({"line": "long"}, 0, "lecture", {"text": "…" * 9000}, 0.1, "", "", "", ""))
+    for limit, name in ((100, "run.safetensors"), (6000, "fake.json")):
+        done = subprocess.run(
+            [sys.executable, "-c", FULL, str(rows), str(limit), "--resume"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+        last = done.stderr.splitlines()[-1]
+        assert done.returncode == 1 and last.startswith("odelab: ") and name in last and "large" in last, done.stderr
+        assert "Traceback" not in done.stderr and not list(rows.parent.rglob("*.part"))
+    assert list(rows.parent.rglob("run.safetensors"))
+    into_tmp.on_step = lambda *_: pytest.fail("trained again")
+    assert main(["reproduce", "fake", "--device", "cpu", "--resume"]) == 0
+    assert len(load_rows(rows)) == 2 and not list(rows.parent.rglob("run.safetensors"))
 
 
 def test_devices():

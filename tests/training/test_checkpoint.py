@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 import odelab
-from odelab import saving
 from odelab.saving import BrokenCheckpoint, load_checkpoint, save_checkpoint
 from tests.training.small_run import small_fit, small_model
 
@@ -74,15 +74,19 @@ def fail_before(*args):
     raise KeyboardInterrupt
 
 
+def fail_as_safetensors_does(*args):
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
 @pytest.mark.parametrize(
-    ("where", "what", "error"),
-    [("save_file", fail_while_writing, OSError), ("save_file", fail_before, KeyboardInterrupt)],
+    ("what", "error"),
+    [(fail_while_writing, OSError), (fail_before, KeyboardInterrupt), (fail_as_safetensors_does, OSError)],
 )
-def test_an_error_while_writing_leaves_the_old_file(tmp_path, monkeypatch, where, what, error):
+def test_an_error_while_writing_leaves_the_old_file(tmp_path, monkeypatch, what, error):
     path = tmp_path / "run.safetensors"
     save_checkpoint(path, STATE)
     with monkeypatch.context() as patch:
-        patch.setattr(saving, where, what)
+        patch.setattr("safetensors.torch.save_file", what)
         with pytest.raises(error):
             save_checkpoint(path, {"other": torch.zeros(3)})
     with pytest.raises(TypeError):

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from odelab.datasets import Spirals, spirals
 from odelab.experiments.context import Context
 from odelab.experiments.latent_spirals.recipe import RECIPES, SpiralsRecipe
 from odelab.experiments.results import Key
+from odelab.extras import extra
 from odelab.latent import (
     GaussianDecoder,
     LatentField,
@@ -28,6 +28,9 @@ from odelab.latent import (
 from odelab.training import History, adam, fit
 from odelab.training.batches import Epochs
 from odelab.training.schedules import cosine
+
+with extra("train"):
+    from lightning_fabric import Fabric
 
 SCALE = 5.0  # unscaled data train far more slowly
 NOISE = 0.3  # of the data

@@ -7,12 +7,15 @@ from itertools import combinations
 from statistics import fmean
 
 import numpy as np
-from pandas import DataFrame, Series
 from scipy.stats import ttest_ind
 
 from odelab.experiments.mnist.recipe import LARGER
 from odelab.experiments.results import Row, by_key, stored_rows
 from odelab.experiments.tables import MISSING, NOTHING, Quick, Rows, Table, beside, number, over_seeds, seeds, summarise
+from odelab.extras import extra
+
+with extra("train"):
+    from pandas import DataFrame, Series
 
 NAMES = {
     "mlp": "1-layer MLP",

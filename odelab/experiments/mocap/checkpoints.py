@@ -3,15 +3,18 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from odelab.datasets import Mocap
 from odelab.datasets.mocap.channels import ROOT_START
+from odelab.extras import extra
 from odelab.folders import data_file
 from odelab.latent import ODE2VAE
 from odelab.saving import save_tensors
 from odelab.training.devices import first_process
+
+with extra("train"):
+    from safetensors.torch import load_file
 
 POSE = "mocap_pose.safetensors"
 

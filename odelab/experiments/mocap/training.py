@@ -3,16 +3,19 @@
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from odelab.datasets import Mocap
 from odelab.datasets.mocap.channels import STEP
 from odelab.experiments.context import Context
 from odelab.experiments.mocap.recipe import WalkerRecipe
+from odelab.extras import extra
 from odelab.latent import ODE2VAE, FirstOrder, GaussianDecoder, SecondOrder, VectorEncoder
 from odelab.training import History, adam, cosine, fit
 from odelab.training.batches import share
+
+with extra("train"):
+    from lightning_fabric import Fabric
 
 CHANNELS = 50
 STEPS_OF_ROOT = 3  # the first channels are steps from frame to frame: a slower walk has smaller ones

@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from odelab.datasets import ENERGIES
+from odelab.extras import extra
+
+with extra("train"):
+    from numba import njit
 
 Array = NDArray[np.floating[Any]]
 #: What end points are scored with, numbered for `energy_slope`: ½‖z‖² of the base, or an energy.

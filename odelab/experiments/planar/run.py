@@ -11,21 +11,25 @@ import time
 from typing import Any
 
 import torch
-from filelock import FileLock
-from safetensors.torch import load_file
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from odelab.datasets import ENERGIES, data_file, density, energy
 from odelab.experiments.context import Context
 from odelab.experiments.planar.kernels import DECAY, MOMENTUM
 from odelab.experiments.planar.training import ContinuousTrainer, DiscreteTrainer, PlanarRecipe, draw, marks
 from odelab.experiments.results import Key
+from odelab.extras import extra
 from odelab.flows import CNF
 from odelab.flows.flow import Flow
 from odelab.flows.planar import PlanarCNF, PlanarDensity, PlanarFlow
 from odelab.saving import load_checkpoint, save_checkpoint, save_tensors
 from odelab.training import seed_of
+from odelab.training.fit import stop_asked
+
+with extra("train"):
+    from filelock import FileLock
+    from safetensors.torch import load_file
+    from tqdm.auto import tqdm
 
 TEST_POINTS = 20_000
 SAVE_SECONDS = 30.0
@@ -116,9 +120,12 @@ def train(key: Key, recipe: PlanarRecipe, context: Context) -> dict[str, Any]:
                 found = measure(trainer.model(), target, 5000)
                 score = found["kl" if target in ENERGIES else "gap"]
                 curve.append([done, score if plain(score) else None])
-        if time.monotonic() - last > SAVE_SECONDS:
+        stop = stop_asked.get()()
+        if stop or time.monotonic() - last > SAVE_SECONDS:
             save_checkpoint(file, {"chunk": chunk + 1, "curve": curve, "state": trainer.state})
             last = time.monotonic()
+        if stop:
+            raise KeyboardInterrupt
     with torch.no_grad():
         model = trainer.model()
         result = examine(model, target, recipe.steps(key["width"]))
