@@ -1,4 +1,4 @@
-"""Explorables of lesson 01: a trained network's flow at any depth and time, and train step against test step."""
+"""What moves in lesson 01: a training, a trained network's flow at any depth and time, train step against test step."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from odelab.lessons.kit.explorable import Explorable
+from odelab.lessons.kit.live import Live
 from odelab.lessons.residual_networks import figures
 
 Field = Callable[[float, Tensor], Tensor]
 ANGLES = torch.arange(6) * 1.05
 STARTS = torch.stack([ANGLES.cos(), ANGLES.sin()], 1) * torch.tensor([[0.3], [1.6]]).repeat(3, 1)  # for the swirl
 DEPTHS = (1, 2, 4, 8, 16, 32, 64)
-LINES = 21
+LINES, POINTS = 21, 161  # of the grid: lines each way, and points on each line
 
 
 def swirl(t: float | Tensor, z: Tensor) -> Tensor:
@@ -41,6 +42,28 @@ def residual_states(field: Field, z: Tensor, depth: int) -> np.ndarray:
     return torch.stack(states).numpy()
 
 
+def watch_training(points: Tensor, labels: Tensor, depth: int, steps: int) -> Live:
+    """A picture of a network in training: ``redraw(f, head, losses)`` as often as it should move, then ``rest()``.
+
+    Args:
+        points, labels: (n, 2) and (n,) of 0 and 1; every third is drawn.
+        depth: the number of layers shown.
+        steps: of the optimizer, in all.
+    """
+    some, reach = slice(None, None, 3), 10.0
+    side = torch.linspace(-reach, reach, 13)
+    places = torch.cartesian_prod(side, side)
+
+    def update(fig: Figure, field: Field, head: torch.nn.Linear, losses: Sequence[float]) -> None:
+        with torch.no_grad():
+            velocity = field(0.5, places).numpy()
+        boundary = head.weight.detach()[0].numpy(), float(head.bias.detach())
+        paths = residual_states(field, points[some], depth)
+        figures.update_training(fig, paths, labels[some].numpy(), velocity, boundary, losses)
+
+    return Live(figures.training(places.numpy(), reach, steps), update)
+
+
 def until(states: np.ndarray, t: float) -> np.ndarray:
     """The path from 0 to t in [0, 1]: the layers passed, and the place on the straight piece between two of them."""
     layers = t * (len(states) - 1)
@@ -61,7 +84,7 @@ def depth_flow(field: Field, head: torch.nn.Linear, points: Tensor, labels: Tens
         depth: the number of layers shown at first.
     """
     side = torch.linspace(-2.0, 2.0, LINES)
-    fine = torch.linspace(-2.0, 2.0, 2 * LINES - 1)
+    fine = torch.linspace(-2.0, 2.0, POINTS)
     upright = torch.stack(torch.meshgrid(fine, side, indexing="ij"), -1)  # (points, lines, 2)
     grid = torch.cat([upright, upright.flip(-1)], 1).reshape(-1, 2)
     normal, offset = head.weight.detach()[0].numpy(), float(head.bias.detach())

@@ -4,16 +4,17 @@ Every function draws the arrays it is given; none of them solves an equation. Co
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.quiver import Quiver
 
 from odelab.lessons.kit.panels import Panel, panels
-from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure, polylines
+from odelab.lessons.kit.style import COLORS, GROUNDS, describe, line_style, new_figure, polylines
 
 Curve = tuple[np.ndarray, np.ndarray]  # x and y, one shape
 CLASSES = ({"color": COLORS["blue"], "marker": "o"}, {"color": COLORS["vermillion"], "marker": "^"})
@@ -47,6 +48,65 @@ def slope_field(
     ax.grid(visible=False)
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return describe(fig, alt)
+
+
+def block_beside_step() -> Figure:
+    """A residual block as a diagram, and Euler's step as a drawing: what is kept is blue, what is added is orange."""
+    fig = new_figure((9.6, 4.0))
+    block, step = fig.subplots(1, 2)
+    keep = {"color": COLORS["blue"], "linewidth": 2.4}
+    add = {"color": COLORS["vermillion"], "linewidth": 2.4, "linestyle": "--"}
+
+    def arrow(ax: Axes, *points: tuple[float, float], **style: Any) -> None:
+        ax.plot(*zip(*points[:-1], strict=True), **style)
+        style |= {"arrowstyle": "-|>", "mutation_scale": 18, "shrinkA": 0, "shrinkB": 0}
+        ax.add_patch(FancyArrowPatch(points[-2], points[-1], **style))
+
+    arrow(block, (0.8, 2.0), (0.8, 3.2), (4.6, 3.2), (4.6, 2.3), **keep)
+    arrow(block, (0.2, 2.0), (1.6, 2.0), **keep)
+    arrow(block, (3.1, 2.0), (4.3, 2.0), **add)
+    arrow(block, (4.9, 2.0), (6.0, 2.0), color=COLORS["black"], linewidth=2.4)
+    block.add_patch(FancyBboxPatch((1.6, 1.5), 1.5, 1.0, boxstyle="round,pad=0", facecolor="white", edgecolor="black"))
+    block.plot(4.6, 2.0, "o", markersize=21, markerfacecolor="white", markeredgecolor="black")
+    for x, y, text in (
+        (0.15, 2.3, "$z_k$"),
+        (2.35, 2.0, "layers of\nblock k"),
+        (3.65, 1.35, "add\n$f(z_k, \\theta_k)$"),
+        (2.7, 3.45, "keep $z_k$"),
+        (4.6, 2.0, "+"),
+        (5.75, 2.35, "$z_{k+1}$"),
+    ):
+        block.text(x, y, text, ha="center", va="center", fontsize=12)
+    block.set(title="a residual block", xlim=(-0.3, 6.4), ylim=(0.4, 4.2))
+    block.axis("off")
+
+    t = np.linspace(0, 1.75, 100)
+    start, end, slope = 0.35, 1.35, np.exp(0.35)
+    step.plot(t, np.exp(t), color=COLORS["black"], linestyle=":", label="the solution")
+    step.plot([start, end], [slope, slope], **keep)
+    arrow(step, (end, slope), (end, 2 * slope), **add)
+    step.plot(
+        [start, end], [slope, 2 * slope], color=COLORS["dark grey"], linestyle="-.", label="straight on for time s"
+    )
+    step.plot([start, end], [slope, 2 * slope], "o", color=COLORS["black"])
+    for x, y, text, side in (
+        (start - 0.04, slope + 0.1, "$z(t)$", "right"),
+        (end + 0.07, 2 * slope - 0.1, "$z(t + s)$", "left"),
+        ((start + end) / 2, slope - 0.35, "keep $z(t)$", "center"),
+        (end + 0.07, 1.5 * slope - 0.1, "add\n$s\\,f(z(t), t)$", "left"),
+    ):
+        step.text(x, y, text, ha=side, va="center", fontsize=12)
+    step.set(title="one step of Euler's method", xlim=(0, 2.1), ylim=(0.6, 5.4), ylabel="state z")
+    step.set_xticks([start, end], ["t", "t + s"])
+    step.set_yticks([])
+    step.grid(visible=False)
+    step.legend(loc="upper left")
+    return describe(
+        fig,
+        "Left: a residual block. The state goes two ways, one unchanged past the layers and one through them, and both "
+        "are added. Right: a step of Euler's method. The state is kept, and s times the slope at the start is added; "
+        "the end lies on the straight line, below the curve of the solution.",
+    )
 
 
 def plane_paths(paths: Mapping[str, np.ndarray], arrows: tuple[np.ndarray, np.ndarray], alt: str) -> Figure:
@@ -203,6 +263,85 @@ def update_depth_flow(
         left.lines[k].set_data(*polylines(np.swapaxes(of_class, 0, 1)))
         left.lines[2 + k].set_data(*of_class[-1].T)
         right.lines[1 + k].set_data(*of_class[-1].T)
+
+
+def squares(warped: Mapping[str, tuple[np.ndarray, np.ndarray]], alt: str) -> Figure:
+    """Little squares of the plane where a map takes them, one panel per title; those turned over are orange.
+
+    Args:
+        warped: title -> corners (n, 4, 2), and whether a square is turned over (n,).
+    """
+    fig = new_figure((4.8 * len(warped), 4.4))
+    for ax, (title, (corners, over)) in zip(np.atleast_1d(fig.subplots(1, len(warped))), warped.items(), strict=True):
+        for part, face, edge, name in (
+            (~over, GROUNDS["pale blue"], COLORS["grey"], "right side up"),
+            (over, COLORS["vermillion"], COLORS["black"], "turned over"),
+        ):
+            ax.add_collection(PolyCollection([*corners[part]], facecolors=face, edgecolors=edge, linewidths=0.5))
+            ax.plot([], [], "s", markersize=9, markerfacecolor=face, markeredgecolor=edge, label=name)
+        ax.autoscale_view()
+        ax.set(title=title, aspect="equal", xlabel="first entry of z", ylabel="second entry of z")
+        ax.grid(visible=False)
+        ax.legend(loc="upper left")
+    return describe(fig, alt)
+
+
+def training(places: np.ndarray, reach: float, steps: int) -> Figure:
+    """Where a network in training takes its points, and the loss so far; drawn by :func:`update_training`.
+
+    Args:
+        places: of the arrows, (m, 2).
+        reach: both axes run from -reach to reach.
+        steps: of the optimizer, in all.
+    """
+    fig = new_figure((9.6, 4.0))
+    plane, loss = fig.subplots(1, 2, width_ratios=(1, 1.2))
+    zero = np.zeros(len(places))
+    plane.quiver(*places.T, zero, zero, color=COLORS["grey"], pivot="mid", width=0.004, scale=200)
+    for style in CLASSES:
+        plane.plot([], [], color=style["color"], linestyle="-", linewidth=0.7)
+    for name, style in zip(("class 0", "class 1"), CLASSES, strict=True):
+        plane.plot([], [], linestyle="none", markersize=4, label=name, **style)
+    plane.plot([], [], color=COLORS["black"], linestyle="-.", linewidth=1.4, label="classifier")
+    plane.set(aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))
+    plane.set(xlabel="first entry of z", ylabel="second entry of z", title="from input to output")
+    plane.grid(visible=False)
+    plane.legend(loc="lower right")
+    loss.plot([], [], **(line_style(0) | {"marker": None}))
+    loss.set(xlim=(0, steps), ylim=(0, 1), xlabel="step of the optimizer", ylabel="loss", title="loss")
+    return describe(
+        fig,
+        "A network in training. Left: the paths of two moons of points through the layers, pulled apart until a "
+        "straight line separates their ends, over the arrows of the field. Right: the loss, falling.",
+    )
+
+
+def update_training(
+    fig: Figure,
+    paths: np.ndarray,
+    labels: np.ndarray,
+    velocity: np.ndarray,
+    boundary: tuple[np.ndarray, float],
+    losses: Sequence[float],
+) -> None:
+    """Put a moment of the training into a figure drawn by :func:`training`.
+
+    Args:
+        paths, labels: states of the points in all layers, (times, n, 2), and their classes 0 or 1, (n,).
+        velocity: of the arrows, (m, 2).
+        boundary: (normal (2,), offset) of the classifier's line.
+        losses: so far.
+    """
+    plane, loss = fig.axes
+    cast(Quiver, plane.collections[0]).set_UVC(*velocity.T)
+    for k in range(2):
+        of_class = paths[:, labels == k]
+        plane.lines[k].set_data(*polylines(np.swapaxes(of_class, 0, 1)))
+        plane.lines[2 + k].set_data(*of_class[-1].T)
+    normal, offset = boundary
+    foot, along = -offset * normal / (normal @ normal), 50 * np.array([-normal[1], normal[0]]) / np.linalg.norm(normal)
+    plane.lines[4].set_data(*np.stack([foot - along, foot + along]).T)
+    loss.lines[0].set_data(np.arange(len(losses)), losses)
 
 
 def step_matrix(accuracy: np.ndarray, trained: Sequence[int | str], tested: Sequence[int]) -> Figure:

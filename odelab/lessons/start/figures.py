@@ -1,6 +1,7 @@
 """Figures of the first lesson: a residual network becoming an ODE, and the map of the course."""
 
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,65 +89,72 @@ def _dashes(scene: DepthScene, aspect: float) -> tuple[np.ndarray, np.ndarray]:
     return polylines(np.stack([middle - half, middle + half], 1))
 
 
-@dataclass(frozen=True)
-class Stop:
-    """One lesson on the map: number, title of at most two lines, where it stands, and what it builds on."""
-
-    number: int
-    title: str
-    place: tuple[float, float]
-    needs: tuple[int, ...] = ()
+BOX = (0.78, 0.76)  # of a lesson on the map, where columns and rows are one apart
 
 
-BOX = (1.74, 0.9)
-
-
-def course_map(stops: Iterable[Stop], minutes: Mapping[int, int]) -> Figure:
-    """The lessons and what each builds on.
+def course_map(titles: Mapping[int, str], minutes: Mapping[int, int], needs: Mapping[int, Sequence[int]]) -> Figure:
+    """The lessons and what each builds on, which stands to its left.
 
     Args:
-        stops: all lessons.
-        minutes: number -> minutes of reading, for the lessons that exist; the others are drawn as planned.
+        titles, minutes: by number.
+        needs: number -> the lessons that an arrow comes from.
     """
-    known = {stop.number: stop for stop in stops}
-    fig = new_figure((9.6, 4.4))
+    place = places(needs)
+    fig = new_figure((9.6, 4.0))
     ax = fig.subplots()
-    for stop in known.values():
-        for number in stop.needs:
-            _arrow(ax, known[number].place, stop.place, solid=stop.number in minutes)
-        _box(ax, stop, minutes.get(stop.number))
-    x, y = np.array([stop.place for stop in known.values()]).T
-    ax.set(xlim=(x.min() - 1, x.max() + 1), ylim=(y.min() - 0.6, y.max() + 0.6))
+    for number, before in needs.items():
+        for need in before:
+            _arrow(ax, place[need], place[number])
+    for number, (x, y) in place.items():
+        _box(ax, x, y, textwrap.fill(f"{number:02d} {titles[number]}", 15), f"{minutes[number]} min")
+    x, y = np.array(list(place.values())).T
+    ax.set(xlim=(x.min() - 0.5, x.max() + 0.5), ylim=(y.min() - 0.5, y.max() + 0.5))
     ax.axis("off")
-    built = ", ".join(f"{number:02d} {known[number].title}" for number in sorted(minutes))
-    planned = ", ".join(f"{number:02d} {stop.title}" for number, stop in known.items() if number not in minutes)
-    text = f"Map of the course, each lesson after those it builds on. Ready: {built}. Planned: {planned or 'nothing'}."
-    return describe(fig, text.replace("\n", " "))
+    ways = [f"{number:02d} {titles[number]}" + _after(before) for number, before in needs.items()]
+    return describe(fig, f"Map of the course. {'; '.join(ways)}.")
 
 
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], solid: bool) -> None:
-    sideways = end[0] > start[0]
-    tail = (start[0] + BOX[0] / 2, start[1]) if sideways else (start[0], start[1] - BOX[1] / 2)
-    head = (end[0] - BOX[0] / 2, end[1]) if sideways else (end[0], end[1] + BOX[1] / 2)
-    style = {"arrowstyle": "-|>", "color": COLORS["black"] if solid else COLORS["grey"], "shrinkA": 1, "shrinkB": 1}
-    ax.annotate("", head, tail, arrowprops=style | {"linestyle": "-" if solid else (0, (4, 3)), "linewidth": 1.2})
+def _after(before: Sequence[int]) -> str:
+    return " after " + " and ".join(f"{number:02d}" for number in before) if before else ""
 
 
-def _box(ax: Axes, stop: Stop, minutes: int | None) -> None:
-    (x, y), (width, height) = stop.place, BOX
-    ready = minutes is not None
-    patch = FancyBboxPatch(
-        (x - width / 2, y - height / 2),
-        width,
-        height,
-        boxstyle="round,pad=0,rounding_size=0.1",
-        facecolor=GROUNDS["pale blue"] if ready else "white",
-        edgecolor=COLORS["blue"] if ready else COLORS["grey"],
-        linestyle="-" if ready else (0, (4, 3)),
-        linewidth=1.6 if ready else 1.1,
+def places(needs: Mapping[int, Sequence[int]]) -> dict[int, tuple[int, int]]:
+    """Column and row of each lesson: right of all it needs, and in the row of one that no other has continued."""
+    place: dict[int, tuple[int, int]] = {}
+    continued: set[int] = set()
+    for number, before in sorted(needs.items()):
+        column = 1 + max((place[need][0] for need in before), default=-1)
+        ahead = [need for need in before if need not in continued]
+        row = place[ahead[-1]][1] if ahead else min((row for _, row in place.values()), default=1) - 1
+        continued.update(ahead[-1:])
+        place[number] = column, row
+    return place
+
+
+def _arrow(ax: Axes, start: tuple[int, int], end: tuple[int, int]) -> None:
+    """From side to side, or from top to bottom where a lesson stands between."""
+    columns, rows = end[0] - start[0], end[1] - start[1]
+    if columns > 1 and rows:
+        half = BOX[1] / 2 * (1 if rows > 0 else -1)
+        tail, head = (start[0] + BOX[0] / 4, start[1] + half), (end[0] - BOX[0] / 4, end[1] - half)
+    else:
+        tail, head = (start[0] + BOX[0] / 2, start[1]), (end[0] - BOX[0] / 2, end[1])
+    style = {"arrowstyle": "-|>", "color": COLORS["black"], "linewidth": 1.2, "shrinkA": 1, "shrinkB": 1}
+    ax.annotate("", head, tail, arrowprops=style)
+
+
+def _box(ax: Axes, x: float, y: float, title: str, foot: str) -> None:
+    width, height = BOX
+    ax.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - height / 2),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=0.05",
+            facecolor=GROUNDS["pale blue"],
+            edgecolor=COLORS["blue"],
+            linewidth=1.6,
+        )
     )
-    ax.add_patch(patch)
-    ink = COLORS["black"] if ready else COLORS["dark grey"]
-    foot = f"{minutes} min" if ready else "planned"
-    ax.text(x, y + 0.05, f"{stop.number:02d} · {stop.title}", ha="center", va="center", fontsize=10.5, color=ink)
-    ax.text(x, y - 0.31, foot, ha="center", va="center", fontsize=10, color=ink, style="normal" if ready else "italic")
+    ax.text(x, y + 0.09, title, ha="center", va="center", fontsize=10)
+    ax.text(x, y - 0.27, foot, ha="center", va="center", fontsize=10)

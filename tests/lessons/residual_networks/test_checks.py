@@ -1,6 +1,8 @@
 """Lesson 01: its exercise checks tell right from wrong, and its explorables plot what they claim to plot."""
 
 import math
+from fractions import Fraction
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
@@ -8,87 +10,201 @@ import torch
 
 from odelab import solve
 from odelab.datasets.plane import disc_and_ring, two_moons
-from odelab.lessons.kit import check
 from odelab.lessons.residual_networks import explorables
+from tests.lessons.kit.answers import Answers, every_answer, judge
+
+# Exercises: right answers in unusual ways (None), wrong ones with a part of the hint that each must get
+
+E = math.e
 
 
-def rejected(verdict: object, word: str) -> None:
-    """The check said no, for the reason that holds ``word``."""
-    assert not verdict
-    assert word in verdict.message, verdict.message  # type: ignore[attr-defined]
+def by_steps(L):  # type: ignore[no-untyped-def]
+    y = Fraction(1)
+    for _ in range(L):
+        y += y / L
+    return y
 
 
-# Exercises
+END_OF_EULER: Answers = {
+    "the formula": (lambda L: (1 + 1 / L) ** L, None),
+    "exact steps": (by_steps, None),
+    "binomials": (lambda L: sum(math.comb(L, k) / L**k for k in range(L + 1)), None),
+    "logarithms": (lambda L: np.exp(L * np.log1p(1 / L)), None),
+    "a product of tensors": (lambda L: torch.full((L,), 1 + 1 / L).prod(), None),
+    "an integer division": (lambda L: ((L + 1) / L) ** L, None),
+    "e": (lambda L: E, "where the solution itself ends"),
+    "one step": (lambda L: 1 + 1 / L, "one step of size 1/L"),
+    "steps of size 1": (lambda L: 2**L, "has size 1/L"),
+    "slope not renewed": (lambda L: 1 + L * (1 / L), "the slope is y"),
+    "factors added": (lambda L: L * (1 + 1 / L), "multiplied, not added"),
+    "one too many": (lambda L: (1 + 1 / L) ** (L + 1), "one step too many"),
+    "one too few": (lambda L: (1 + 1 / L) ** (L - 1), "one step too few"),
+    "decay": (lambda L: (1 - 1 / L) ** L, "1 \\+ 1/L"),
+    "two of them": (lambda L: (1 + 1 / L) ** 2, "L = 2|leads from 1 to 2"),
+    "all states": (lambda L: [(1 + 1 / L) ** k for k in range(L + 1)], "one number"),
+}
 
 
 def euler(f, z0, t, slip=""):  # type: ignore[no-untyped-def]
     states = [z0]
     for k in range(len(t) - 1):
-        step = t[1] - t[0] if slip == "first step" else t[k + 1] - t[k]
+        step = t[1] - t[0] if slip == "first step" else 1 if slip == "no step" else t[k + 1] - t[k]
         time = t[k + 1] if slip == "late" else t[0] if slip == "frozen" else t[k]
         states.append(states[-1] + (-step if slip == "sign" else step) * f(time, states[-1]))
     return torch.stack(states[1:] if slip == "no start" else states)
 
 
-def test_euler() -> None:
-    assert check.euler(euler)
-    assert check.euler(lambda f, z0, t: solve(f, z0, t, method="euler").y), "the library's"
-    for slip, word in {
-        "first step": "differ",
-        "late": "end of the step",
-        "frozen": "never moves",
-        "no start": "first state is z0",
-        "sign": "first step is off",
-    }.items():
-        rejected(check.euler(lambda f, z0, t, slip=slip: euler(f, z0, t, slip)), word)
-    rejected(check.euler(lambda f, z0, t: euler(f, z0, t)[-1]), "one state")
-    rejected(check.euler(lambda f, z0, t: ...), "not attempted")
-    rejected(check.euler(lambda f, z0, t: euler(lambda t, z: f(z, t), z0, t)), "time first")
+def preallocated(f, z0, t):  # type: ignore[no-untyped-def]
+    states = torch.empty(len(t), *z0.shape, dtype=z0.dtype)
+    states[0] = z0
+    for k, step in enumerate(t.diff()):
+        states[k + 1] = torch.add(states[k], f(t[k], states[k]), alpha=float(step))
+    return states
 
 
-def test_extrapolate() -> None:
-    assert check.extrapolate(lambda shallow, deep: 2 * deep - shallow)
-    assert check.extrapolate(lambda shallow, deep: deep + (deep - shallow))
-    rejected(check.extrapolate(lambda shallow, deep: (shallow + deep) / 2), "average")
-    rejected(check.extrapolate(lambda shallow, deep: 2 * shallow - deep), "wrong way")
-    rejected(check.extrapolate(lambda shallow, deep: (4 * deep - shallow) / 3), "second-order")
-    rejected(check.extrapolate(lambda shallow, deep: deep), "alone")
+def backwards_recursion(f, z0, t):  # type: ignore[no-untyped-def]
+    if len(t) == 1:
+        return z0[None]
+    before = backwards_recursion(f, z0, t[:-1])
+    return torch.cat([before, (before[-1] + (t[-1] - t[-2]) * f(t[-2], before[-1]))[None]])
+
+
+def accumulated(f, z0, t):  # type: ignore[no-untyped-def]
+    return list(accumulate(pairwise(t), lambda z, ends: z + (ends[1] - ends[0]) * f(ends[0], z), initial=z0))
+
+
+def in_place(f, z0, t, copies=False):  # type: ignore[no-untyped-def]
+    z, states = z0, [z0.clone() if copies else z0]
+    for k in range(len(t) - 1):
+        z += (t[k + 1] - t[k]) * f(t[k], z)
+        states.append(z.clone() if copies else z)
+    return torch.stack(states)
+
+
+def slipped(slip):  # type: ignore[no-untyped-def]
+    return lambda f, z0, t: euler(f, z0, t, slip)
+
+
+EULER: Answers = {
+    "a loop": (euler, None),
+    "the library's": (lambda f, z0, t: solve(f, z0, t, method="euler").y, None),
+    "preallocated": (preallocated, None),
+    "recursive": (backwards_recursion, None),
+    "accumulate, as a list": (accumulated, None),
+    "in place, with copies": (lambda f, z0, t: in_place(f, z0, t, copies=True), None),
+    "in place": (in_place, r"z \+= … changes the tensor"),
+    "first step": (slipped("first step"), "differ"),
+    "late": (slipped("late"), "end of the step"),
+    "frozen": (slipped("frozen"), "never moves"),
+    "no start": (slipped("no start"), "first state is z0"),
+    "sign": (slipped("sign"), "subtract"),
+    "no step": (slipped("no step"), "multiplied by the time"),
+    "last state only": (lambda f, z0, t: euler(f, z0, t)[-1], "one state"),
+    "arguments swapped": (lambda f, z0, t: euler(lambda t, z: f(z, t), z0, t), "time first"),
+    "joined": (lambda f, z0, t: euler(f, z0, t).flatten(), "a row of its own"),
+    "from z0 each time": (
+        lambda f, z0, t: torch.stack([z0] + [z0 + (t[k + 1] - t[k]) * f(t[0], z0) for k in range(len(t) - 1)]),
+        "starts from the last state",
+    ),
+    "midpoint": (lambda f, z0, t: solve(f, z0, t, method="midpoint").y, "first step is off"),
+    "an index too far": (lambda f, z0, t: [z0 + t[k + 1] for k in range(len(t))], "IndexError in line 1"),
+}
+
+EXTRAPOLATE: Answers = {
+    "the formula": (lambda shallow, deep: 2 * deep - shallow, None),
+    "onwards": (lambda shallow, deep: deep + (deep - shallow), None),
+    "from the shallow": (lambda shallow, deep: shallow - 2 * (shallow - deep), None),
+    "lerp": (lambda shallow, deep: torch.lerp(shallow, deep, 2.0), None),
+    "a matrix product": (
+        lambda shallow, deep: torch.stack([shallow, deep], 1) @ torch.tensor([-1.0, 2]).double(),
+        None,
+    ),
+    "NumPy": (lambda shallow, deep: 2 * deep.numpy() - shallow.numpy(), None),
+    "average": (lambda shallow, deep: (shallow + deep) / 2, "average"),
+    "wrong way": (lambda shallow, deep: 2 * shallow - deep, "wrong way"),
+    "second order": (lambda shallow, deep: (4 * deep - shallow) / 3, "second-order"),
+    "deep alone": (lambda shallow, deep: deep, "deep network alone"),
+    "shallow alone": (lambda shallow, deep: shallow, "shallow network alone"),
+    "the error": (lambda shallow, deep: deep - shallow, "which output"),
+    "minus the error": (lambda shallow, deep: shallow - deep, "minus an estimate"),
+    "half": (lambda shallow, deep: deep - shallow / 2, "half of the output"),
+    "sum": (lambda shallow, deep: 2 * deep + shallow, "add the errors up"),
+    "a mean over points": (lambda shallow, deep: (2 * deep - shallow).mean(), "have shape"),
+}
 
 
 def called(net, f, head, z, depth):  # type: ignore[no-untyped-def]
     return head(net(f, z, depth)[-1])[:, 0] > 0
 
 
-def test_changed_answers() -> None:
-    def share(compare):  # type: ignore[no-untyped-def]
-        return check.changed_answers(
-            lambda net, f, head, z, n: compare(lambda depth: called(net, f, head, z, depth), n)
-        )
-
-    assert share(lambda at, n: (at(n) != at(2 * n)).float().mean())
-    assert share(lambda at, n: float((at(n) ^ at(2 * n)).sum() / len(at(n)))), "another way to count"
-    rejected(share(lambda at, n: (at(n).float().mean() - at(2 * n).float().mean()).abs()), "cancel")
-    rejected(share(lambda at, n: (at(n) == at(2 * n)).float().mean()), "stayed")
-    rejected(share(lambda at, n: (at(n) != at(n + 1)).float().mean()), "one layer")
-    rejected(share(lambda at, n: (at(n) != at(n // 2)).float().mean()), "longer")
-    rejected(share(lambda at, n: (at(n) != at(2 * n)).sum()), "count")
-    rejected(share(lambda at, n: at(n) != at(2 * n)), "one number")
-    rejected(share(lambda at, n: at(n / 3).float().mean()), "doubles")
-    rejected(check.changed_answers(lambda net, f, head, z, n: head(net(f, z, n))[:, 0]), "last state")
+def share(compare):  # type: ignore[no-untyped-def]
+    """An answer that compares the classes ``at`` two depths."""
+    return lambda net, f, head, z, n: compare(lambda depth: called(net, f, head, z, depth), n)
 
 
-def test_turn() -> None:
-    half = math.pi
-    assert check.turn([[0, -half], [half, 0]])
-    assert check.turn(torch.tensor([[0, half], [-half, 0]])), "the other way round"
-    assert check.turn([[0, -half * 2], [half / 2, 0]]), "along an ellipse"
-    rejected(check.turn([[-2.0, 0], [0, 1.0]]), "diagonal")
-    rejected(check.turn([[0, -2 * half], [2 * half, 0]]), "full turn")
-    rejected(check.turn([[0, -half / 2], [half / 2, 0]]), "wrong angle")
-    rejected(check.turn([[0, 1.0], [0, 0]]), "which motion")
-    rejected(check.turn([[-1.0, 0], [0, -1.0]]), "not the map")
-    rejected(check.turn([[0, -3.14], [3.14, 0]]), "math.pi")
-    rejected(check.turn([[...]]), "not attempted")
+def scores_differ(net, f, head, z, n):  # type: ignore[no-untyped-def]
+    return (head(net(f, z, n)[-1]) != head(net(f, z, 2 * n)[-1])).float().mean()
+
+
+def opposite_signs(net, f, head, z, n):  # type: ignore[no-untyped-def]
+    return (head(net(f, z, n)[-1]) * head(net(f, z, 2 * n)[-1]) < 0).double().mean()
+
+
+CHANGED_ANSWERS: Answers = {
+    "the mean of !=": (share(lambda at, n: (at(n) != at(2 * n)).float().mean()), None),
+    "xor, counted": (share(lambda at, n: float((at(n) ^ at(2 * n)).sum() / len(at(n)))), None),
+    "opposite signs": (opposite_signs, None),
+    "a loop": (share(lambda at, n: sum(a != b for a, b in zip(at(n), at(2 * n), strict=True)) / len(at(n))), None),
+    "one minus those that stayed": (share(lambda at, n: 1 - (at(n) == at(2 * n)).double().mean()), None),
+    "NumPy": (share(lambda at, n: np.mean(at(n).numpy() != at(2 * n).numpy())), None),
+    "cancels": (share(lambda at, n: (at(n).float().mean() - at(2 * n).float().mean()).abs()), "cancel"),
+    "stayed": (share(lambda at, n: (at(n) == at(2 * n)).float().mean()), "stayed"),
+    "one layer": (share(lambda at, n: (at(n) != at(n + 1)).float().mean()), "one layer"),
+    "half": (share(lambda at, n: (at(n) != at(n // 2)).float().mean()), "longer"),
+    "count": (share(lambda at, n: (at(n) != at(2 * n)).sum()), "count"),
+    "percent": (share(lambda at, n: 100 * (at(n) != at(2 * n)).float().mean()), "percent"),
+    "each input": (share(lambda at, n: at(n) != at(2 * n)), "one number"),
+    "a third of a layer": (share(lambda at, n: at(n / 3).float().mean()), "doubles"),
+    "all states": (lambda net, f, head, z, n: head(net(f, z, n))[:, 0], "last state"),
+    "scores": (scores_differ, "compare the classes"),
+    "twice the same": (share(lambda at, n: (at(n) != at(n)).float().mean()), "same number of layers"),
+    "the input": (
+        lambda net, f, head, z, n: ((head(z)[:, 0] > 0) != called(net, f, head, z, n)).float().mean(),
+        "with the input",
+    ),
+}
+
+PI = math.pi
+TURN: Answers = {
+    "half a turn": ([[0, -PI], [PI, 0]], None),
+    "the other way round": (torch.tensor([[0, PI], [-PI, 0]]), None),
+    "one and a half turns": (np.array([[0, -3 * PI], [3 * PI, 0]]), None),
+    "along an ellipse": ([[0, -2 * PI], [PI / 2, 0]], None),
+    "a slanted ellipse": ([[PI, -2 * PI], [PI, -PI]], None),
+    "rows as tuples": (((0, -PI), (PI, 0)), None),
+    "diagonal": ([[-2.0, 0], [0, 1.0]], "diagonal"),
+    "a full turn": ([[0, -2 * PI], [2 * PI, 0]], "full turn"),
+    "a quarter": ([[0, -PI / 2], [PI / 2, 0]], "wrong angle"),
+    "degrees": ([[0, -180], [180, 0]], "in radians"),
+    "a shear": ([[0, 1.0], [0, 0]], "which motion"),
+    "the map": ([[-1.0, 0], [0, -1.0]], "not the map"),
+    "two digits": ([[0, -3.14], [3.14, 0]], "math.pi"),
+    "no minus": ([[0, PI], [PI, 0]], "same sign"),
+    "a vector": ([-PI, PI], "2 × 2"),
+    "the stub": ([[...]], "not attempted"),
+}
+EXERCISES = {
+    "end_of_euler": END_OF_EULER,
+    "euler": EULER,
+    "extrapolate": EXTRAPOLATE,
+    "changed_answers": CHANGED_ANSWERS,
+    "turn": TURN,
+}
+
+
+@every_answer(EXERCISES)
+def test_answers(exercise, answer, hint, capsys):  # type: ignore[no-untyped-def]
+    judge(exercise, answer, hint, capsys)
 
 
 # Explorables

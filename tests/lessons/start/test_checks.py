@@ -1,5 +1,6 @@
 """Lesson 00: its explorable plots what an ODE solver computes, its map and its table tell what is there."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 import torch
 
 from odelab import solve
-from odelab.lessons.start import checks as course
-from odelab.lessons.start import explorables
-from odelab.lessons.start.figures import course_map
+from odelab.lessons.start import course, explorables
+from odelab.lessons.start.figures import course_map, places
+from tests.lessons.kit.answers import Answers, every_answer, judge
 
 NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
 
@@ -47,27 +48,58 @@ def test_the_readout_counts_inputs_that_changed_places() -> None:
     assert "no two inputs" in explorer.drive(depth=64)
 
 
-def test_every_notebook_is_on_the_map_and_nothing_else_is_called_ready(tmp_path: Path) -> None:
-    ready = course.ready_lessons(NOTEBOOKS)
-    assert set(ready) == {int(path.name[:2]) for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")}
-    assert set(ready) <= {stop.number for stop in course.LESSONS} and all(minutes > 0 for minutes in ready.values())
-    texts = [text.get_text() for text in course_map(course.LESSONS, ready).axes[0].texts]
-    assert sum(text == "planned" for text in texts) == len(course.LESSONS) - len(ready)
-    assert course.ready_lessons(tmp_path) == {}
+# The course, read from the notebooks
 
 
-def test_lessons_stand_to_the_right_of_what_they_build_on_or_below() -> None:
-    place = {stop.number: stop.place for stop in course.LESSONS}
-    for stop in course.LESSONS:
-        for number in stop.needs:
-            right, down = stop.place[0] - place[number][0], place[number][1] - stop.place[1]
-            assert right > 0 or (right == 0 and down > 0)
+def test_map_and_table_hold_every_notebook() -> None:
+    lessons = course.read_course(NOTEBOOKS)
+    files = sorted(path.name for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    assert [lesson.file for lesson in lessons.values()] == files
+    assert all(lesson.minutes > 0 and len(lesson.promise) > 40 for lesson in lessons.values())
+    titles = {number: lesson.short_title for number, lesson in lessons.items()}
+    minutes = {number: lesson.minutes for number, lesson in lessons.items()}
+    axes = course_map(titles, minutes, course.direct_needs(lessons)).axes[0]
+    boxes = [text.get_text() for text in axes.texts if text.get_text()]
+    assert len(boxes) == 2 * len(files) and sum("min" in text for text in boxes) == len(files)
+    table = course.CourseTable(lessons)._repr_markdown_()
+    assert all(f"]({name})" in table for name in files)
+
+
+def test_arrows_are_the_prerequisites_and_leave_out_what_follows_from_others() -> None:
+    lessons = course.read_course(NOTEBOOKS)
+    direct = course.direct_needs(lessons)
+
+    def reached(number: int) -> set[int]:
+        return {*direct[number], *(further for need in direct[number] for further in reached(need))}
+
+    for number, lesson in lessons.items():
+        assert set(lesson.needs) <= reached(number) and all(need < number for need in lesson.needs)
+        for need in direct[number]:
+            assert all(need not in reached(other) for other in direct[number])
+    assert [number for number, before in direct.items() if not before] == [0], "a lesson that nothing leads to"
+
+
+def test_lessons_stand_to_the_right_of_what_they_need_and_in_each_others_way_nowhere() -> None:
+    place = places(course.direct_needs(course.read_course(NOTEBOOKS)))
+    assert len(set(place.values())) == len(place)
+    for number, before in course.direct_needs(course.read_course(NOTEBOOKS)).items():
+        assert all(place[need][0] < place[number][0] for need in before)
+
+
+def test_a_notebook_that_does_not_introduce_itself_is_named(tmp_path: Path) -> None:
+    text = "# 01 · A\n\n**Promise.**\n\n> **Prerequisites** [00](00_b.ipynb), lesson 00.\n>\n> **Time** core 5 minutes"
+    path = tmp_path / "01_a.ipynb"
+    path.write_text(json.dumps({"cells": [{"cell_type": "markdown", "source": text}]}))
+    assert course.read_course(tmp_path) == {1: course.Lesson("01_a.ipynb", "A", "Promise.", 5, (0,))}
+    path.write_text(json.dumps({"cells": [{"cell_type": "markdown", "source": text.replace("Time", "Tim")}]}))
+    with pytest.raises(ValueError, match=r"01_a.ipynb does not state its minutes"):
+        course.read_course(tmp_path)
 
 
 def test_environment_tells_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ODELAB_DATA", raising=False)
     rows = course.environment().frame["here"]
-    assert rows["torch"] == torch.__version__ and "found" in rows["lynx–hare counts (lesson 03)"]
+    assert rows["torch"] == torch.__version__ and "found" in rows["lynx and hare counts (03)"]
     assert "not set" in rows["mnist"]
     (tmp_path / "mnist").mkdir()
     (tmp_path / "mnist" / "images.gz").touch()
@@ -79,3 +111,27 @@ def test_environment_tells_what_it_found(tmp_path: Path, monkeypatch: pytest.Mon
     assert "1 files" in rows["mnist"]
     assert rows["mocap"].startswith("not under ODELAB_DATA")
     assert str(tmp_path) not in repr(table) + table._repr_html_()
+
+
+GAP_AT_128: Answers = {
+    "half of 0.023": (0.0115, None),
+    "from layers × gap": (1.47 / 128, None),
+    "measured": (np.abs(solved(128)[-1] - solved(None)[-1]).max(), None),
+    "a tensor": (torch.tensor(0.0116), None),
+    "an eighth of the gap at 16": (0.088 / 8, None),
+    "no change": (0.023, "does twice the depth change nothing"),
+    "doubled": (0.046, "you let it rise"),
+    "a quarter": (0.0057, "not by four"),
+    "layers × gap": (1.48, "divide it by the layers"),
+    "the same difference": (0.0008, "at their difference|too small"),
+    "zero": (0.0, "never is zero"),
+    "a guess": (0.3, "too large"),
+    "two numbers": ([0.0115, 0.0115], "one number"),
+    "a word": ("half", "tensor of numbers"),
+    "the stub": (..., "not attempted"),
+}
+
+
+@every_answer({"gap_at_128": GAP_AT_128})
+def test_answers(exercise, answer, hint, capsys):  # type: ignore[no-untyped-def]
+    judge(exercise, answer, hint, capsys)
