@@ -8,11 +8,12 @@ to an exception, so they may spend a few evaluations of func on a better answer.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from odelab.solvers.inputs import Field, Stats
+from odelab.solvers.inputs import Field, State, Stats
 
 
 class SolverError(RuntimeError):
@@ -23,7 +24,13 @@ class SolverError(RuntimeError):
         dt: the last step tried (0.0 where no step had been chosen yet).
         nfe: evaluations of ``func`` so far.
         hint: what to try.
+        times, states: how far a forward solve came: the start, the output times that were reached and the end of the
+            last accepted step, (k,), with the states there, (k, *y0.shape) or a tuple of such, detached. With
+            per_sample the output times, and states that are NaN where a row had not got there.
     """
+
+    times: Tensor | None = None
+    states: State | None = None
 
     def __init__(self, what: str, *, t: float, dt: float = 0.0, nfe: int = 0, hint: str = "") -> None:
         self.t, self.dt, self.nfe, self.hint = t, dt, nfe, hint
@@ -31,13 +38,13 @@ class SolverError(RuntimeError):
         super().__init__(f"{what} {where}." + (f" Hint: {hint}" if hint else ""))
 
     def __reduce__(self):  # keyword-only arguments do not survive pickling (multiprocessing, lightning) by themselves
-        return _rebuild, (type(self), self.args[0], self.t, self.dt, self.nfe, self.hint)
+        return _rebuild, (type(self), self.args[0], vars(self))
 
 
-def _rebuild(cls: type[SolverError], message: str, t: float, dt: float, nfe: int, hint: str) -> SolverError:
+def _rebuild(cls: type[SolverError], message: str, attributes: dict[str, Any]) -> SolverError:
     error = cls.__new__(cls, message)
     error.args = (message,)
-    error.t, error.dt, error.nfe, error.hint = t, dt, nfe, hint
+    vars(error).update(attributes)
     return error
 
 
@@ -95,13 +102,24 @@ def underflow(t: float, dt: float, y: Tensor, slope: Tensor, stats: Stats) -> So
 
 
 def too_many_steps(
-    limit: int, t: float, dt: float, y: Tensor, f: Field, stats: Stats, endless: bool = False
+    limit: int, t: float, dt: float, y: Tensor, f: Field, stats: Stats, endless: bool = False, intervals: int = 1
 ) -> SolverError:
-    """max_num_steps steps were not enough, to reach the end or, without one, an event."""
+    """So many steps were not enough, to reach the end of all output intervals or, without one, an event."""
     if endless:
         return no_event(limit, t, dt, stats)
     hint = _why_many(t, dt, y, f, stats) + "; options=dict(max_num_steps=…) raises the limit"
-    return MaxStepsExceeded(f"max_num_steps = {limit} steps were not enough", t=t, dt=dt, nfe=stats.nfe, hint=hint)
+    return MaxStepsExceeded(not_enough(limit, intervals), t=t, dt=dt, nfe=stats.nfe, hint=hint)
+
+
+def not_enough(limit: int, intervals: int) -> str:
+    """max_num_steps holds for each output interval."""
+    if intervals == 1:
+        return f"max_num_steps = {limit} steps were not enough"
+    if limit % intervals:  # the default, which is no number per interval
+        return f"{limit} steps were not enough for {intervals} output intervals"
+    return (
+        f"{limit} steps were not enough, max_num_steps = {limit // intervals} for each of {intervals} output intervals,"
+    )
 
 
 def no_event(limit: int, t: float, dt: float, stats: Stats) -> SolverError:
@@ -111,7 +129,7 @@ def no_event(limit: int, t: float, dt: float, stats: Stats) -> SolverError:
 
 
 def _why_small(t: float, y: Tensor, slope: Tensor) -> str:
-    size, speed = float(y.abs().max()), float(slope.abs().max())
+    size, speed = float(y.detach().abs().max()), float(slope.detach().abs().max())
     if size > 1e6 and speed > 1e3 * size:
         return f"|y| has grown to {size:.1e}: the solution may blow up in finite time near t = {t:.6g}"
     precision = " or use float64" if y.dtype in (torch.float32, torch.complex64) else ""

@@ -134,18 +134,26 @@ class Problem:
 
 def integrate(problem: Problem, y0: Tensor, watch: Watcher | None = None) -> Tensor:
     """States at all output times, (len(times), *y0.shape); watch is told of every step and the outputs in it."""
-    states = [y0]
-    for step, marks in problem.marked_steps(y0):
-        solution = None
-        for _, fraction in marks:
-            if fraction == 1.0:
-                states.append(step.y1)
-                continue
-            if solution is None:
-                solution = problem.scheme.interpolate(step, problem.f)
-            states.append(solution(fraction))
-        if watch is not None:
-            watch(step, marks)
+    states, step = [y0], None
+    try:
+        for step, marks in problem.marked_steps(y0):
+            solution = None
+            for _, fraction in marks:
+                if fraction == 1.0:
+                    states.append(step.y1)
+                    continue
+                if solution is None:
+                    solution = problem.scheme.interpolate(step, problem.f)
+                states.append(solution(fraction))
+            if watch is not None:
+                watch(step, marks)
+    except errors.SolverError as error:
+        times = [*map(as_float, problem.times[: len(states)])]
+        if step is not None and step.y1 is not states[-1]:
+            times.append(as_float(step.t1))
+            states.append(step.y1)
+        error.times, error.states = torch.tensor(times, dtype=torch.float64, device="cpu"), torch.stack(states).detach()
+        raise
     return torch.stack(states)
 
 
@@ -214,7 +222,8 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
         at_stop = False
         while not at_stop:
             if attempts == limit:
-                raise errors.too_many_steps(attempts, t, dt, y, f, stats, endless=math.isinf(stop.t))
+                endless, intervals = math.isinf(stop.t), len(problem.times) - 1
+                raise errors.too_many_steps(attempts, t, dt, y, f, stats, endless, intervals)
             attempts += 1
             if slope is None:
                 slope = f(side0, y)

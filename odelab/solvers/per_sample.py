@@ -69,6 +69,16 @@ def solve_rows(
 def _integrate_rows(
     problem: Problem, y0: Tensor, layout: Layout, goals: "_Outputs | _Crossings"
 ) -> tuple[Tensor, RowStats]:
+    try:
+        stats = _steps_of_rows(problem, y0, layout, goals)
+    except errors.SolverError as error:
+        error.times = goals.times.view(len(goals.times), -1).T
+        error.states = goals.states().detach().masked_fill(~goals.reached, math.nan)
+        raise
+    return goals.states(), stats
+
+
+def _steps_of_rows(problem: Problem, y0: Tensor, layout: Layout, goals: "_Outputs | _Crossings") -> RowStats:
     f, method = problem.f, problem.scheme.method
     control = _RowControl(problem.scheme.controller, layout)
     t, end, direction = goals.times[0], goals.end, goals.direction
@@ -102,7 +112,7 @@ def _integrate_rows(
         what = f"{goals.missing(limit)} for row {row}"
         raise errors.MaxStepsExceeded(what, t=now, dt=size, nfe=f.stats.nfe, hint=goals.hint)
     f.stats.accepted, f.stats.rejected = int(stats.accepted.sum()), int(stats.rejected.sum())
-    return goals.states(), stats
+    return stats
 
 
 class _Goals:
@@ -130,8 +140,10 @@ class _Goals:
         self.pieces[index].append(torch.where(rows, values, torch.zeros_like(values)))
 
     def states(self) -> Tensor:
-        """(number of outputs, batch, …), once all rows are through."""
-        outputs = [torch.stack(pieces).sum(0) if pieces else self.y0 for pieces in self.pieces[1:]]  # no row, no piece
+        """(number of outputs, batch, …); zero for rows that were not there."""
+        outputs = []
+        for pieces in self.pieces[1:]:
+            outputs.append(torch.stack(pieces).sum(0) if pieces else torch.zeros_like(self.y0))
         return torch.stack([self.y0, *outputs])
 
 
@@ -149,8 +161,14 @@ class _Outputs(_Goals):
         """Which rows have outputs before them, (batch,)."""
         return self.index < len(self.times)
 
+    @property
+    def reached(self) -> Tensor:
+        """Which rows were at which outputs, (number of outputs, batch, 1, …)."""
+        numbers = torch.arange(len(self.times), device=self.index.device)
+        return numbers.view(-1, *[1] * (self.times.ndim - 1)) < self.index.view_as(self.end)
+
     def missing(self, limit: int) -> str:
-        return f"{limit} steps (max_num_steps for each output time) were not enough"
+        return errors.not_enough(limit, len(self.times) - 1)
 
     def read(self, step: Step, t: Tensor, t1: Tensor, accepted: Tensor) -> None:
         """Take the outputs that lie in this step, for the rows of which it is accepted."""
@@ -191,6 +209,11 @@ class _Crossings(_Goals):
         first = self.values(start, y0)
         self.wanted = direction_of(call, first)
         self.signs = torch.full_like(first, math.nan)  # (batch, entries); NaN before a row's first step
+
+    @property
+    def reached(self) -> Tensor:
+        """Which rows were at the start, and at the event, (2, batch, 1, …)."""
+        return torch.stack([torch.ones_like(self.open), ~self.open]).view_as(self.times)
 
     def missing(self, limit: int) -> str:
         return f"no event happened in {limit} steps"

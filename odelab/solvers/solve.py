@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.solvers.errors import NonFiniteState
+from odelab.solvers.errors import NonFiniteState, SolverError
 from odelab.solvers.events import solve_to_event
 from odelab.solvers.gradients import GRADIENTS, follow_outputs, follow_start
 from odelab.solvers.inputs import (
@@ -70,7 +70,8 @@ def solve(
 
     Raises:
         ValueError, TypeError: what was passed cannot be solved; the message names the argument.
-        SolverError: the solve failed; NonFiniteState, StepSizeUnderflow and MaxStepsExceeded carry t, dt, nfe, hint.
+        SolverError: the solve failed; NonFiniteState, StepSizeUnderflow and MaxStepsExceeded carry t, dt, nfe, hint,
+            and how far it came in times and states.
 
     Example:
         >>> import torch
@@ -112,23 +113,28 @@ def run(call: Call) -> Solution:
         dense = DenseSolution(layout)
         problem.watch = lambda step, marks: dense.add(step, scheme.interpolate(step, f))
 
-    if per_sample:
-        t, y, extras = solve_rows(problem, y0, t, call, layout)
-        return _finish(layout, t, y, f.stats, **extras)
-    if call.event_fn is not None:
-        event_t, y = solve_to_event(problem, y0, t, call, layout)
-        return _finish(layout, torch.stack([t[0], event_t]), y, f.stats, event_t=event_t, _dense=dense)
+    try:
+        if per_sample:
+            t, y, extras = solve_rows(problem, y0, t, call, layout)
+            return _finish(layout, t, y, f.stats, **extras)
+        if call.event_fn is not None:
+            event_t, y = solve_to_event(problem, y0, t, call, layout)
+            return _finish(layout, torch.stack([t[0], event_t]), y, f.stats, event_t=event_t, _dense=dense)
 
-    moving_t = t
-    own_grid = scheme.options.get("step_size") is not None or scheme.options.get("grid_constructor") is not None
-    if t.requires_grad and not (scheme.method.adaptive or own_grid) and call.gradient == "backprop":
-        # The output times are the grid of a method that autograd records, so it sees t in the steps themselves.
-        problem.times = list(t.to(f.time_dtype).unbind())
-        moving_t = t.detach()
-    start = follow_start(f, moving_t, y0)
-    y = GRADIENTS[call.gradient](problem, start, call, layout)
-    y = follow_outputs(f, moving_t, y, y0, record=call.gradient != "adjoint")
-    return _finish(layout, t, y, f.stats, _dense=dense)
+        moving_t = t
+        own_grid = scheme.options.get("step_size") is not None or scheme.options.get("grid_constructor") is not None
+        if t.requires_grad and not (scheme.method.adaptive or own_grid) and call.gradient == "backprop":
+            # The output times are the grid of a method that autograd records, so it sees t in the steps themselves.
+            problem.times = list(t.to(f.time_dtype).unbind())
+            moving_t = t.detach()
+        start = follow_start(f, moving_t, y0)
+        y = GRADIENTS[call.gradient](problem, start, call, layout)
+        y = follow_outputs(f, moving_t, y, y0, record=call.gradient != "adjoint")
+        return _finish(layout, t, y, f.stats, _dense=dense)
+    except SolverError as error:
+        if isinstance(error.states, Tensor):
+            error.states = layout.unpack(error.states, (len(error.states),))
+        raise
 
 
 def _check_together(call: Call, scheme: Scheme) -> None:
@@ -158,11 +164,7 @@ def _finish(layout: Layout, t: Tensor, y: Tensor, stats: Stats, **extras: Any) -
         index = next(i for i, state in enumerate(finite) if not bool(state.all()))
         now, dt = t.detach()[..., index].reshape(-1)[0], stats.steps[-1].dt if stats.steps else 0.0
         hint = "a fixed step may be too large for this problem: try a smaller step_size or an adaptive method"
-        raise NonFiniteState(
-            "the solution became NaN or infinite",
-            t=float(now),
-            dt=dt,
-            nfe=stats.nfe,
-            hint=hint,
-        )
+        error = NonFiniteState("the solution became NaN or infinite", t=float(now), dt=dt, nfe=stats.nfe, hint=hint)
+        error.times, error.states = t.detach()[..., :index], y.detach()[:index]
+        raise error
     return Solution(t, layout.unpack(y, (len(y),)), stats, **extras)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from torch import Tensor
 from odelab.solvers.inputs import Field, Time
 from odelab.solvers.tableaus import ButcherTableau, Weights
 
-Interpolant = Callable[[Time], Tensor]  # fraction x of the step, 0 ≤ x ≤ 1 -> state
+Interpolant = Callable[[Time], Tensor]  # fraction x of the step, 0 ≤ x ≤ 1 -> state; can be pickled
 
 
 @dataclass(slots=True)
@@ -51,10 +51,14 @@ def combine(y: Tensor, dt: Time, weights: Weights, stages: Sequence[Tensor]) -> 
     """y + dt Σᵢ wᵢ kᵢ, for y and every kᵢ of one shape."""
     if isinstance(dt, Tensor):
         for i, w in weights:
-            y = y + (dt * w) * stages[i]
+            y = torch.addcmul(y, dt, stages[i], value=w)
         return y
+    # All sums but the first can be taken in place, except for a graph, and in torch.func's transforms, where a stage
+    # may have an axis that y has not.
+    in_place, plain = False, not (torch.is_grad_enabled() or torch._C._functorch.peek_interpreter_stack())
     for i, w in weights:
-        y = torch.add(y, stages[i], alpha=dt * w)
+        y = y.add_(stages[i], alpha=dt * w) if in_place else torch.add(y, stages[i], alpha=dt * w)
+        in_place = plain
     return y
 
 
@@ -114,40 +118,42 @@ def quartic(step: Step, y_mid: Tensor, f: Field) -> Interpolant:
 
     The basis is evaluated in numbers, so that one output costs four additions.
     """
-    slope0, slope1 = end_slopes(step, f)
-    terms, dt = (step.y1 - step.y0, y_mid - step.y0, slope0, slope1), step.dt
+    return partial(_quartic, step.y0, step.dt, (step.y1 - step.y0, y_mid - step.y0, *end_slopes(step, f)))
 
-    def evaluate(x: Time) -> Tensor:
-        rise = x * (-5 + x * (14 - 8 * x))  # all four times x
-        bend = 16 * x * (1 - x) ** 2
-        start = dt * (1 + x * (-4 + x * (5 - 2 * x)))
-        end = dt * x * (1 + x * (-3 + 2 * x))
-        weights: Any = ((0, rise), (1, bend), (2, start), (3, end))  # numbers, or as x and dt are
-        return combine(step.y0, x, weights, terms)
 
-    return evaluate
+def _quartic(y0: Tensor, dt: Time, terms: Sequence[Tensor], x: Time) -> Tensor:
+    rise = x * x * (-5 + x * (14 - 8 * x))
+    bend = 16 * (x * (1 - x)) ** 2
+    start = dt * x * (1 + x * (-4 + x * (5 - 2 * x)))
+    end = dt * x * x * (1 + x * (-3 + 2 * x))
+    y = y0
+    for weight, term in zip((rise, bend, start, end), terms, strict=True):
+        y = torch.addcmul(y, weight, term) if isinstance(weight, Tensor) else torch.add(y, term, alpha=weight)
+    return y
 
 
 def hermite(step: Step, f: Field) -> Interpolant:
     """The cubic with y(0) = y0, y(1) = y1, y'(0) = dt f0, y'(1) = dt f1."""
-    slope0, slope1 = end_slopes(step, f)
-    y0, y1, dt = step.y0, step.y1, step.dt
+    return partial(_hermite, step.y0, step.y1, step.dt, *end_slopes(step, f))
 
-    def evaluate(x: Time) -> Tensor:
-        rest = 1 - x
-        return (
-            (1 + 2 * x) * rest**2 * y0
-            + (x * rest**2 * dt) * slope0
-            + x * x * (3 - 2 * x) * y1
-            - (x * x * rest * dt) * slope1
-        )
 
-    return evaluate
+def _hermite(y0: Tensor, y1: Tensor, dt: Time, slope0: Tensor, slope1: Tensor, x: Time) -> Tensor:
+    rest = 1 - x
+    return (
+        (1 + 2 * x) * rest**2 * y0
+        + (x * rest**2 * dt) * slope0
+        + x * x * (3 - 2 * x) * y1
+        - (x * x * rest * dt) * slope1
+    )
 
 
 def linear(step: Step) -> Interpolant:
     """The straight line from y0 to y1."""
-    return lambda x: step.y0 + x * (step.y1 - step.y0)
+    return partial(_linear, step.y0, step.y1)
+
+
+def _linear(y0: Tensor, y1: Tensor, x: Time) -> Tensor:
+    return y0 + x * (y1 - y0)
 
 
 def end_slopes(step: Step, f: Field) -> tuple[Tensor, Tensor]:

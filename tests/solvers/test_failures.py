@@ -29,6 +29,8 @@ def fails(kind, func, y0, t, **how):
         assert part in str(error)
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.t, again.nfe) == (str(error), error.t, error.nfe)
+    assert torch.equal(again.times, error.times) and torch.equal(again.states, error.states)
+    assert len(error.times) == len(error.states) and torch.equal(error.states[0], y0) and error.times[0] == t[0]
     return error
 
 
@@ -112,3 +114,70 @@ def test_an_event_that_never_happens_ends(how):
 def test_an_event_function_that_is_nan_is_named():
     error = fails(NonFiniteState, decay, Y0, times(1.0), event_fn=lambda t, y: 1 + torch.sqrt(y - 0.5))
     assert "event_fn returned NaN" in str(error)
+
+
+def test_max_num_steps_is_told_per_interval():
+    how = {"options": {"max_num_steps": 20}}
+    error = fails(MaxStepsExceeded, lambda t, y: torch.cos(1e3 * t) + 0 * y, tensor(1.0), times(10.0, 3), **how)
+    assert "40 steps were not enough, max_num_steps = 20 for each of 2 output intervals," in str(error)
+    with pytest.raises(MaxStepsExceeded, match="max_num_steps = 20 for each of 2 output intervals, for row 0"):
+        how["options"]["per_sample"] = True
+        solve(lambda t, y: torch.cos(1e3 * t) + 0 * y, torch.ones(2, 1).double(), times(10.0, 3), **how)
+
+
+@pytest.mark.parametrize("gradient", ["backprop", "adjoint", "checkpoint"])
+@pytest.mark.parametrize("kind", ["tensor", "tuple"])
+def test_the_error_has_the_states_that_were_reached(kind, gradient):
+    """y = 1 / (1 − t) blows up at t = 1, behind two of the output times."""
+    t, y0 = times(1.5, 4), tensor(1.0).requires_grad_()
+    func = {"tensor": lambda t, y: y**2, "tuple": lambda t, y: (y[0] ** 2, 0 * y[1])}[kind]
+    with pytest.raises(SolverError) as caught:
+        solve(func, y0 if kind == "tensor" else (y0, torch.zeros(2, 2)), t, gradient=gradient, params=())
+    times_reached, states = caught.value.times, caught.value.states
+    if kind == "tuple":
+        assert states[1].shape == (len(times_reached), 2, 2)
+        states = states[0]
+    assert times_reached[:2].tolist() == [0.0, 0.5] and times_reached[-1] == pytest.approx(1.0, abs=1e-3)
+    torch.testing.assert_close(states[1], tensor(2.0), rtol=1e-6, atol=0)
+    assert bool((states[1:] > states[:-1]).all()) and not states.requires_grad
+
+
+def test_the_states_that_were_reached_on_a_fixed_grid_with_an_event_and_by_rows():
+    error = fails(NonFiniteState, lambda t, y: y**2, tensor(1.0), times(9.0, 19), method="euler")
+    assert error.times.tolist() == times(9.0, 19)[: len(error.times)].tolist() and bool(error.states.isfinite().all())
+    how = {"event_fn": lambda t, y: y[0] + 1, "options": {"max_num_steps": 10}}
+    error = fails(MaxStepsExceeded, decay, Y0, times(1.0), **how)
+    torch.testing.assert_close(error.states, Y0 * torch.exp(-error.times)[:, None], rtol=1e-6, atol=0)
+    t = torch.tensor([[0.0, 0.5, 0.9, 1.0], [0.0, 0.1, 0.2, 0.3]], dtype=torch.float64)
+    with pytest.raises(SolverError) as caught:
+        rows = tensor(1.0, 1.05)[:, None]
+        solve(lambda t, y: y**2, rows, t, options={"per_sample": True, "max_num_steps": 30})
+    error = caught.value
+    assert torch.equal(error.times, t) and error.states.isnan().flatten(1).int().tolist() == [[0, 0]] * 3 + [[1, 0]]
+    torch.testing.assert_close(error.states[:3, 0, 0], 1 / (1 - t[0, :3]), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("solver", ["RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA"])
+@pytest.mark.filterwarnings("ignore:lsoda", "ignore:overflow", "ignore:invalid value")
+def test_what_goes_wrong_in_scipy_is_told_as_elsewhere(solver):
+    how = {"method": "scipy_solver", "options": {"solver": solver}, "rtol": 1e-4, "atol": 1e-6}
+    with torch.no_grad():
+        error = fails(NonFiniteState, lambda t, y: -torch.sqrt(y) - 0.1, tensor(1.0), times(4.0, 9), **how)
+        assert error.t == pytest.approx(2 - 0.2 * math.log(11), abs=0.02) and solver in str(error)
+        torch.testing.assert_close(error.times[-1].item(), error.t)
+        error = fails(StepSizeUnderflow, lambda t, y: y**2, tensor(1.0), times(4.0), **how)
+        assert error.t == pytest.approx(1.0, abs=0.01)
+        error = fails(NonFiniteState, lambda t, y: y / 0 * 0, tensor(1.0), times(4.0), **how)
+        assert error.t == 0
+        with pytest.raises(ZeroDivisionError):
+            solve(lambda t, y: y / (1 // 0), tensor(1.0), times(4.0), **how)
+        run = solve(lambda t, y: -y, tensor(1.0), times(4.0), **how)
+        assert run.stats.accepted == len(run.stats.steps) > 3
+
+
+@pytest.mark.parametrize("how", [{}, {"method": "dopri8"}, {"method": "rk4", "options": {"step_size": 0.1}}], ids=str)
+def test_a_dense_solution_can_be_pickled(how):
+    run = solve(decay, Y0.clone().requires_grad_(), times(), dense=True, **how)
+    again = pickle.loads(pickle.dumps(run))
+    torch.testing.assert_close(again.dense(0.37), run.dense(0.37))
+    assert torch.equal(again.y, run.y)

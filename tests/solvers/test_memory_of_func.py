@@ -121,3 +121,21 @@ def test_the_answer_does_not_live_in_y0(how):
     torch.testing.assert_close(single[0], Y0, rtol=0, atol=0)
     if how:
         torch.testing.assert_close(solution.dense(1e-6), Y0, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("options", [{}, {"per_sample": True}], ids=str)
+@pytest.mark.parametrize("method", ["dopri5", "dopri8", "bosh3"])
+def test_func_may_keep_the_states_that_it_was_given(method, options):
+    """Sums are taken in place where no graph is kept, but never in memory that somebody has seen."""
+    given, copies = [], []
+
+    def field(t, y):
+        given.append(y)
+        copies.append(y.clone())
+        return y if t.max() < 0.5 else -y
+
+    with torch.no_grad():
+        run = solve(field, torch.ones(2, 2, dtype=torch.float64), times(1.0, 4), method=method, options=options)
+    given.append(run.y)
+    copies.append(run.y.clone())
+    assert all(torch.equal(a, b) for a, b in zip(given, copies, strict=True))
