@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from odelab.solvers import Solution, odeint, odeint_adjoint, odeint_dense, odeint_event, solve
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Solution", "odeint", "odeint_adjoint", "odeint_dense", "odeint_event", "solve"]
 
 

@@ -1,4 +1,4 @@
-"""`python -m odelab list` and `python -m odelab reproduce NAME`: the long runs behind the course's tables."""
+"""The course's commands: copy the lessons, look whether all is well, and redo the long runs behind the tables."""
 
 import argparse
 import errno
@@ -13,6 +13,13 @@ def parser() -> argparse.ArgumentParser:
     prog = "odelab" if name == "odelab" else "python -m odelab"
     top = argparse.ArgumentParser(prog=prog, description=__doc__)
     verbs = top.add_subparsers(dest="verb", required=True)
+    copy = verbs.add_parser("copy", help="the lessons, into a folder of your own", description=COPY)
+    copy.add_argument("folder", type=Path, help="is made where it is missing")
+    copy.add_argument("--kind", default="own", choices=KINDS, help=f"{KIND} (default: own)")
+    copy.add_argument(
+        "--renew", nargs="*", metavar="NN", help="set your changed lessons NN (all) aside as NN_…_mine.ipynb, put new"
+    )
+    verbs.add_parser("doctor", help="whether environment, data, device and caches are as they should be")
     verbs.add_parser("list", help="what can be reproduced, how long it takes, where results go")
     shown = verbs.add_parser("results", help="the stored full runs as tables, ours beside the papers'")
     shown.add_argument("--write", action="store_true", help="into docs/results.md and README.md of this checkout")
@@ -40,6 +47,15 @@ def parser() -> argparse.ArgumentParser:
         "--scheduler", metavar="ADDRESS", help="runs go to the workers of this dask scheduler, e.g. tcp://10.0.0.1:8786"
     )
     return top
+
+
+KINDS = ("own", "student", "instructor", "assignment", "colab")
+KIND = (
+    "own: as they are; student: no solutions, answers, teaching notes and outputs; instructor: everything, answers "
+    "open; assignment: graded by nbgrader; colab: with a cell that installs odelab"
+)
+COPY = """Copy the lessons into a folder of your own, where you may run and change them. The same command again brings
+the lessons that have changed since; a lesson that you have run or changed stays as it is."""
 
 
 def seed(text: str) -> int:
@@ -83,6 +99,23 @@ def results(given: argparse.Namespace) -> None:
         print(report.page(), end="")
 
 
+def copy(given: argparse.Namespace) -> None:
+    from odelab.lessons.copies import copy_lessons
+
+    print("\n".join(copy_lessons(given.folder, given.kind, given.renew)))
+
+
+def doctor(given: argparse.Namespace) -> int:
+    from odelab.doctor import findings
+
+    wrong = 0
+    for finding in findings():
+        print(finding)
+        wrong += finding.wrong
+    print(f"{wrong} thing{'s' * (wrong != 1)} to mend" if wrong else "all is well")
+    return min(wrong, 1)
+
+
 def reproduce(given: argparse.Namespace) -> int:
     from odelab.experiments.reproduce import reproduce
     from odelab.experiments.runs import FAILURES, RunFailed
@@ -101,7 +134,7 @@ def reproduce(given: argparse.Namespace) -> int:
     return 0
 
 
-VERBS = {"list": listing, "results": results, "reproduce": reproduce}
+VERBS = {"copy": copy, "doctor": doctor, "list": listing, "results": results, "reproduce": reproduce}
 
 
 def complain(text: str, status: int) -> int:

@@ -23,6 +23,18 @@ def data_file(name: str) -> Path:
     raise FileNotFoundError(f"{name} is neither in {places}; it comes with a checkout and with the wheel")
 
 
+def notebooks() -> list[Path]:
+    """The lessons, in order.
+
+    Raises:
+        FileNotFoundError: where neither the package nor a checkout around it has any.
+    """
+    for folder in (PACKAGE / "notebooks", PACKAGE.parent / "notebooks"):
+        if lessons := sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+            return lessons
+    raise FileNotFoundError(f"no lessons lie in {PACKAGE} nor beside it; they come with a checkout and with the wheel")
+
+
 def cache_folder(name: str) -> Path:
     """Where downloads of that name are kept: in `$ODELAB_CACHE`, else in the system's cache."""
     if folder := os.environ.get("ODELAB_CACHE"):

@@ -30,11 +30,19 @@ FLOORS = {
     "training": 4,
     "experiments": 5,
     "lessons": 6,
+    "doctor": 7,  # looks at everything
 }
 KIT = "kit"  # what lessons share
 # Distributions that are imported under another name.
 MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "lightning-fabric": "lightning_fabric"}
-BROUGHT = {"IPython", "cycler", "nbclient", "nbformat", "packaging"}  # by the packages of the [lab] extra
+BROUGHT = {
+    "IPython",
+    "cycler",
+    "jupyter_client",
+    "nbclient",
+    "nbformat",
+    "packaging",
+}  # by the packages of the [lab] extra
 
 
 def sources() -> list[Path]:
@@ -170,12 +178,17 @@ def test_third_party_packages_are_declared() -> Iterator[str]:
     plain = modules(project["dependencies"]) | set(sys.stdlib_module_names) | {"odelab"}
     train = plain | modules(extras["train"])
     cluster = train | modules(extras["cluster"])
-    lab = train | modules(extras["lab"]) | BROUGHT
+    lab = train | modules(extras["colab"]) | modules(extras["lab"]) | BROUGHT
     for path in [*sources(), *sorted((ROOT / "notebooks").glob("*.ipynb"))]:
         room = "lessons" if path.suffix == ".ipynb" else room_of(path)
-        allowed = {"lessons": lab, "solvers": plain, "nets": plain, "__init__": plain, "experiments": cluster}.get(
-            room, train
-        )
+        allowed = {
+            "lessons": lab,
+            "doctor": lab,
+            "solvers": plain,
+            "nets": plain,
+            "__init__": plain,
+            "experiments": cluster,
+        }.get(room, train)
         for line, name in imports(path):
             if name.split(".")[0] not in allowed:
                 yield f"{name_of(path)}:{line} imports {name}"

@@ -11,12 +11,22 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 FOLDED = {"check", "solution"}  # tags of code cells whose source is hidden until a reader opens it
 LIVE = "application/vnd.jupyter.widget-view+json"
 SECONDS_PER_CELL = 300
+#: Beneath the picture that a widget leaves behind; gone as soon as the cell runs.
+MOVE_IT = {
+    "output_type": "display_data",
+    "metadata": {"odelab": {"stored": True}},
+    "data": {
+        "text/markdown": "*This is a picture: run the cells down to this one (Shift + Enter) and it moves.*",
+        "text/plain": "This is a picture: run the cells down to this one (Shift + Enter) and it moves.",
+    },
+}
 
 
 def refresh(path: Path) -> None:
@@ -55,12 +65,16 @@ def settle(notebook: Any) -> None:
             cell["metadata"].pop(noise, None)
         if cell["cell_type"] == "code" and FOLDED & {*cell["metadata"].get("tags", ())}:
             cell["metadata"].setdefault("jupyter", {})["source_hidden"] = True
+        live = False
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
-            if data.pop(LIVE, None) and "widget" not in cell["metadata"].get("tags", ()):
-                raise ValueError(f"this cell shows a widget, so tag it 'widget':\n{cell['source']}")
+            live |= bool(data.pop(LIVE, None))
             if "image/png" in data:
                 data.pop("text/html", None)
+        if live and "widget" not in cell["metadata"].get("tags", ()):
+            raise ValueError(f"this cell shows a widget, so tag it 'widget':\n{cell['source']}")
+        if live:
+            cell["outputs"].append(type(cell)(deepcopy(MOVE_IT)))
     notebook["metadata"] = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python", "pygments_lexer": "ipython3"},
