@@ -1,9 +1,12 @@
 # Two commands: `make lab` to read the course, `make test` to check that everything in it holds.
-# Each makes its own .venv on the first call (a few minutes); `make help` lists the rest.
+# Each makes its own .venv on the first call (a few minutes), the first one a smaller; `make help` lists the rest.
 
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+LAB := $(VENV)/.lab
+# Where Linux gets a PyTorch without several GB of CUDA libraries, if it has no NVIDIA GPU.
+TORCH_CPU ?= https://download.pytorch.org/whl/cpu
 # The first of these that really runs and is new enough (a name on the PATH may be a shim that does not run).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
@@ -22,24 +25,35 @@ OLD_CPU := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTR
 run test coverage test-cpus test-student test-browser bench: export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test coverage test-cpus test-student test-browser run bench lint format student clean
+.PHONY: help install lab test coverage test-cpus test-student test-browser run bench lint format student instructor assignment clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## make .venv with the pinned set (every target below does this first)
 
-$(STAMP): pyproject.toml constraints.txt
+define install
 	@test -n "$(PYTHON)" || { echo "odelab needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
-	@echo "Making $(VENV) with the pinned set: once, some minutes"
+	@echo "Making $(VENV) with the pinned set [$(1)]: once, some minutes"
 	@$(PYTHON) -m venv $(VENV) || { echo "No venv module here; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@$(PY) -m pip install --disable-pip-version-check --quiet --progress-bar=off -e '.[dev]' -c constraints.txt
+	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null; then $(PY) -m pip install --quiet --retries 0 \
+		--timeout 10 $$(grep '^torch==' constraints.txt) --index-url $(TORCH_CPU) 2>/dev/null || true; fi
+	@$(PY) -m pip install --disable-pip-version-check --quiet --progress-bar=off -e '.[$(1)]' -c constraints.txt
 	@# A newcomer should meet lesson 00 first, not a question about Jupyter news. Affects this .venv only.
 	@$(VENV)/bin/jupyter labextension disable --level=sys_prefix '@jupyterlab/apputils-extension:announcements' >/dev/null 2>&1
+endef
+
+$(LAB): pyproject.toml constraints.txt
+	$(call install,lab)
 	@touch $@
 
-lab: $(STAMP)  ## open the course in JupyterLab (LABFLAGS=… are passed on)
-	$(VENV)/bin/jupyter lab $(ROOTFLAG) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LABFLAGS)
+$(STAMP): pyproject.toml constraints.txt
+	$(call install,dev)
+	@touch $(LAB) $@
+
+lab: $(LAB)  ## open the course in JupyterLab, a copy of your own in work/ (EDIT=1: the lessons themselves; LABFLAGS=…)
+	$(if $(EDIT),,$(PY) -m odelab copy work)
+	$(VENV)/bin/jupyter lab $(ROOTFLAG) --LabApp.default_url=/lab/tree/$(if $(EDIT),notebooks,work)/00_start_here.ipynb $(LABFLAGS)
 
 test: $(STAMP) lint  ## everything that must hold, except what needs a browser
 	$(VENV)/bin/pytest notebooks tests $(NBVAL) -n $(JOBS) $(LONGEST_FIRST) --cov=odelab --cov-report=
@@ -78,6 +92,12 @@ format: $(STAMP)  ## let ruff mend what it can
 
 student: $(STAMP)  ## copies of the lessons without solutions, teaching notes and outputs, under build/student
 	$(PY) -m odelab.lessons.kit.student build/student $(NOTEBOOKS)
+
+instructor: $(STAMP)  ## copies with solutions, answers and teaching notes in sight, under build/instructor
+	$(PY) -m odelab copy build/instructor --kind instructor
+
+assignment: $(STAMP)  ## an nbgrader course whose exercises are graded cells, under build/assignment
+	$(PY) -m odelab copy build/assignment --kind assignment
 
 test-student: student  ## run every copy from top to bottom, untouched and with the solutions pasted in (12 CPU minutes)
 	$(PY) -m tests.notebooks.paste build/solved $(NOTEBOOKS)
