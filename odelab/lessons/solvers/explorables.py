@@ -1,9 +1,10 @@
-"""Explorables of the solvers' lesson: the order of a method, and the steps of an adaptive one."""
+"""Explorables of the solvers' lesson: the slopes in a step, the order of a method, the steps of an adaptive one."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -24,15 +25,16 @@ class Problem:
     """y' = field(t, y), y(0) = start, up to ``end``."""
 
     field: Field
-    start: tuple[float, ...]
+    start: tuple[Any, ...]
     end: float
+    tolerance: float = 1e-13  # of the reference; a field with kinks makes the last digits dear
 
     @cache  # noqa: B019  problems live as long as the module
     def solution(self) -> np.ndarray:
-        """y(end) by dopri8 at tolerance 1e-13."""
+        """y(end) by dopri8."""
         y0 = torch.tensor(self.start, dtype=torch.float64)
         t = torch.tensor([0.0, self.end], dtype=torch.float64)
-        return solve(self.field, y0, t, method="dopri8", rtol=1e-13, atol=1e-13).y[-1].numpy()
+        return solve(self.field, y0, t, method="dopri8", rtol=self.tolerance, atol=self.tolerance).y[-1].numpy()
 
 
 def pendulum(t: float | Tensor, y: Tensor) -> Tensor:
@@ -56,6 +58,27 @@ def kicked(t: float | Tensor, y: Tensor) -> Tensor:
     return torch.stack([y[1], push - torch.sin(y[0]) - 0.3 * y[1]])
 
 
+class NeuralField:
+    """y' = W₂ act(W₁ y + b) on the plane, 64 units, with random weights that are the same on every machine.
+
+    Args:
+        act: torch.tanh or torch.relu.
+        gain: factor on W₁.
+    """
+
+    def __init__(self, act: Callable[[Tensor], Tensor], gain: float = 1.5, width: int = 64, seed: int = 3) -> None:
+        g = torch.Generator().manual_seed(seed)
+        self.act = act
+        self.first = gain * torch.randn(2, width, generator=g, dtype=torch.float64)
+        self.bias = torch.randn(width, generator=g, dtype=torch.float64)
+        self.second = torch.randn(width, 2, generator=g, dtype=torch.float64) / math.sqrt(width)
+
+    def __call__(self, t: float | Tensor, y: Tensor) -> Tensor:
+        """y of shape (…, 2) in any precision."""
+        first, bias, second = (weight.to(y.dtype) for weight in (self.first, self.bias, self.second))
+        return self.act(y @ first + bias) @ second
+
+
 MOON = 0.012277471  # mass of the Moon, of Earth's and Moon's together
 LAUNCH = (0.994, 0.0, 0.0, -2.00158510637908252240)
 PERIOD = 17.0652165601579625589
@@ -76,10 +99,71 @@ def arenstorf(t: float | Tensor, y: Tensor) -> Tensor:
 PROBLEMS = {
     "forced decay": Problem(lambda t, y: math.cos(float(t)) - y, (1.0,), 4.0),
     "pendulum": Problem(pendulum, (1.0, 0.0), 3.0),
+    "neural field (tanh)": Problem(NeuralField(torch.tanh), (1.0, 0.0), 4.0),
     # Where in its step a kink falls is luck: the error is the worst of eleven starts.
-    "kink (a ReLU field)": Problem(lambda t, y: -y.clamp(min=0.4), tuple(0.9 + 0.02 * i for i in range(11)), 2.0),
+    "neural field (ReLU)": Problem(
+        NeuralField(torch.relu, gain=0.7), tuple((1 + 0.05 * i, 0.0) for i in range(11)), 2.0, tolerance=1e-10
+    ),
+    "one kink": Problem(lambda t, y: -y.clamp(min=0.4), tuple(0.9 + 0.02 * i for i in range(11)), 2.0),
     "stiff": Problem(lambda t, y: -15 * (y - math.cos(float(t))), (1.0,), 4.0),
 }
+
+
+def rises_and_falls(t: float, y: float) -> float:
+    """y' = 1.5 y cos t, a field whose slope changes much within one step."""
+    return 1.5 * y * math.cos(t)
+
+
+def one_step(method: str, h: float, shown: int = 4, fig: Figure | None = None) -> tuple[Figure, list[float], float]:
+    """The step from (0, 1) on :func:`rises_and_falls`: its figure, the slopes, and where it ends.
+
+    Args:
+        shown: how many of the slopes are drawn; where there are fewer than all, the step is not drawn.
+    """
+    tableau = TABLEAUS[method]
+    places: list[tuple[float, float]] = []
+    k: list[float] = []
+    for c, row in zip(tableau.c, tableau.a, strict=True):
+        places.append((c * h, 1 + h * sum(a * slope for a, slope in zip(row, k, strict=True))))
+        k.append(rises_and_falls(*places[-1]))
+    end = 1 + h * sum(b * slope for b, slope in zip(tableau.b, k, strict=True))
+    fig = fig or figures.slopes(end=1.8, top=6.6)
+    t = np.linspace(0, h, 100)
+    drawn = min(shown, len(k))
+    figures.update_slopes(
+        fig,
+        t,
+        np.exp(1.5 * np.sin(t)),
+        np.array(places[:drawn]),
+        np.array(k[:drawn]),
+        (h, end) if shown >= len(k) else None,
+        bar=0.18,
+    )
+    return fig, k, end
+
+
+def slope_explorer() -> Explorable:
+    """One step of a Runge–Kutta method, its slopes one after the other."""
+
+    def update(fig: Figure, method: str, shown: int, h: float) -> str:
+        _, k, end = one_step(method, h, shown, fig)
+        values = ", ".join(f"k{'₁₂₃₄'[i]} = {slope:.2f}" for i, slope in enumerate(k[:shown]))
+        if shown < len(k):
+            return f"{method}, h = {h:.1f}: {values}"
+        exact = math.exp(1.5 * math.sin(h))
+        return (
+            f"{method}, h = {h:.1f}: {values}. The step ends at {end:.3f}, the solution at {exact:.3f}; "
+            f"error {abs(end - exact):.1e}."
+        )
+
+    controls = {
+        "method": widgets.Dropdown(options=["euler", "midpoint", "heun3", "rk4_classic"], value="rk4_classic"),
+        "shown": widgets.IntSlider(value=4, min=1, max=4, description="slopes shown"),
+        "h": widgets.FloatSlider(value=1.6, min=0.2, max=1.6, step=0.2, description="step h"),
+    }
+    return Explorable(figures.slopes(end=1.8, top=6.6), update, controls)
+
+
 FIXED = ("euler", "midpoint", "heun3", "rk4_classic", "dopri5")
 STEPS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 FLOORS = {torch.float64: 1e-13, torch.float32: 3e-6}  # below these, rounding
@@ -113,7 +197,7 @@ def errors(problem: str, precision: torch.dtype) -> figures.Measured:
 
 
 def error_explorer() -> Explorable:
-    """Error against step size and work, for any method on any of four problems, in two precisions."""
+    """Error against step size and work, for any method on any of six problems, in two precisions."""
 
     def update(fig: Figure, method: str, problem: str, precision: torch.dtype) -> str:
         measured, floor = errors(problem, precision), FLOORS[precision]
@@ -144,6 +228,7 @@ ADAPTIVE = {
     "van der Pol": Problem(van_der_pol, (2.0, 0.0), END),
     "kicked pendulum": Problem(kicked, (1.0, 0.0), END),
     "pendulum": Problem(pendulum, (3.0, 0.0), END),
+    "neural field": Problem(NeuralField(torch.tanh, gain=2.0, seed=9), (1.0, 0.0), END),
 }
 DIGITS = range(2, 8)
 

@@ -1,4 +1,4 @@
-"""Figures of the solvers' lesson: error and order, step control, stability, energy, events.
+"""Figures of the solvers' lesson: the slopes inside a step, error and order, step control, stability.
 
 Every function draws the arrays it is given; none of them solves an equation.
 """
@@ -29,6 +29,68 @@ def orbits(paths: Mapping[str, tuple[np.ndarray, np.ndarray]], bodies: np.ndarra
             ax.annotate(name, (x, y), xytext=(-6, -16), textcoords="offset points")
         ax.set(title=title, xlim=(-1.45, 1.35), ylim=(-1.3, 1.3), aspect="equal", xlabel="x", ylabel="y")
     return describe(fig, f"Orbits of a spacecraft between Earth and Moon: {'; '.join(paths)}.".replace("\n", ", "))
+
+
+STAGES = 4
+
+
+def slopes(end: float, top: float) -> Figure:
+    """One step of a Runge–Kutta method in the plane of t and y: where its slopes are read, and where it ends."""
+    fig = new_figure((9.6, 4.4))
+    ax = fig.subplots()
+    ax.plot([], [], color=COLORS["black"], linewidth=1.4, label="the solution")
+    ax.plot([], [], color=COLORS["black"], linestyle=(0, (1, 2)), linewidth=2, label="the step: the average slope")
+    ax.plot([], [], color=COLORS["orange"], linewidth=2, linestyle="--", label="error of the step")
+    for i in range(STAGES):
+        style = line_style(i) | {"linestyle": "-"}
+        ax.plot([], [], color=COLORS["grey"], linewidth=1, linestyle=(0, (4, 3)))
+        ax.plot([], [], linewidth=4, solid_capstyle="butt", markersize=8, markevery=[1], **style)
+        ax.text(0, 0, "", fontsize=14, color=style["color"], va="bottom", ha="center")
+    ax.set(xlim=(-0.15, end), ylim=(0, top), xlabel="time t", ylabel="state y")
+    ax.legend(loc="lower right")
+    return describe(
+        fig,
+        "One step of a Runge–Kutta method under the curve of the solution: a short bar at each place where a slope is "
+        "read, dashed lines from the start to these places, and a dotted line with the average slope to the end.",
+    )
+
+
+def update_slopes(
+    fig: Figure,
+    t: np.ndarray,
+    y: np.ndarray,
+    places: np.ndarray,
+    k: np.ndarray,
+    end: tuple[float, float] | None,
+    bar: float,
+) -> None:
+    """Put a step into a figure drawn by :func:`slopes`.
+
+    Args:
+        t, y: the solution from the start to the end of the step, (n,) each.
+        places: where each slope is read, as (t, y), shape (stages, 2); k: the slopes, (stages,).
+        end: where the step ends, or None to leave it out.
+        bar: length in t of the bars that show the slopes.
+    """
+    (ax,) = fig.axes
+    solution, step, gap, *stages = ax.lines
+    solution.set_data(t, y)
+    start = places[0]
+    step.set_data(*(zip(start, end, strict=True) if end else ([], [])))
+    gap.set_data(*(([end[0], end[0]], [end[1], y[-1]]) if end else ([], [])))
+    for i in range(STAGES):
+        route, line, name = stages[2 * i], stages[2 * i + 1], ax.texts[i]
+        if i >= len(k):
+            route.set_data([], [])
+            line.set_data([], [])
+            name.set_text("")
+            continue
+        place = places[i]
+        route.set_data([start[0], place[0]], [start[1], place[1]])
+        reach = np.array([-bar, 0, bar]) / 2
+        line.set_data(place[0] + reach, place[1] + reach * k[i])
+        name.set_text(f"k{'₁₂₃₄'[i]}")
+        name.set_position((place[0], place[1] + (-0.9 if i == 1 else 0.3)))  # k₂ and k₃ often lie close
 
 
 Measured = Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]  # method -> (step, nfe, error), (n,) each
@@ -65,7 +127,7 @@ def update_convergence(fig: Figure, curves: Measured, chosen: str, floor: float)
     for column, ax in enumerate(fig.axes):
         for line, (name, data) in zip(ax.lines, curves.items(), strict=False):
             line.set_data(data[column], data[2])
-            line.set(alpha=1.0 if name == chosen else 0.3, linewidth=2.6 if name == chosen else 1.2)
+            line.set(linewidth=3 if name == chosen else 1, markersize=6 if name == chosen else 4)
         ax.lines[-1].set_data(
             curves[chosen][column], np.where((error > floor) & (error < 1), factor * step**slope, np.nan)
         )
@@ -85,7 +147,7 @@ def step_control(end: float) -> Figure:
     below.plot([], [], "x", color=COLORS["vermillion"], markersize=6, markeredgewidth=1.4, label="rejected")
     above.set(ylabel="solution y(t)", xlim=(0, end), ylim=(-3.6, 3.6))
     axis_texts(below, "", "time t", "step size h", "y")
-    below.set_ylim(1e-3, 20)
+    below.set_ylim(3e-3, 10)
     below.legend(loc="upper right", ncols=2)
     return describe(
         fig,
