@@ -100,7 +100,7 @@ def results(given: argparse.Namespace) -> None:
 
 
 def copy(given: argparse.Namespace) -> None:
-    from odelab.lessons.copies import copy_lessons
+    from odelab.copies import copy_lessons
 
     print("\n".join(copy_lessons(given.folder, given.kind, given.renew)))
 

@@ -31,6 +31,7 @@ FLOORS = {
     "experiments": 5,
     "lessons": 6,
     "doctor": 7,  # looks at everything
+    "copies": 7,  # of lessons, of every kind
 }
 KIT = "kit"  # what lessons share
 # Distributions that are imported under another name.

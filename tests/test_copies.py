@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from odelab import copies
 from odelab.__main__ import main
+from odelab.copies import INSTALL, LIST, colab_copy, copy_lessons, own_copy
 from odelab.folders import notebooks
-from odelab.lessons import copies
-from odelab.lessons.copies import INSTALL, LIST, colab_copy, copy_lessons, own_copy
 from odelab.lessons.kit.refresh import MOVE_IT, code_hash, load, settle
 
 NAME = "02_solvers.ipynb"
