@@ -1,7 +1,6 @@
 """`python -m odelab doctor`: what is here, what is wrong with it, and how to mend it."""
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import re
@@ -111,10 +110,11 @@ def _device() -> Iterator[Finding]:
 
 def _kernel() -> Finding:
     """Whether a notebook's kernel would be this Python: another installation's may stand in its place."""
-    if not importlib.util.find_spec("jupyter_client") or not importlib.util.find_spec("ipykernel"):
+    try:
+        import ipykernel  # noqa: F401
+        from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    except ModuleNotFoundError:
         return Finding("no Jupyter kernel here: the lessons need [lab]")
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-
     fix = f"{sys.executable} -m ipykernel install --sys-prefix"
     try:
         spec = KernelSpecManager().get_kernel_spec("python3")

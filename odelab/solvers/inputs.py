@@ -86,7 +86,7 @@ class Stats:
     nfe_backward: int = 0
     accepted: int = 0
     rejected: int = 0
-    steps: list[StepRecord] = field(default_factory=list)
+    steps: list[StepRecord] = field(default_factory=list, repr=False)
 
     def record(self, t: float, dt: float, error_ratio: float, accepted: bool) -> None:
         """Log and count one attempt."""

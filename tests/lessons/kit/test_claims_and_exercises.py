@@ -24,7 +24,7 @@ from odelab.lessons.kit import (
 )
 from odelab.lessons.kit.claims import Bound, format_margin, format_value, record
 from odelab.lessons.kit.exercises import pack, stand_in
-from odelab.lessons.kit.refresh import LIVE, code_hash, refresh
+from odelab.lessons.kit.refresh import LIVE, MOVE_IT, code_hash, refresh
 
 
 @pytest.fixture(autouse=True)
@@ -340,8 +340,9 @@ def test_refresh_keeps_pictures_and_drops_live_widgets(tmp_path: Path) -> None:
     nbformat.write(notebook, path)
     refresh(path)
     notebook = nbformat.read(path, as_version=4)
-    (output,) = notebook.cells[2].outputs
+    output, line = notebook.cells[2].outputs
     assert set(output.data) == {"image/png", "text/plain"} and LIVE not in output.data
+    assert dict(line.data) == MOVE_IT["data"]
     assert output.metadata["image/png"]["alt"].startswith("a line with as many points")
     assert [cell.execution_count for cell in notebook.cells] == [1, 2, 3, 4]
     assert notebook.metadata.odelab.code == code_hash(notebook) and "widgets" not in notebook.metadata
