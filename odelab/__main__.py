@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     copy.add_argument("folder", type=Path, help="is made where it is missing")
     copy.add_argument("--kind", default="own", choices=KINDS, help=f"{KIND} (default: own)")
     copy.add_argument(
-        "--renew", nargs="*", metavar="NN", help="set your changed lessons NN (all) aside as NN_…_mine.ipynb, put new"
+        "--renew", nargs="*", metavar="NN", help="set your changed lessons NN (all) aside as mine_NN_….ipynb, put new"
     )
     verbs.add_parser("doctor", help="whether environment, data, device and caches are as they should be")
     verbs.add_parser("list", help="what can be reproduced, how long it takes, where results go")

@@ -120,9 +120,9 @@ def _hash(text: str) -> str:
 
 
 def _set_aside(target: Path) -> Path:
-    """Rename a reader's lesson: 02_solvers_mine.ipynb, 02_solvers_mine2.ipynb, …"""
+    """Rename a reader's lesson: mine_02_solvers.ipynb, mine2_02_solvers.ipynb, …; no name of a lesson."""
     count = 1
-    while (aside := target.with_stem(f"{target.stem}_mine{count if count > 1 else ''}")).exists():
+    while (aside := target.with_name(f"mine{count if count > 1 else ''}_{target.name}")).exists():
         count += 1
     return target.rename(aside)
 

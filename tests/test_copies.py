@@ -58,8 +58,8 @@ def test_renewed_lessons_are_set_aside_and_never_lost(course: Path, tmp_path: Pa
             edit(mine / name, f"x = {count}")
         copy_lessons(mine, renew=renew)
         assert code_in(mine / NAME) == "x = 1"
-    assert code_in(mine / "02_solvers_mine.ipynb") == "x = 0" and code_in(mine / "02_solvers_mine2.ipynb") == "x = 1"
-    assert code_in(mine / "01_a_mine.ipynb") == "x = 1" and code_in(mine / "01_a.ipynb") == "x = 1"
+    assert code_in(mine / "mine_02_solvers.ipynb") == "x = 0" and code_in(mine / "mine2_02_solvers.ipynb") == "x = 1"
+    assert code_in(mine / "mine_01_a.ipynb") == "x = 1" and code_in(mine / "01_a.ipynb") == "x = 1"
     (mine / LIST).write_text("no list")  # then nothing is known of what was put there
     edit(mine / NAME, "x = 3")
     copy_lessons(mine)

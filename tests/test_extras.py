@@ -47,11 +47,10 @@ from odelab.latent import LatentODE
 from odelab.nets import MLPField, ODEBlock
 assert odelab.solve(lambda t, y: -y, torch.ones(3), torch.linspace(0, 1, 5)).y.shape == (5, 3)
 flow = CNF(MLPField(2))
-assert flow.log_prob(density("moons" if "moons" in DENSITIES else next(iter(DENSITIES))).sample(4)).shape == (4,)
+assert flow.log_prob(density(next(iter(DENSITIES))).sample(4)).shape == (4,)
 assert len(lynx_hare().y)
 try:
-    torch.nn.Linear  # something that is savable, saved without safetensors
-    LatentODE.load(__file__ if "__file__" in globals() else sys.executable)
+    LatentODE.load(sys.executable)  # a file that is there
 except ModuleNotFoundError as error:
     print(error)
 """

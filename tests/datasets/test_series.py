@@ -1,10 +1,6 @@
 """The series the course ships: complete, in order, with a source, and found wherever odelab is installed."""
 
 import hashlib
-import shutil
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,13 +33,3 @@ def test_a_missing_file_names_the_places_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "FOLDERS", (tmp_path / "wheel", tmp_path / "checkout"))
     with pytest.raises(FileNotFoundError, match=r"wheel.*checkout"):
         lynx_hare()
-
-
-def test_an_installed_wheel_finds_its_data(tmp_path):
-    """The package laid out as the wheel lays it out, far from the checkout."""
-    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    for source in (name.strip("/") for name in wheel["include"]):
-        shutil.copytree(ROOT / source, tmp_path / wheel["sources"].get(source, source), dirs_exist_ok=True)
-    code = "from odelab.datasets import data_file, lynx_hare; print(data_file(lynx_hare.__name__ + '_1900_1920.csv'))"
-    out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert Path(out.strip()) == tmp_path / "odelab" / "data" / "lynx_hare_1900_1920.csv"
