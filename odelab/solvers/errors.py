@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.solvers.inputs import Field, State, Stats
+from odelab.solvers.inputs import Field, State, Stats, Time
+
+STIFF_METHODS = "method='rodas3' or 'scipy_solver' with options=dict(solver='BDF')"
 
 
 class SolverError(RuntimeError):
@@ -146,7 +148,7 @@ def _why_many(t: float, dt: float, y: Tensor, f: Field, stats: Stats) -> str:
     if 0.5 < stiffness < 50 and rejected < 0.6:
         return (
             f"dt · |∂f/∂y| = {stiffness:.1f}, so stability and not accuracy limits the step: the problem looks stiff; "
-            "try method='rodas3' or 'scipy_solver' with options=dict(solver='BDF')"
+            f"try {STIFF_METHODS}"
         )
     if rejected > 0.3:
         return f"{rejected:.0%} of the last steps were rejected: func may be discontinuous (options=dict(jump_t=…))"
@@ -154,7 +156,7 @@ def _why_many(t: float, dt: float, y: Tensor, f: Field, stats: Stats) -> str:
 
 
 @torch.no_grad()
-def lipschitz(f: Field, t: float, y: Tensor, iterations: int = 12) -> float:
+def lipschitz(f: Field, t: Time, y: Tensor, iterations: int = 12) -> float:
     """A rough |∂f/∂y| at (t, y) by power iteration on finite differences."""
     base = f(t, y)
     scale = float(torch.finfo(y.abs().dtype).eps) ** 0.5 * max(float(y.abs().max()), 1.0)

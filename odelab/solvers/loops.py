@@ -31,6 +31,7 @@ from odelab.solvers.inputs import (
 from odelab.solvers.methods import Method, make_method
 from odelab.solvers.methods.scipy import SciPy
 from odelab.solvers.stepping import Attempt, Interpolant, RungeKutta, Step, combine, hermite, linear, quartic
+from odelab.solvers.stiffness import EVERY, StiffnessWatch
 
 Mark = tuple[int, Time]  # (index of an output time, fraction of the step at which it lies; 1.0 exactly at its end)
 Watcher = Callable[[Step, list[Mark]], None]
@@ -217,6 +218,7 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
     dt = controller.clip(math.copysign(size, direction))
 
     slope: Tensor | None = slope0
+    watch: StiffnessWatch | None = None
     attempts = 0
     for stop in stops:
         at_stop = False
@@ -251,6 +253,11 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
             yield step
             t, y, slope, at_stop = goal.t1, step.y1, step.slope1, goal.at_stop
             side0 = t
+            if stats.accepted % EVERY == 0 and isinstance(method, RungeKutta):
+                if watch is None:
+                    watch = StiffnessWatch(f, method.tableau, limit, "max_num_steps" in options)
+                sizes = [abs(record.dt) for record in stats.steps[-100:] if record.accepted]
+                watch.look(t, y, sizes, abs(stops[-1].t - t))
         if stop.jump:
             side0, slope = just_before(t, -direction, y.dtype), None
 

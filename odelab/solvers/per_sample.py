@@ -18,7 +18,8 @@ from odelab.solvers.events import direction_of, link_gradients, margin, observed
 from odelab.solvers.gradients import follow_outputs, follow_start
 from odelab.solvers.inputs import Call, Layout, StepRecord, VectorField, precise
 from odelab.solvers.loops import Problem, Scheme
-from odelab.solvers.stepping import Interpolant, Step
+from odelab.solvers.stepping import Interpolant, RungeKutta, Step
+from odelab.solvers.stiffness import EVERY, StiffnessWatch
 
 
 @dataclass
@@ -86,7 +87,8 @@ def _steps_of_rows(problem: Problem, y0: Tensor, layout: Layout, goals: "_Output
     dt = control.first_step(f, t, y, slope, end - t, direction)
     zeros = torch.zeros(len(y0), dtype=torch.long, device=y0.device)
     stats, limit = RowStats(zeros, zeros.clone()), problem.step_limit
-    for _ in range(limit):
+    watch: StiffnessWatch | None = None
+    for attempt in range(1, limit + 1):
         active = goals.open.view_as(t)
         if not bool(active.any()):
             break
@@ -106,6 +108,12 @@ def _steps_of_rows(problem: Problem, y0: Tensor, layout: Layout, goals: "_Output
         slope1 = step.slope1 if step.slope1 is not None else f(t1, step.y1)
         t = torch.where(accepted, t1, t)
         y, slope = torch.where(accepted, step.y1, y), torch.where(accepted, slope1, slope)
+        if attempt % EVERY == 0 and isinstance(method, RungeKutta):
+            if watch is None:
+                watch = StiffnessWatch(f, method.tableau, limit, "max_num_steps" in problem.scheme.options)
+            row = int(torch.where(active, h.abs(), math.inf).argmin())  # the stiffest
+            now, size, left = (float(x.view(-1)[row]) for x in (t, h.abs(), rest.abs()))
+            watch.look(now, y, [size], left, t)
     if bool(goals.open.any()):
         row = int(goals.open.nonzero()[0])
         now, size = float(t.view(-1)[row]), float(dt.view(-1)[row])

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from odelab import solve
-from odelab.solvers import MaxStepsExceeded, NonFiniteState, SolverError, StepSizeUnderflow
+from odelab.solvers import TABLEAUS, MaxStepsExceeded, NonFiniteState, SolverError, StepSizeUnderflow
+from odelab.solvers.stiffness import StiffnessWatch, stability_limit
 from tests.solvers.problems import tensor, times
 
 
@@ -181,3 +182,62 @@ def test_a_dense_solution_can_be_pickled(how):
     again = pickle.loads(pickle.dumps(run))
     torch.testing.assert_close(again.dense(0.37), run.dense(0.37))
     assert torch.equal(again.y, run.y)
+
+
+def spread(rate):
+    return lambda t, y: -rate * (y - torch.cos(t))
+
+
+@torch.no_grad()
+def test_a_hopelessly_stiff_problem_warns_once_and_stops_early():
+    """λ = −10⁹ on [0, 10⁴]: 10¹² steps, of which the limit alone would allow 101 000."""
+    with pytest.warns(UserWarning, match=r"looks stiff.*limit of stability.*rodas3") as caught:
+        error = fails(MaxStepsExceeded, spread(1e9), tensor(1.0), times(1e4))
+    assert len(caught) == 1 and error.nfe < 100_000
+    assert "the problem is stiff" in str(error) and "rodas3" in error.hint and "max_num_steps" in error.hint
+
+
+@pytest.mark.parametrize("options", [{}, {"per_sample": True}], ids=str)
+@pytest.mark.parametrize("method", ["dopri5", "tsit5", "dopri8", "bosh3", "adaptive_heun", "fehlberg2"])
+@torch.no_grad()
+def test_steps_at_the_limit_of_stability_are_noticed(method, options):
+    if method == "fehlberg2" and options:  # its steps swing around the limit, and one is looked at
+        return
+    rates, how = tensor(1.0, 1e9)[:, None], {"method": method, "options": {"max_num_steps": 2000, **options}}
+    with pytest.warns(UserWarning, match="looks stiff"), pytest.raises(MaxStepsExceeded, match="max_num_steps = 2000"):
+        solve(spread(rates), torch.ones(2, 1).double(), times(1e4), **how)
+
+
+@pytest.mark.parametrize("how", [{}, {"options": {"per_sample": True}}], ids=str)
+@torch.no_grad()
+def test_a_stiff_problem_that_ends_is_warned_about_and_solved(how):
+    with pytest.warns(UserWarning, match="looks stiff"):
+        run = solve(spread(6e3), torch.ones(2, 1).double(), times(1.0), rtol=1e-4, atol=1e-6, **how)
+    torch.testing.assert_close(run.y[-1], torch.full((2, 1), math.cos(1.0)).double(), rtol=1e-3, atol=0)
+
+
+@torch.no_grad()
+def test_no_other_long_solve_is_called_stiff(monkeypatch):
+    """Oscillations at a loose tolerance, growth, chaos: more than a thousand steps each, and no warning."""
+
+    def turn(t, y):
+        return 100 * torch.stack([y[1], -y[0]])
+
+    def lorenz(t, y):
+        a, b, c = y.unbind()
+        return torch.stack([10 * (b - a), a * (28 - c) - b, a * b - 8 / 3 * c])
+
+    rms = {"rtol": 0.1, "atol": 0.1}
+    cases = [(turn, tensor(1.0, 0.0), 25.0, rms), (lambda t, y: 100 * y, tensor(1.0), 0.3, {"method": "bosh3"})]
+    for func, y0, end, how in [*cases, (lorenz, tensor(1.0, 1.0, 1.0), 22.0, {})]:
+        assert solve(func, y0, times(end), **how).stats.accepted > 1000
+    looks = []
+    monkeypatch.setattr(StiffnessWatch, "look", lambda *args: looks.append(args))
+    assert solve(turn, tensor(1.0, 0.0), times(10.0), rtol=1e-2).stats.accepted > 500 and not looks  # shorter ones
+
+
+def test_stability_limits_are_those_of_the_books():
+    """Hairer & Wanner II, Sec. IV.2; dopri5's is the one that its authors' program uses."""
+    exact = {"euler": 2.0, "heun2": 2.0, "bosh3": 2.5127, "rk4": 2.7853, "dopri5": 3.3066}
+    for name, limit in exact.items():
+        assert stability_limit(TABLEAUS[name]) == pytest.approx(limit, rel=2e-3)
