@@ -46,15 +46,17 @@ class Live:
         self._pictures.append(self._blitter.picture())
         self._show(self._blitter.png())
 
-    def rest(self, *, fps: float = 4) -> None:
-        """Put all pictures so far in place of the last one, as an animated PNG that moves without a kernel.
+    def rest(self, pictures: int = 16, *, fps: float = 4) -> None:
+        """Put up to so many of the pictures in place of the last one, as an animated PNG that needs no kernel.
 
         Raises:
             ValueError: when nothing was drawn, or the animation takes more than 400 kB.
         """
-        image = encode(self._pictures, fps=fps)
+        last = len(self._pictures) - 1
+        spread = {round(last * k / max(pictures - 1, 1)) for k in range(pictures)}
+        image = encode([self._pictures[k] for k in sorted(spread) if last >= 0], fps=fps)
         if len(image) > LARGEST:
-            raise ValueError(f"{len(image)} bytes of animation; redraw less often (limit {LARGEST})")
+            raise ValueError(f"{len(image)} bytes of animation; keep fewer pictures (limit {LARGEST})")
         self._show(image)
 
     def _show(self, image: bytes) -> None:

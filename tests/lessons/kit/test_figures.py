@@ -153,6 +153,8 @@ def test_a_live_figure_is_redrawn_in_its_place_and_ends_as_an_animation(shown: l
     ((data, metadata),) = shown
     assert metadata["image/png"]["alt"] == ALT
     assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).n_frames == 4
+    live.rest(pictures=2)
+    assert Image.open(io.BytesIO(base64.b64decode(shown[0][0]["image/png"]))).n_frames == 3
 
 
 def test_a_live_figure_needs_a_text_and_a_picture(shown: list) -> None:
