@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.lessons.kit.exercises import exercise
+from odelab.lessons.kit.exercises import Hint, exercise
 from odelab.lessons.kit.hints import compare, parts
 
 WEIGHT = torch.tensor([[0.3, -1.1], [0.7, 0.4]], dtype=torch.float64)  # neither symmetric nor normal
@@ -15,18 +15,50 @@ STATE = torch.tensor([0.6, -0.9], dtype=torch.float64)
 ADJOINT = torch.tensor([1.3, -0.4], dtype=torch.float64)
 
 
+# What PyTorch says when grad is called in a way that does not work -> what a beginner can do about it.
+GRAD_ERRORS = {
+    "graph a second time": "the first call of grad has freed the graph, so a second call finds none: ask for all "
+    "inputs in one call, or keep the graph with retain_graph=True",
+    "only for scalar outputs": "grad needs a third argument here: the row that stands in front of the Jacobian",
+    "does not require grad": "what you differentiate has no graph: z must require grad before it goes into the "
+    "function, and the result must not be detached before grad",
+    "not have been used in the graph": "what you differentiate does not depend on one of these inputs: is it "
+    "computed, in your function, from the very tensors that you hand to grad?",
+}
+
+
+def call(answer: Callable[..., Any], *args: Any) -> Any:
+    """The reader's answer, with PyTorch's complaints about grad said in words that help.
+
+    Raises:
+        Hint: for each of :data:`GRAD_ERRORS`, and whatever the answer itself raises.
+    """
+    try:
+        return answer(*args)
+    except Hint as hint:
+        for complaint, advice in GRAD_ERRORS.items():
+            if complaint in str(hint):
+                raise Hint(advice) from None
+        raise
+
+
 @exercise
 def linear_adjoint(answer: Callable[..., Any]) -> None:
     """a(t0) of z' = A z from a(t1), for answer(A, span, adjoint_end) with span = t1 - t0; row vector of shape (2,)."""
     span = 0.8
     flow = torch.linalg.matrix_exp(WEIGHT * span)
+    sign = "the sign in the exponent. Think of one number with z' = 2z: a nudge at t0 has grown until t1, so is its "
+    sign += "price at t0 higher or lower than the price at t1?"
+    side = "the side: the adjoint is a row, so it meets the matrix from the left"
     wrong = {
-        "the sign: a(t0) must undo what z does between t0 and t1; put z(t1) = exp(A span) z(t0) into L and use the "
-        "chain rule": ADJOINT @ torch.linalg.inv(flow),
-        "the side: the adjoint is a row, it meets the matrix from the left (or take the transpose of A)": flow
-        @ ADJOINT,
-        "the length of the interval is missing in the exponential": ADJOINT @ torch.linalg.matrix_exp(WEIGHT),
+        sign: ADJOINT @ torch.linalg.inv(flow),
+        side: flow @ ADJOINT,
+        f"two slips at once. First {side}. Second, the sign in the exponent": torch.linalg.inv(flow) @ ADJOINT,
+        "the length of the interval is missing in the exponent": ADJOINT @ torch.linalg.matrix_exp(WEIGHT),
         "exp of a matrix is not exp of its entries: torch.linalg.matrix_exp": ADJOINT @ torch.exp(WEIGHT * span),
+        "this is one Euler step back, a good start for a short interval; the closed form is asked for": ADJOINT
+        + span * ADJOINT @ WEIGHT,
+        "this is a(t1) itself: nothing has happened between t1 and t0": ADJOINT,
     }
     compare("a(t0)", answer(WEIGHT, span, ADJOINT), ADJOINT @ flow, wrong)
 
@@ -37,9 +69,10 @@ def augmented_dynamics(answer: Callable[..., Any]) -> None:
     weight, bias = WEIGHT.clone().requires_grad_(), BIAS.clone().requires_grad_()
 
     def f(t: Tensor, z: Tensor) -> Tensor:
-        return torch.tanh(weight @ z + bias) + t
+        return torch.tanh(z @ weight.T + bias) + t
 
-    returned = answer(f, (weight, bias), torch.tensor(0.5, dtype=torch.float64), STATE.clone(), ADJOINT.clone())
+    time = torch.tensor(0.5, dtype=torch.float64)
+    returned = call(answer, f, (weight, bias), time, STATE.clone(), ADJOINT.clone())
     three = "three slopes are asked for: of z, of the adjoint, and the list of those of the parameters"
     slope, adjoint_slope, parameter_slopes = parts(returned, 3, three)
     with torch.no_grad():
@@ -60,9 +93,34 @@ def augmented_dynamics(answer: Callable[..., Any]) -> None:
         },
     )
     of_weight, of_bias = parts(parameter_slopes, 2, "the third slope is a list with one tensor for every parameter")
-    sign = "the sign: Algorithm 1 runs from t1 to t0, which is where the minus in (3.6) goes"
-    compare("the slope of the first parameter's gradient", of_weight, -to_weight, {sign: to_weight})
-    compare("the slope of the second parameter's gradient", of_bias, -to_bias, {sign: to_bias})
+    sign = "the sign: g starts at zero at t1, and its slope has the same minus as the adjoint's"
+    missing = "the adjoint is missing: this is -∂f/∂θ, summed over the entries of f"
+    compare(
+        "the slope of the first parameter's gradient",
+        of_weight,
+        -to_weight,
+        {sign: to_weight, missing: -torch.outer(gate, STATE)},
+    )
+    compare("the slope of the second parameter's gradient", of_bias, -to_bias, {sign: to_bias, missing: -gate})
+    _for_a_batch(answer, f, (weight, bias), time)
+
+
+def _for_a_batch(
+    answer: Callable[..., Any], f: Callable[..., Tensor], params: tuple[Tensor, ...], time: Tensor
+) -> None:
+    """The same for three states at once, as training needs it."""
+    states = torch.stack((STATE, -STATE, 2 * STATE))
+    rows = torch.stack((ADJOINT, 0.5 * ADJOINT, ADJOINT + 1))
+    leaf = states.clone().requires_grad_()
+    exact = torch.autograd.grad(f(time, leaf), (leaf, *params), -rows)
+    alone = "right for one state, but not for a batch of states of shape (3, 2), as the training will bring it"
+    try:
+        _, by_state, by_params = answer(f, params, time, states.clone(), rows.clone())
+        right = [torch.allclose(torch.as_tensor(a), b) for a, b in zip((by_state, *by_params), exact, strict=True)]
+    except (Hint, RuntimeError, TypeError, ValueError) as error:
+        raise Hint(f"{alone}: {error}") from None
+    if not all(right):
+        raise Hint(f"{alone}: no whole Jacobian is needed, grad gives the product for every state at once")
 
 
 @exercise
@@ -75,7 +133,10 @@ def time_gradients(answer: Callable[..., Any]) -> None:
     z1, adjoint1 = STATE - 0.7, ADJOINT + 0.9
     start, end = ADJOINT @ f(0.1, STATE), adjoint1 @ f(0.6, z1)
     returned = answer(f, 0.1, STATE, ADJOINT, 0.6, z1, adjoint1)
+    if isinstance(returned, Tensor) and returned.shape[:1] == (2,):
+        returned = tuple(returned)
     to_t0, to_t1 = parts(returned, 2, "two numbers are asked for: dL/dt0 and dL/dt1")
+    single = "a product of two vectors is asked for as one number: sum it"
     compare(
         "dL/dt1",
         to_t1,
@@ -83,7 +144,11 @@ def time_gradients(answer: Callable[..., Any]) -> None:
         {
             "its sign: stopping later moves the end along +f": -end,
             "this is the other end: at t1 use z(t1) and a(t1)": start,
-            "a product of two vectors is asked for as one number: sum it": adjoint1 * f(0.6, z1),
+            "this is dL/dt0: the order asked for is t0 first, then t1": -start,
+            "the velocity is taken at the wrong time: at t1 it is f(t1, z(t1))": adjoint1 @ f(0.1, z1),
+            "the velocity is taken at the wrong state: at t1 it is f(t1, z(t1))": adjoint1 @ f(0.6, STATE),
+            "the price at t1 is a(t1), and you used the one at t0": ADJOINT @ f(0.6, z1),
+            single: adjoint1 * f(0.6, z1),
         },
     )
     compare(
@@ -91,8 +156,11 @@ def time_gradients(answer: Callable[..., Any]) -> None:
         to_t0,
         -start,
         {
-            "its sign: starting later shortens the way from the left, z(t1) loses what f would have added": start,
+            "its sign: the new path sets out later, so it lies behind the old one": start,
             "this is the other end: at t0 use z(t0) and a(t0)": -end,
+            "the velocity is taken at the wrong time: at t0 it is f(t0, z(t0))": -ADJOINT @ f(0.6, STATE),
+            "the price at t0 is a(t0), and you used the one at t1": -adjoint1 @ f(0.1, STATE),
+            single: -ADJOINT * f(0.1, STATE),
         },
     )
 
@@ -113,13 +181,26 @@ def checkpointed_gradient(answer: Callable[..., Any]) -> None:
     to_start, to_theta = torch.autograd.grad(ADJOINT @ states[-1], (states[0], theta))
     kept = [z.detach().requires_grad_() for z in states]
     two = "return two things: the adjoint at the first state, and the total for theta"
-    of_start, of_theta = parts(answer(step, theta, kept, ADJOINT), 2, two)
+    of_start, of_theta = parts(call(answer, step, theta, kept, ADJOINT), 2, two)
     compare("dL/dz0", of_start, to_start, _slips_of_replay(step, theta, kept))
     first = _replay(step, theta, kept, [0], _replay(step, theta, kept, [3, 2, 1], ADJOINT)[0])[1]
     last = _replay(step, theta, kept, [3], ADJOINT)[1]
-    every = "every step uses theta, so add up what each of them contributes"
+    every = "every step uses theta, so all of them contribute to its gradient"
     slips = {f"the share of the first step alone: {every}": first, f"the share of the last step alone: {every}": last}
-    compare("dL/dtheta", of_theta, to_theta, slips | {f"still zero: {every}": torch.zeros_like(to_theta)})
+    slips[f"still zero: {every}"] = torch.zeros_like(to_theta)
+    slips[
+        "theta's share of a step was pulled back with the adjoint from before the step, and needs the one after it"
+    ] = _with_adjoints_before(step, theta, kept)
+    compare("dL/dtheta", of_theta, to_theta, slips)
+
+
+def _with_adjoints_before(step: Callable[[int, Tensor], Tensor], theta: Tensor, states: list[Tensor]) -> Tensor:
+    """What theta's total becomes when each share uses the adjoint that has already moved through its step."""
+    adjoint, total = ADJOINT, torch.zeros_like(theta)
+    for k in reversed(range(len(states) - 1)):
+        adjoint = _replay(step, theta, states, [k], adjoint)[0]
+        total = total + _replay(step, theta, states, [k], adjoint)[1]
+    return total
 
 
 def _replay(

@@ -1,18 +1,20 @@
-"""Figures of the adjoint's lesson: there and back, jumps, three gradients, memory, and a fit to two populations.
+"""Figures of the adjoint's lesson: a nudge and its price, a training, a way back that fails, memory, two populations.
 
 Every function draws the arrays it is given; none of them solves an equation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.quiver import Quiver
 from numpy.typing import ArrayLike
 
 from odelab.lessons.kit.style import COLORS, GROUNDS, GUIDE, describe, line_style, new_figure
 
 GRADIENTS = ("backprop", "adjoint", "checkpoint")  # one colour, dash and marker each, in every figure of the lesson
+ERRORS = (*GRADIENTS, "adjoint, 5 stored states")
 TINY = 1e-17  # stands for zero on a logarithmic axis
 Measured = Mapping[int, Mapping[str, tuple[float, float]]]  # steps -> gradient -> (bytes kept, seconds)
 
@@ -20,6 +22,130 @@ Measured = Mapping[int, Mapping[str, tuple[float, float]]]  # steps -> gradient 
 def smooth(index: int, **more: Any) -> dict[str, Any]:
     """Style of the ``index``-th curve when it is dense: colour and dash, no markers."""
     return line_style(index) | {"marker": None} | more
+
+
+def nudge(path: ArrayLike, target: ArrayLike, times: ArrayLike) -> Figure:
+    """A path with room for a nudge and the adjoint (left), and the price of a nudge over the time it is given (right).
+
+    Args:
+        path: the states, (n, 2).
+        target: where the loss wants the end, (2,).
+        times: of the states, (n,).
+    """
+    fig = new_figure((9.6, 4.6))
+    plane, price = fig.subplots(1, 2, width_ratios=(1, 1.5))
+    z, goal = np.asarray(path, float), np.asarray(target, float)
+    around = np.linspace(0, 2 * np.pi, 121)
+    circle = goal + np.linalg.norm(z[-1] - goal) * np.stack((np.cos(around), np.sin(around)), axis=1)
+    plane.plot(*z.T, color=COLORS["black"], linestyle="-", linewidth=2.4, label="path z(t)")
+    plane.plot(*circle.T, label="same loss", **GUIDE)
+    plane.plot(*goal, "*", color=COLORS["purple"], markersize=13, label="target")
+    plane.plot(*z[-1], "o", color=COLORS["black"], markersize=7)
+    plane.annotate("start", z[0], xytext=(6, 4), textcoords="offset points")
+    plane.annotate("end", z[-1], xytext=(6, 6), textcoords="offset points")
+    plane.plot([], [], label="after the nudge", **smooth(1))
+    plane.plot([], [], "s", color=COLORS["vermillion"], markersize=7)
+    plane.plot([], [], color=COLORS["vermillion"], linestyle="-", linewidth=3.2)
+    plane.plot([], [], color=COLORS["green"], linestyle="-", linewidth=3.2, label="direction of a(t)")
+    plane.plot([], [], "D", color=COLORS["green"], markersize=6)
+    plane.set(title="nudge the state, wait for the end", xlabel="angle", ylabel="velocity")
+    plane.set(xlim=(-1.6, 2.3), ylim=(-2.7, 2.4), aspect="equal", adjustable="box")
+    plane.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, borderaxespad=0)
+    price.axhline(0, color=COLORS["black"], linestyle="-", linewidth=0.8)
+    price.plot([], [], label="a(t)·δz, from one solution backwards", **smooth(0, linewidth=2.4))
+    price.plot(
+        [], [], label=r"$\Delta\mathcal{L}$, from a new solution each time", **(line_style(1) | {"linestyle": "none"})
+    )
+    price.axvline(0, color=COLORS["black"], linestyle=":", linewidth=1.4)
+    clock = np.asarray(times, float)
+    price.set(title="price of the nudge, per unit of its size", xlabel="time t of the nudge  (← back from the end)")
+    price.set(xlim=(clock[0] - 0.05, clock[-1] + 0.05), ylim=(-2.9, 2.9))
+    price.legend(loc="upper left", bbox_to_anchor=(0, -0.16), borderaxespad=0)
+    return describe(
+        fig,
+        "Left, a pendulum's path in the plane of angle and velocity, a nudge to it at time t, the path that follows "
+        "and the direction of the adjoint. Right, the price of the nudge over the time at which it is given, growing "
+        "from the end backwards: squares measured by solving again lie on the line a(t)·δz.",
+    )
+
+
+def update_nudge(
+    fig: Figure, nudged: ArrayLike, adjoint: ArrayLike, times: ArrayLike, predicted: ArrayLike, measured: ArrayLike
+) -> None:
+    """Put a nudge into a figure drawn by :func:`nudge`.
+
+    Args:
+        nudged: states from the nudge to the end, the state before it first, (m + 1, 2).
+        adjoint: a(t) at the time of the nudge, (2,).
+        times: from the time of the nudge to the end, (m,).
+        predicted, measured: a(t)·δz and Δ𝓛 at these times, per unit of the nudge's size, (m,).
+    """
+    plane, price = fig.axes
+    states, a = np.asarray(nudged, float), np.asarray(adjoint, float)
+    arrow = states[0] + np.outer((0, 0.9), a / max(np.linalg.norm(a), TINY))
+    plane.lines[4].set_data(*states[1:].T)
+    plane.lines[5].set_data(*states[-1:].T)
+    plane.lines[6].set_data(*states[:2].T)
+    plane.lines[7].set_data(*arrow.T)
+    plane.lines[8].set_data(*arrow[1:].T)
+    now = float(np.asarray(times)[0])
+    price.lines[1].set_data(times, predicted)
+    price.lines[2].set_data(times, measured)
+    price.lines[3].set_xdata([now, now])
+
+
+def pairing(t: ArrayLike, shares: ArrayLike) -> Figure:
+    """The two products whose sum is a(t)·δz(t), and their sum.
+
+    Args:
+        t: increasing times, (n,).
+        shares: entry of a times entry of δz, (n, 2).
+    """
+    fig = new_figure((8.0, 3.3))
+    ax = fig.subplots()
+    for i, name in enumerate(("angle: a₁ δz₁", "velocity: a₂ δz₂")):
+        ax.plot(t, np.asarray(shares)[:, i], label=name, **smooth(i))
+    ax.plot(t, np.asarray(shares).sum(1), color=COLORS["black"], linewidth=2.6, label="their sum: a(t)·δz(t)")
+    ax.set(xlabel="time t", ylabel="product", title="the two products change, their sum does not")
+    fig.legend(loc="outside lower center", ncols=3)
+    return describe(
+        fig,
+        "Two curves over time, the products of the entries of the adjoint with the entries of a travelling nudge; both "
+        "go up and down, but their sum is a horizontal line.",
+    )
+
+
+def training(points: ArrayLike, true: ArrayLike, iterations: int) -> Figure:
+    """The loss so far (left), and the field that is learned on top of the true one (right).
+
+    Args:
+        points: where the arrows stand, (n, 2).
+        true: field to be learned, there, (n, 2).
+        iterations: the training will have.
+    """
+    fig = new_figure((9.6, 4.0))
+    curve, plane = fig.subplots(1, 2)
+    curve.plot([], [], **smooth(0))
+    curve.set(title="loss", xlabel="iteration", yscale="log", xlim=(0, iterations), ylim=(3e-3, 10))
+    where, arrows = np.asarray(points, float), np.asarray(true, float)
+    how: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 8.0}
+    plane.quiver(*where.T, *arrows.T, color=COLORS["orange"], width=0.012, label="the pendulum's field", **how)
+    plane.quiver(*where.T, *arrows.T, color=COLORS["blue"], width=0.005, label="the network's field", **how)
+    plane.set(title="field", xlabel="angle", ylabel="velocity", xlim=(-2.9, 2.9), ylim=(-4.2, 4.2))
+    fig.legend(*plane.get_legend_handles_labels(), loc="outside lower right", ncols=2)
+    return describe(
+        fig,
+        "Left, the loss falls with the iterations. Right, thin arrows of the network's field turn and grow until they "
+        "lie on the thick arrows of the pendulum's field.",
+    )
+
+
+def update_training(fig: Figure, losses: ArrayLike, learned: ArrayLike) -> None:
+    """Put the losses so far, (m,), and the learned field, (n, 2), into a figure drawn by :func:`training`."""
+    curve, plane = fig.axes
+    curve.lines[0].set_data(np.arange(len(np.asarray(losses))), losses)
+    arrows = [artist for artist in plane.collections if isinstance(artist, Quiver)]
+    arrows[1].set_UVC(*np.asarray(learned, float).T)
 
 
 def there_and_back(t: ArrayLike, forward: ArrayLike, backward: Mapping[float, ArrayLike]) -> Figure:
@@ -39,7 +165,7 @@ def there_and_back(t: ArrayLike, forward: ArrayLike, backward: Mapping[float, Ar
         angle.plot(t, back[:, 0], label=f"back, {tolerance:.0e}", **smooth(i))
         gap.plot(t, np.maximum(np.linalg.norm(back - there, axis=1), TINY), label=f"{tolerance:.0e}", **smooth(i))
     angle.set(title="the path and its reconstruction", ylabel="angle", ylim=(-2.6, 2.6))
-    gap.set(title="distance between the two", yscale="log", ylim=(1e-11, 1e3))
+    gap.set(title="distance between the two", yscale="log", ylim=(1e-9, 1e3))
     for ax in (angle, gap):
         ax.set_xlabel("time (the way back runs from right to left)")
         ax.legend(loc="upper right")
@@ -66,12 +192,17 @@ def euler_limit(
     left.plot(*exact, color=COLORS["black"], linewidth=2.4, label="continuous")
     for i, (steps, (t, adjoint)) in enumerate(traces.items()):
         left.plot(t, adjoint, label=f"{steps} Euler steps", **smooth(i))
-    left.set(title="adjoint of the angle", xlabel="time t", ylabel="∂L/∂angle(t)", ylim=(-5, 6))
+    left.set(title="adjoint of the angle", xlabel="time t", ylim=(-5, 6))
+    left.set_ylabel(r"$\partial\mathcal{L}/\partial$angle$(t)$")
     left.legend(loc="upper center", ncols=2)
     n, error = np.array([*errors]), np.array([*errors.values()])
     right.loglog(n, error, label="distance at t₀", **line_style(0))
     right.loglog(n, error[-1] * n[-1] / n, label="slope −1", **GUIDE)
-    right.set(title="it falls like 1/N", xlabel="number of steps N", ylabel="error of ∂L/∂z(t₀)")
+    right.set(title="it falls like 1/N", xlabel="number of steps N")
+    right.set_ylabel(r"error of $\partial\mathcal{L}/\partial z(t_0)$")
+    right.minorticks_off()
+    right.set_xticks(n, [f"{count:g}" for count in n])
+    right.set_yticks((0.03, 0.1, 0.3), ("0.03", "0.1", "0.3"))
     right.legend()
     return describe(
         fig,
@@ -93,7 +224,7 @@ def jumps(t: ArrayLike, path: ArrayLike, adjoint: ArrayLike, times: ArrayLike, o
     above.plot(times, observed, "s", color=COLORS["vermillion"], label="observed")
     above.set(ylabel="angle", title="the loss looks at the path five times …")
     above.legend(loc="upper center", ncols=2)
-    for i, name in enumerate(("∂L/∂angle", "∂L/∂velocity")):
+    for i, name in enumerate((r"$\partial\mathcal{L}/\partial$angle", r"$\partial\mathcal{L}/\partial$velocity")):
         below.plot(t, np.asarray(adjoint)[:, i], label=name, **smooth(i))
     below.vlines(times, *below.get_ylim(), color=COLORS["grey"], linewidth=0.8, zorder=0)
     below.set(xlabel="time t (solved from right to left)", ylabel="adjoint", title="… and the adjoint jumps each time")
@@ -106,69 +237,91 @@ def jumps(t: ArrayLike, path: ArrayLike, adjoint: ArrayLike, times: ArrayLike, o
 
 
 def three_gradients() -> Figure:
-    """Relative error of three gradients on [0, 1] against the solver's tolerance."""
-    fig = new_figure((8.0, 4.4))
+    """Relative error of the gradients on [0, 1] against the solver's tolerance."""
+    fig = new_figure((8.0, 4.6))
     ax = fig.subplots()
-    for i, name in enumerate(GRADIENTS):  # backprop and checkpoint lie on top of each other
-        ax.plot([], [], label=name, **(line_style(i) | {"markersize": (10, 8, 5)[i]}))
-    ax.plot([], [], label="tolerance · exp(λ)", **GUIDE)
-    ax.set(xscale="log", yscale="log", xlim=(5e-9, 2e-3), ylim=(1e-10, 1e9))
+    for i, name in enumerate(ERRORS):  # backprop and checkpoint lie on top of each other
+        ax.plot([], [], label=name, **(line_style(i) | {"markersize": (10, 8, 5, 7)[i]}))
+    ax.axhline(1, color=COLORS["black"], linestyle="-", linewidth=0.9)
+    ax.set(xscale="log", yscale="log", xlim=(7e-9, 1.4e-3), ylim=(1e-8, 1e2))
     ax.set(xlabel="tolerance of the solver (rtol = atol)", ylabel="relative error of ∂A/∂λ")
-    ax.axhline(1, color=COLORS["black"], linestyle="-", linewidth=0.8)
-    ax.text(6e-9, 1.6, "from here on not even the sign is sure", fontsize=10)
-    ax.legend(loc="upper left", ncols=2)
+    ax.annotate("error as large as the gradient", (7e-9, 1), xytext=(4, 4), textcoords="offset points", fontsize=10)
+    fig.legend(loc="outside lower center", ncols=2)
     return describe(
         fig,
-        "Relative error of three gradients against the solver's tolerance, log-log. Backprop and checkpoint lie on one "
-        "line and follow the tolerance; the adjoint lies higher by a factor that grows with the rate λ.",
+        "Relative error of gradients against the solver's tolerance, log-log. Backprop and checkpoint lie on one "
+        "line and follow the tolerance; the adjoint lies higher by a factor that grows with the rate λ, and with five "
+        "stored states it comes down again.",
     )
 
 
-def update_three_gradients(fig: Figure, tolerance: ArrayLike, errors: Mapping[str, ArrayLike], rate: float) -> None:
-    """Put a rate into a figure drawn by :func:`three_gradients`.
+def update_three_gradients(fig: Figure, tolerance: ArrayLike, errors: Mapping[str, ArrayLike]) -> None:
+    """Put errors into a figure drawn by :func:`three_gradients`.
 
     Args:
         tolerance: rtol = atol, (n,).
-        errors: "backprop", "adjoint", "checkpoint" -> relative error against a closed form, (n,).
-        rate: contraction λ of the system, for the guide tolerance · exp(λ).
+        errors: name of :data:`ERRORS` -> relative error against a closed form, (n,).
     """
-    tol, lines = np.asarray(tolerance, float), fig.axes[0].lines
-    for line, name in zip(lines, GRADIENTS, strict=False):
-        line.set_data(tol, np.maximum(np.asarray(errors[name], float), TINY))
-    lines[len(GRADIENTS)].set_data(tol, tol * np.exp(rate))
+    ax = fig.axes[0]
+    drawn = [np.maximum(np.asarray(errors[name], float), TINY) for name in ERRORS]
+    for line, values in zip(ax.lines, drawn, strict=False):
+        line.set_data(np.asarray(tolerance, float), values)
+    lowest, highest = np.min(drawn), np.max(drawn)
+    ax.set_ylim(10 ** np.floor(np.log10(lowest)), 10 ** np.ceil(np.log10(max(highest, 2.0))))
 
 
 def reconstruction() -> Figure:
-    """A decaying state on [0, 1], its reconstruction from the end, and the gap between them on a logarithmic axis."""
-    fig = new_figure((9.6, 3.9))
+    """A decaying state on [0, 1], the way back from its end, and the gap between them on a logarithmic axis."""
+    fig = new_figure((9.6, 4.2))
     path, gap = fig.subplots(1, 2)
-    path.plot([], [], color=COLORS["black"], linewidth=2.6, label="forward")
-    path.plot([], [], color=COLORS["vermillion"], linestyle="--", label="backward from y(1)")
-    path.set(title="state", xlabel="time t", xlim=(0, 1), ylim=(-0.6, 1.6))
-    gap.plot([], [], color=COLORS["vermillion"], label="|backward − forward|")
-    gap.plot([], [], label="tolerance · exp(λ (1 − t))", **GUIDE)
-    gap.set(title="gap", xlabel="time t (backwards: right to left)", xlim=(0, 1), yscale="log", ylim=(1e-13, 1e10))
+    path.plot([], [], color=COLORS["black"], linewidth=2.6, label="forwards")
+    path.plot([], [], color=COLORS["vermillion"], linestyle="--", label="on the way back")
+    path.plot([], [], "o", color=COLORS["black"], markersize=8, label="stored")
+    path.set(title="state", xlabel="time t", xlim=(-0.03, 1.03), ylim=(-0.15, 1.6))
+    gap.plot([], [], color=COLORS["vermillion"], label="|way back − forwards|")
+    gap.plot([], [], label="as expected", **GUIDE)
+    gap.set(title="gap", xlabel="time t (← the way back)", xlim=(-0.03, 1.03), yscale="log", ylim=(1e-9, 1))
     for ax in (path, gap):
-        ax.legend(loc="upper right")
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.17), ncols=3, borderaxespad=0)
     return describe(
         fig,
-        "Left, a decaying state solved forward and reconstructed from its end, which leaves the path where decay is "
-        "fast. Right, the gap between the two on a logarithmic axis, growing backwards in time.",
+        "Left, a decaying state solved forwards and followed back from its end, which leaves the path where decay is "
+        "fast unless it starts anew from stored states. Right, the gap between the two on a logarithmic axis: it grows "
+        "on the way back and falls again at each stored state.",
     )
 
 
-def update_reconstruction(fig: Figure, t: ArrayLike, forward: ArrayLike, backward: ArrayLike, guide: ArrayLike) -> None:
-    """Put a rate and a tolerance into a figure drawn by :func:`reconstruction`.
+def update_reconstruction(
+    fig: Figure,
+    t: ArrayLike,
+    forward: ArrayLike,
+    spans: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike]],
+    expected: Sequence[ArrayLike],
+) -> None:
+    """Put a rate, a tolerance and stored states into a figure drawn by :func:`reconstruction`.
 
     Args:
-        t, forward, backward: times and the state there, solved from the left and back from the right, (n,) each.
-        guide: how large the gap is expected to be, (n,).
+        t, forward: times and the state there, solved from the left, (n,) each.
+        spans: between two stored states, first to last: times, the state there, and the way back from the right end.
+        expected: how large the gap should be on each of them.
     """
-    (path, gap), there, back = fig.axes, np.asarray(forward, float), np.asarray(backward, float)
-    path.lines[0].set_data(t, there)
-    path.lines[1].set_data(t, back)
-    gap.lines[0].set_data(t, np.maximum(np.abs(back - there), TINY))
-    gap.lines[1].set_data(t, guide)
+    path, gap = fig.axes
+    pause = np.array([np.nan])  # no line from one span to the next
+
+    def joined(pieces: Sequence[ArrayLike]) -> np.ndarray:
+        return np.concatenate([part for piece in pieces for part in (np.asarray(piece, float), pause)])
+
+    times = joined([span[0] for span in spans])
+    off = [np.abs(np.asarray(back, float) - np.asarray(there, float)) for _, there, back in spans]
+    path.lines[0].set_data(t, forward)
+    path.lines[1].set_data(times, joined([span[2] for span in spans]))
+    stored = [(np.asarray(clock)[-1], np.asarray(there)[-1]) for clock, there, _ in spans]
+    stored.append((np.asarray(t)[0], np.asarray(forward)[0]))
+    path.lines[2].set_data(*np.array(stored, float).T)
+    gap.lines[0].set_data(times, joined([np.maximum(each, TINY) for each in off]))
+    gap.lines[1].set_data(times, joined(expected))
+    guide = np.concatenate([np.asarray(piece, float) for piece in expected])
+    gap.set_ylim(10 ** np.floor(np.log10(guide.min()) - 1), 10 ** np.ceil(np.log10(guide.max()) + 0.5))
 
 
 def memory(measured: Measured) -> Figure:
