@@ -25,7 +25,7 @@ OLD_CPU := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTR
 run test coverage test-cpus test-student test-browser bench: export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test coverage test-cpus test-student test-browser run bench lint format student instructor assignment clean
+.PHONY: help install lab test coverage test-cpus test-student test-browser run bench lint format student instructor assignment image clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ assignment: $(STAMP)  ## an nbgrader course whose exercises are graded cells, un
 test-student: student  ## run every copy from top to bottom, untouched and with the solutions pasted in (12 CPU minutes)
 	$(PY) -m tests.notebooks.paste build/solved $(NOTEBOOKS)
 	$(VENV)/bin/pytest build/student build/solved $(NBVAL) -n $(JOBS) $(LONGEST_FIRST)
+
+image:  ## the course in a container, see Dockerfile
+	docker build --tag odelab .
 
 clean:  ## remove .venv, build/ and caches
 	rm -rf $(VENV) build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
