@@ -37,7 +37,7 @@ def steps(path: Path) -> Iterator[dict[str, Any]]:
 def commands(text: str) -> Iterator[list[str]]:
     """The commands of a shell script as words, one for each `&&` and line."""
     for line in re.split(r"&&|;|\n|\|\|", text.replace("\\\n", " ")):
-        words = line.strip(" '\"").split()
+        words = line.partition("  #")[0].strip(" '\"").removeprefix(".venv/bin/").split()
         while words and (words[0] in {"do", "exec", "test", "then"} or "=" in words[0]):
             words = words[1:]
         if words:
@@ -52,6 +52,12 @@ def test_workflows_say_commands_that_there_are() -> Iterator[str]:
     scripts.append(
         ("devcontainer", json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())["postCreateCommand"])
     )
+    for page in ("README.md", "docs/jupyterhub.md", "docs/RELEASE.md"):
+        text = (ROOT / page).read_text()
+        scripts += [(page, block) for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)]
+        scripts += [
+            (page, said) for said in re.findall(r"`((?:\.venv/bin/)?(?:make|odelab|python -m odelab) [^`]*)`", text)
+        ]
     for name, script in scripts:
         for words in commands(script):
             if words[0] == "make" and words[1] not in TARGETS:

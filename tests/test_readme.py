@@ -12,7 +12,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)]
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[1])
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[-1])
 def test_runs_as_printed(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lines = [f"{s},{0.3 * k + 0.1 * s},{math.cos(k + s)},{'' if k % 4 else k}" for s in range(5) for k in range(8 + s)]

@@ -19,7 +19,12 @@ START, END = "<!-- results:start -->", "<!-- results:end -->"
 HEAD = """# The papers' tables, run again
 
 `python -m odelab results --write` writes this page from the rows in `data/results`. A number is the mean over seeds ±
-their standard deviation; a dash: there is no such number. Ours and the papers' stand in columns of their own."""
+their standard deviation; a dash: there is no such number. Ours and the papers' stand in columns of their own.
+
+`python -m odelab list` names what can be run again, with its time. `python -m odelab reproduce NAME` runs a
+lecture-sized version into `build/results`, `--budget full` the whole into `data/results`, one row a run. `--resume`
+goes on where an interrupted run stopped, and ends with the weights of one that was not. `--workers 4` does four runs at
+once, `--scheduler ADDRESS` as many as a dask cluster has workers; `--device cuda`, or torchrun, puts a run on GPUs."""
 ODE_RNN, TURNING = "latent ODE, ODE-RNN encoder", ("non-uniform", "ODE²VAE")
 PAPER_DIGITS, OUR_DIGITS = "paper: 28 × 28, training digits", "14 × 14, training digits, as the reference tests"
 LINES: tuple[tuple[str, str, str, Any, str, str], ...] = (
