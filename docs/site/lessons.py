@@ -89,6 +89,8 @@ def page(lesson: Lesson, sliders: Mapping[str, Any], pictures: Path) -> dict[str
         tags += [FOLDED[tag] for tag in list(tags) if tag in FOLDED]
         if cell["cell_type"] == "markdown":
             cell["source"] = LINK.sub(address, "".join(cell["source"]))
+        if "outputs" in cell:  # how a picture is moved in Jupyter is not said where it moves
+            cell["outputs"] = [output for output in cell["outputs"] if "odelab" not in output.get("metadata", {})]
         for number, output in enumerate(cell.get("outputs", [])):
             data = output.get("data", {})
             if "image/png" in data:
