@@ -17,6 +17,8 @@ from odelab.solvers.inputs import Field, State, Stats, Time
 
 STIFF_METHODS = "method='rodas3' or 'scipy_solver' with options=dict(solver='BDF')"
 
+LOOSER = "loosen the tolerance, or raise options=dict(max_num_steps=…)"
+
 
 class SolverError(RuntimeError):
     """A solve that could not go on.
@@ -103,6 +105,12 @@ def underflow(t: float, dt: float, y: Tensor, slope: Tensor, stats: Stats) -> So
     return StepSizeUnderflow("the step size became too small for the tolerance", t=t, dt=dt, nfe=stats.nfe, hint=hint)
 
 
+def stuck_row(row: int, t: Tensor, dt: Tensor, y: Tensor, slope: Tensor, stats: Stats) -> SolverError:
+    """A row of a batch that cannot go on; t and dt hold one number per row."""
+    how = float(t.view(-1)[row]), float(dt.view(-1)[row]), y[row], slope[row], stats
+    return underflow(*how) if all_finite(y[row], slope[row]) else non_finite(*how)
+
+
 def too_many_steps(
     limit: int, t: float, dt: float, y: Tensor, f: Field, stats: Stats, endless: bool = False, intervals: int = 1
 ) -> SolverError:
@@ -122,6 +130,12 @@ def not_enough(limit: int, intervals: int) -> str:
     return (
         f"{limit} steps were not enough, max_num_steps = {limit // intervals} for each of {intervals} output intervals,"
     )
+
+
+def unfinished_row(what: str, row: int, t: Tensor, dt: Tensor, hint: str, stats: Stats) -> SolverError:
+    """A row of a batch that did not come to its end; t and dt hold one number per row."""
+    where = {"t": float(t.view(-1)[row]), "dt": float(dt.view(-1)[row])}
+    return MaxStepsExceeded(f"{what} for row {row}", **where, nfe=stats.nfe, hint=hint)
 
 
 def no_event(limit: int, t: float, dt: float, stats: Stats) -> SolverError:

@@ -235,6 +235,8 @@ class Layout:
         Raises:
             ValueError: when it is negative, NaN, of a shape that does not fit, or requires gradients.
         """
+        if isinstance(tol, float) and tol >= 0:
+            return tol
         if self.shapes is not None and isinstance(tol, (tuple, list)):
             if len(tol) != len(self.shapes):
                 raise ValueError(f"{name} has {len(tol)} entries for a tuple y0 of {len(self.shapes)} tensors")

@@ -7,7 +7,6 @@ output times off their steps. Times are Python floats and dt carries the sign of
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -16,7 +15,6 @@ import torch
 from torch import Tensor
 
 from odelab.solvers import errors
-from odelab.solvers.compiled import compiled_attempt
 from odelab.solvers.control import Controller, error_norm
 from odelab.solvers.inputs import (
     CALLBACK_NAMES,
@@ -30,7 +28,7 @@ from odelab.solvers.inputs import (
 )
 from odelab.solvers.methods import Method, make_method
 from odelab.solvers.methods.scipy import SciPy
-from odelab.solvers.stepping import Attempt, Interpolant, RungeKutta, Step, combine, hermite, linear, quartic
+from odelab.solvers.stepping import Interpolant, RungeKutta, Step, combine, hermite, linear, quartic
 from odelab.solvers.stiffness import EVERY, StiffnessWatch
 
 Mark = tuple[int, Time]  # (index of an output time, fraction of the step at which it lies; 1.0 exactly at its end)
@@ -76,7 +74,8 @@ def make_scheme(
     options = dict(options or {})
     stepper = make_method(name, options, strict=strict)
     rtol, atol = layout.tolerance("rtol", rtol, y0), layout.tolerance("atol", atol, y0)
-    if stepper.adaptive and bool(torch.as_tensor(rtol + atol == 0, device=y0.device).any()):
+    total = rtol + atol
+    if stepper.adaptive and bool((total == 0).any() if isinstance(total, Tensor) else total == 0):
         raise ValueError("rtol and atol are both 0: no step can satisfy that; give at least one a positive value")
     sizes: dict[str, float] = {}
     for option in ("safety", "ifactor", "dfactor", "min_step", "max_step"):
@@ -205,9 +204,6 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
     direction, limit = problem.direction, problem.step_limit
     start, *stops = _stops(problem)
     t = start.t
-    attempt: Attempt = partial(_attempt, f, method, controller)
-    if options.get("compile"):
-        attempt = compiled_attempt(f, method, controller, y) or attempt
 
     side0 = just_before(t, -direction, y.dtype) if start.jump else t
     slope0 = f(side0, y)
@@ -234,7 +230,9 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
                 raise errors.underflow(t, dt, y, slope, stats)
 
             callbacks.step(t, y, goal.dt)
-            step, error_ratio = attempt(side0, goal.side1, goal.dt, y, slope)
+            step = method.step(f, side0, goal.side1, goal.dt, y, slope)
+            with torch.no_grad():
+                error_ratio = controller.error_ratio(method.error(step), y, step.y1)
             accepted = error_ratio <= 1 or abs(goal.dt) <= controller.min_step
             stats.record(t, goal.dt, error_ratio, accepted)
             if not accepted:
@@ -260,15 +258,6 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
                 watch.look(t, y, sizes, abs(stops[-1].t - t))
         if stop.jump:
             side0, slope = just_before(t, -direction, y.dtype), None
-
-
-def _attempt(
-    f: VectorField, method: Method, controller: Controller, t0: float, t1: float, dt: float, y0: Tensor, slope0: Tensor
-) -> tuple[Step, float]:
-    """One step, and its error in units of the tolerance."""
-    step = method.step(f, t0, t1, dt, y0, slope0)
-    with torch.no_grad():
-        return step, controller.error_ratio(method.error(step), y0, step.y1)
 
 
 class Goal(NamedTuple):

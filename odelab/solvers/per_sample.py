@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from odelab.solvers import errors
+from odelab.solvers.compiled.rows import rows_compiled
 from odelab.solvers.control import Controller
 from odelab.solvers.events import direction_of, link_gradients, margin, observed, signs_behind
 from odelab.solvers.gradients import follow_outputs, follow_start
@@ -31,12 +32,13 @@ class RowStats:
 
 
 def solve_rows(
-    problem: Problem, y0: Tensor, t: Tensor, call: Call, layout: Layout
+    problem: Problem, y0: Tensor, t: Tensor, call: Call, layout: Layout, by_graph: bool
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Times, states there, and what else `Solution` has; differentiable by backpropagation, also in t.
 
     Args:
         t: (n,), or of every row, (batch, n). With an event each row starts at its first and runs towards its second.
+        by_graph: let `compiled.rows` do it, if it can.
 
     Returns:
         t as it was, and states (n, batch, …); with an event the times (batch, 2) of the start and the event, states
@@ -53,7 +55,11 @@ def solve_rows(
     problem.times = list(moving.detach().to(precise(f.device)))
     start = follow_start(f, moving, y0)
     if call.event_fn is None:
-        y, stats = _integrate_rows(problem, start, layout, _Outputs(problem, start))
+        found = rows_compiled(problem, start, call, layout) if by_graph else None
+        if found is not None:
+            y, stats = found[0], RowStats(*found[1:])
+        else:
+            y, stats = _integrate_rows(problem, start, layout, _Outputs(problem, start))
         return t, follow_outputs(f, moving, y, y0, record=True), {"rows": stats}
     if rows.shape[1] != 2:
         raise ValueError(f"with event_fn, t must hold two times (start and direction), got {rows.shape[1]}")
@@ -116,9 +122,7 @@ def _steps_of_rows(problem: Problem, y0: Tensor, layout: Layout, goals: "_Output
             watch.look(now, y, [size], left, t)
     if bool(goals.open.any()):
         row = int(goals.open.nonzero()[0])
-        now, size = float(t.view(-1)[row]), float(dt.view(-1)[row])
-        what = f"{goals.missing(limit)} for row {row}"
-        raise errors.MaxStepsExceeded(what, t=now, dt=size, nfe=f.stats.nfe, hint=goals.hint)
+        raise errors.unfinished_row(goals.missing(limit), row, t, dt, goals.hint, f.stats)
     f.stats.accepted, f.stats.rejected = int(stats.accepted.sum()), int(stats.rejected.sum())
     return stats
 
@@ -131,7 +135,7 @@ class _Goals:
         pieces: of each output, states that sum to it; one per step that served some of its rows.
     """
 
-    hint = "loosen the tolerance, or raise options=dict(max_num_steps=…)"
+    hint = errors.LOOSER
 
     def __init__(self, problem: Problem, y0: Tensor) -> None:
         self.problem, self.y0 = problem, y0
@@ -311,7 +315,7 @@ def _check(scheme: Scheme, y0: Tensor, layout: Layout) -> None:
             "per_sample steps every row of a batch by itself: y0 must be (batch, …) with at least two axes, in a tuple "
             f"one batch for all, got {shapes}; a batch of numbers is (batch, 1)"
         )
-    for name in ("step_t", "jump_t", "first_step", "norm", "compile"):
+    for name in ("step_t", "jump_t", "first_step", "norm"):
         if scheme.options.get(name) is not None:
             raise ValueError(f"option {name!r} does not go together with per_sample")
 
@@ -319,11 +323,7 @@ def _check(scheme: Scheme, y0: Tensor, layout: Layout) -> None:
 def _refuse_stuck(t: Tensor, t1: Tensor, h: Tensor, y: Tensor, slope: Tensor, active: Tensor, f: VectorField) -> None:
     stuck = (active & (t1 == t)).view(-1)
     if bool(stuck.any()):
-        row = int(stuck.nonzero()[0])
-        where = float(t.view(-1)[row]), float(h.view(-1)[row])
-        if not errors.all_finite(y[row], slope[row]):
-            raise errors.non_finite(*where, y[row], slope[row], f.stats)
-        raise errors.underflow(*where, y[row], slope[row], f.stats)
+        raise errors.stuck_row(int(stuck.nonzero()[0]), t, h, y, slope, f.stats)
 
 
 def _log(

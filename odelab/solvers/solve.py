@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from odelab.solvers.compiled import may_compile, solve_compiled
 from odelab.solvers.errors import NonFiniteState, SolverError
 from odelab.solvers.events import solve_to_event
 from odelab.solvers.gradients import GRADIENTS, follow_outputs, follow_start
@@ -114,8 +115,9 @@ def run(call: Call) -> Solution:
         problem.watch = lambda step, marks: dense.add(step, scheme.interpolate(step, f))
 
     try:
+        by_graph = bool(scheme.options.get("compile")) and may_compile(problem, call)
         if per_sample:
-            t, y, extras = solve_rows(problem, y0, t, call, layout)
+            t, y, extras = solve_rows(problem, y0, t, call, layout, by_graph)
             return _finish(layout, t, y, f.stats, **extras)
         if call.event_fn is not None:
             event_t, y = solve_to_event(problem, y0, t, call, layout)
@@ -128,7 +130,8 @@ def run(call: Call) -> Solution:
             problem.times = list(t.to(f.time_dtype).unbind())
             moving_t = t.detach()
         start = follow_start(f, moving_t, y0)
-        y = GRADIENTS[call.gradient](problem, start, call, layout)
+        solve_all = solve_compiled if by_graph else GRADIENTS[call.gradient]
+        y = solve_all(problem, start, call, layout)
         y = follow_outputs(f, moving_t, y, y0, record=call.gradient != "adjoint")
         return _finish(layout, t, y, f.stats, _dense=dense)
     except SolverError as error:

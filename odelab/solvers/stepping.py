@@ -44,9 +44,6 @@ class Step:
     next_dt: float | None = None
 
 
-Attempt = Callable[[float, float, float, Tensor, Tensor], tuple[Step, float]]  # t0, t1, dt, y0, slope0; error ratio
-
-
 def combine(y: Tensor, dt: Time, weights: Weights, stages: Sequence[Tensor]) -> Tensor:
     """y + dt Σᵢ wᵢ kᵢ, for y and every kᵢ of one shape."""
     if isinstance(dt, Tensor):

@@ -70,6 +70,9 @@ class ButcherTableau:
         object.__setattr__(self, "error", _nonzero(self.b_err or ()))
         object.__setattr__(self, "middle", _nonzero(self.mid or ()))
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def _require(self, condition: bool, what: str) -> None:
         if not condition:
             raise ValueError(f"tableau {self.name!r}: {what}")
