@@ -2,7 +2,7 @@
 
 Read inputs, tableaus, stepping, control, loops, gradients, solve and drop_in, in this order: no file needs one that
 comes after it. Beside this line stand the methods that are not explicit Runge–Kutta methods (methods/), steps per
-sample, events, the compiled step, and what goes wrong (errors).
+sample, events, the whole solve as one compiled graph (compiled/), and what goes wrong (errors).
 """
 
 from odelab.solvers.drop_in import odeint, odeint_adjoint, odeint_dense, odeint_event
