@@ -5,21 +5,22 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
 from docs.site import api, pages
 from docs.site.lessons import lessons, page
+from docs.site.sliders import copy_pictures, exports
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 
 
-def assemble(source: Path, sliders: Mapping[str, Any], notebooks: Path = ROOT / "notebooks") -> None:
+def assemble(source: Path, sliders: dict[str, Any], notebooks: Path = ROOT / "notebooks") -> None:
     """Write all that Sphinx reads into the folder ``source``, laid out as the repository is, so that links hold."""
     static = source / "_static"
+    copy_pictures(sliders, static)
     shutil.copytree(HERE / "static", static, dirs_exist_ok=True)
     copy_mathjax(static / "mathjax")
     course = lessons(notebooks)
@@ -42,7 +43,7 @@ def copy_mathjax(target: Path) -> None:
             shutil.copyfile(str(file.locate()), target / name)
 
 
-def build(folder: Path, sliders: Mapping[str, Any]) -> None:
+def build(folder: Path, sliders: dict[str, Any]) -> None:
     """Write the site into ``folder``/html; raises CalledProcessError when Sphinx warns."""
     source = folder / "source"
     shutil.rmtree(source, ignore_errors=True)
@@ -55,9 +56,10 @@ def build(folder: Path, sliders: Mapping[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m docs.site", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "build" / "site")
-    folder = parser.parse_args().folder
-    build(folder, {})
-    print(f"{folder / 'html' / 'index.html'}")
+    parser.add_argument("--only-kept", action="store_true", help="run no lesson: sliders that are in the cache live")
+    wanted = parser.parse_args()
+    build(wanted.folder, exports(lessons(ROOT / "notebooks"), only_kept=wanted.only_kept))
+    print(wanted.folder / "html" / "index.html")
 
 
 if __name__ == "__main__":

@@ -129,9 +129,18 @@ def slider_html(export: Any, picture: str, folder: str) -> str:
     if isinstance(export, str):
         return f'{picture}<p class="slider-still">This slider does not move on this page: {html.escape(export)}.</p>'
     start = html.escape(export["texts"][export["start"]])
-    spec = json.dumps(export, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    shown = {name: value for name, value in export.items() if name != "from"}
+    spec = json.dumps(shown, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     return (
         f'<figure class="slider" data-folder="{folder}"><div class="slider-controls"></div>{picture}'
         f'<figcaption role="status" aria-live="polite">{start}</figcaption>'
-        f'<script type="application/json">{spec}</script></figure>'
+        f'<script type="application/json">{spec}</script></figure>{thinned(export)}'
     )
+
+
+def thinned(export: dict[str, Any]) -> str:
+    """Says so where the page holds fewer positions than the notebook's sliders have."""
+    drawn, all_of_them = len(export["texts"]), export.get("positions", 0)
+    if drawn >= all_of_them:
+        return ""
+    return f'<p class="slider-still">{drawn:,} of its {all_of_them:,} positions are on this page.</p>'

@@ -3,7 +3,7 @@
 import base64
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ from docs.site.which_solver import measured_table
 STORED = ("docs/results.md", "docs/benchmarks.md", "docs/your_own_series.md", "docs/glossary.md")
 STORED += ("docs/which_solver.md", "docs/coming_from.md", "CHANGELOG.md")
 LINK = re.compile(r"\]\(<?([^()\s<>]+)>?\)")
-ERRATUM = re.compile(r"\b(erratum|errata|misprints?)\b|\b(notes|slides|poster|seminar|paper) prints?\b", re.IGNORECASE)
-REFERENCE = re.compile(r"^[-*] +(?P<authors>[^\[\n]*?),? *\[(?P<title>[^\]]+)\]\((?P<url>https?://[^)\s]+)\)", re.M)
+# A correction is marked in bold, or says what a source prints where the lesson has something else.
+ERRATUM = re.compile(
+    r"\*\*Errat(um|a)\b|\bnotes print \$|\bwhich print |\bprintings |slides \([^)]*\) print |notes leave out"
+)
+REFERENCE = re.compile(r"\[(?P<title>[^\]]+)\]\((?P<url>https?://(?:[^()\s]|\([^()\s]*\))+)\)")
 
 
 def stored(root: Path) -> dict[str, str]:
@@ -123,9 +126,8 @@ def bibliography(course: Sequence[Lesson]) -> str:
     """Every paper that a lesson refers to, with the lessons, and all of them as BibTeX."""
     works: dict[str, tuple[str, str, list[Lesson]]] = {}
     for lesson in course:
-        for entry in REFERENCE.finditer("\n\n".join(lesson.prose)):
-            authors = " ".join(entry["authors"].split())
-            works.setdefault(entry["url"], (authors, entry["title"], []))[2].append(lesson)
+        for url, authors, title in references(lesson):
+            works.setdefault(url, (authors, title, []))[2].append(lesson)
     lines = [
         "# Bibliography",
         "",
@@ -137,6 +139,25 @@ def bibliography(course: Sequence[Lesson]) -> str:
         lines.append(f"- {authors + ', ' if authors else ''}[{title}]({url}). Lessons {places}.")
     entries = [bibtex(url, authors, title) for url, (authors, title, _) in sorted(works.items())]
     return "\n".join([*lines, "", "## BibTeX", "", "```bibtex", *entries, "```", ""])
+
+
+def references(lesson: Lesson) -> Iterator[tuple[str, str, str]]:
+    """Address, authors with year, and title of every work that a lesson's references link to.
+
+    What stands between the beginning of an item, or the link before, and a link are its authors.
+    """
+    for heading, text in lesson.sections():
+        if not heading.startswith("References"):
+            continue
+        for item in re.split(r"\n(?=[-*] )|\n\s*\n", text):
+            begun = 0
+            for link in REFERENCE.finditer(item):
+                before = re.sub(r"^\s*[-*] ", "", item[begun : link.start()])
+                authors, title = " ".join(before.split()).strip(" ,.;:"), link["title"]
+                if named := re.search(r": *\*(.+?)\.?\*$", authors):  # the title stands before a link to its doi
+                    authors, title = authors[: named.start()], named[1]
+                yield link["url"], authors, title
+                begun = link.end()
 
 
 def bibtex(url: str, authors: str, title: str) -> str:

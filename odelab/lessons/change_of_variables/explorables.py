@@ -16,6 +16,7 @@ from odelab.flows import PlanarFlow, exact_divergence, hutchinson_divergence, pr
 from odelab.flows.planar import invertible, planar, planar_inverse
 from odelab.lessons.change_of_variables import figures
 from odelab.lessons.kit.explorable import Explorable
+from odelab.lessons.kit.export import Twin
 from odelab.solvers import solve
 
 STRIPS = 17
@@ -84,7 +85,7 @@ def planar_layer(w: float = 1.5, angle: int = 30, u: float = 1.2, turn: int = 60
         "b": widgets.FloatSlider(b, min=-3.0, max=3.0, step=0.1, description="offset b"),
         "repair": widgets.Checkbox(False, description="use û"),
     }
-    return Explorable(figures.planar_layer(lines), update, controls)
+    return Explorable(figures.planar_layer(lines), update, controls, twin=Twin("planarLayer"))
 
 
 def step_and_flow(frames: int = 15) -> tuple[Figure, Callable[[Figure, int], None], tuple[float, float]]:

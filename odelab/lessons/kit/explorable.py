@@ -13,20 +13,9 @@ from matplotlib.figure import Figure
 
 from odelab.lessons.kit import style
 from odelab.lessons.kit.blitting import Blitter
+from odelab.lessons.kit.export import Export, Twin, export, positions
 
 FRAMES = 64
-
-
-def positions(control: widgets.ValueWidget) -> list[Any]:
-    """Every value a slider, dropdown or checkbox can take; none for a control without a finite choice."""
-    if hasattr(control, "options"):
-        return [option[1] if isinstance(option, tuple) else option for option in control.options]
-    if isinstance(control.value, bool):
-        return [False, True]
-    if not hasattr(control, "step"):
-        return []
-    count = round((control.max - control.min) / control.step)
-    return [type(control.value)(min(control.min + k * control.step, control.max)) for k in range(count + 1)]
 
 
 class Explorable(widgets.VBox):
@@ -38,6 +27,7 @@ class Explorable(widgets.VBox):
             the text beside the figure. Only these artists are redrawn, which takes a tenth of the time.
         controls: ordinary sliders, dropdowns or checkboxes by the name ``update`` knows them under.
         play: name of an integer slider that gets a play button.
+        twin: the same model in JavaScript, for pages where no kernel runs and positions are too many to be drawn.
 
     ``settings`` maps the names to the controls' values, ``text`` is the readout, ``frame_ms`` the
     time the last change took, and ``figure`` the matplotlib figure at the current settings.
@@ -53,8 +43,10 @@ class Explorable(widgets.VBox):
         controls: Mapping[str, widgets.ValueWidget],
         *,
         play: str | None = None,
+        twin: Twin | None = None,
     ) -> None:
         self.controls = dict(controls)
+        self.play, self.twin = play, twin
         self.frame_ms = 0.0
         self.text = ""
         self._update = update
@@ -87,6 +79,16 @@ class Explorable(widgets.VBox):
             self._render()
         return self._figure
 
+    @property
+    def alt(self) -> str:
+        """The figure's alternative text."""
+        return str(self._figure.get_label())
+
+    @property
+    def png(self) -> bytes:
+        """The picture at the current settings."""
+        return self._frame()[0]
+
     def drive(self, **values: Any) -> str:
         """Set controls by name, as a reader would by hand, and return the readout.
 
@@ -101,6 +103,14 @@ class Explorable(widgets.VBox):
                 self.controls[name].value = value
         self._refresh()
         return self.text
+
+    def export(self) -> Export:
+        """What a page without a kernel needs to move the same sliders; it takes a tenth of a second a position.
+
+        Raises:
+            ValueError: when a control has no finite choice of positions and there is no twin.
+        """
+        return export(self)
 
     def forget(self) -> None:
         """Drop the remembered frames: the next change is drawn anew."""
@@ -128,7 +138,7 @@ class Explorable(widgets.VBox):
             # Raised again: a cell that drives the widget must fail, and a browser shows only the readout.
             self._say(f"This setting could not be drawn: {type(error).__name__}: {error}")
             raise
-        self._image.value = style.image_html(image, str(self._figure.get_label()))
+        self._image.value = style.image_html(image, self.alt)
         self._say(self.text)
         self.frame_ms = 1e3 * (time.perf_counter() - start)
 
@@ -188,5 +198,5 @@ class Explorable(widgets.VBox):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The live widget, and beside it a picture for places without a kernel: GitHub, PDF, the site."""
         live = super()._repr_mimebundle_(**kwargs)
-        data, metadata = style.image_bundle(style.shrink(self._frame()[0]), str(self._figure.get_label()))
+        data, metadata = style.image_bundle(style.shrink(self.png), self.alt)
         return {**live, **data}, metadata

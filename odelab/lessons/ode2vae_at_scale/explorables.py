@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from odelab.lessons.kit.explorable import Explorable
+from odelab.lessons.kit.export import Twin
 from odelab.lessons.ode2vae_at_scale import figures
 from odelab.lessons.ode2vae_at_scale.cost import PARTS, Prices, Setting
 
@@ -149,4 +150,6 @@ def step_cost(seconds: Prices, memory: Prices, sequences: int = 360, epochs: int
         "batch": widgets.SelectionSlider(options=powers(8), value=16, description="sequences B"),
         "draws": widgets.SelectionSlider(options=powers(4), value=1, description="draws K"),
     }
-    return Explorable(figures.cost(FRAMES, PARTS, limits), update, controls)
+    model = {"seconds": seconds.values, "memory": memory.values, "sequences": sequences, "epochs": epochs}
+    seen = {"parts": PARTS, "axis": FRAMES.tolist(), "limits": [list(ends) for ends in limits], "cards": figures.CARDS}
+    return Explorable(figures.cost(FRAMES, PARTS, limits), update, controls, twin=Twin("stepCost", {**model, **seen}))

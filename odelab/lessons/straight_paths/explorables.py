@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from odelab.lessons.kit.explorable import Explorable
+from odelab.lessons.kit.export import Twin
 from odelab.lessons.straight_paths import figures
 
 FROM = torch.tensor([[2.2, 0.9], [0.9, 0.6]], dtype=torch.float64)  # covariances of the two Gaussians of the lesson
@@ -93,7 +94,9 @@ def displacement(angle: int = 0, percent: int = 50, points: int = 80) -> Explora
         "percent": widgets.IntSlider(percent, min=0, max=100, step=5, description="time (%)"),
     }
     figure = figures.displacement((ring, ring @ maps[angle].T), angles, costs, least)
-    return Explorable(figure, update, controls, play="percent")
+    model = {"angles": angles, "maps": [matrix.tolist() for matrix in maps.values()], "costs": costs, "least": least}
+    seen = {"start": start.tolist(), "rings": [ring.tolist(), (ring @ maps[0].T).tolist()]}
+    return Explorable(figure, update, controls, play="percent", twin=Twin("displacement", {**model, **seen}))
 
 
 def regularised(flows: Mapping[float, figures.Trained], half_width: float, best: float) -> Explorable:
