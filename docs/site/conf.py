@@ -21,6 +21,7 @@ nb_code_prompt_show = "Show the {type}"
 nb_code_prompt_hide = "Hide the {type}"
 nb_ipywidgets_js = {}
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist", "html_image"]
+myst_dmath_double_inline = True  # $$ … $$ right below a line of text
 myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"

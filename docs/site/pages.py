@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from docs.site.ledger import ledger_page
-from docs.site.lessons import Lesson, image_html, slider_html, slug
+from docs.site.lessons import LINK as LESSON_LINK
+from docs.site.lessons import Lesson, address, image_html, slider_html, slug
 from docs.site.which_solver import measured_table
 
 STORED = ("docs/results.md", "docs/benchmarks.md", "docs/your_own_series.md", "docs/glossary.md")
@@ -127,7 +128,10 @@ def bibliography(course: Sequence[Lesson]) -> str:
     works: dict[str, tuple[str, str, list[Lesson]]] = {}
     for lesson in course:
         for url, authors, title in references(lesson):
-            works.setdefault(url, (authors, title, []))[2].append(lesson)
+            known = works.setdefault(url, (authors, title, []))
+            known[2].append(lesson)
+            if re.search(r"\d{4}", authors) and not re.search(r"\d{4}", known[0]):
+                works[url] = authors, title, known[2]  # said more fully here
     lines = [
         "# Bibliography",
         "",
@@ -156,7 +160,8 @@ def references(lesson: Lesson) -> Iterator[tuple[str, str, str]]:
                 authors, title = " ".join(before.split()).strip(" ,.;:"), link["title"]
                 if named := re.search(r": *\*(.+?)\.?\*$", authors):  # the title stands before a link to its doi
                     authors, title = authors[: named.start()], named[1]
-                yield link["url"], authors, title
+                authors = re.split(r"(?<=[a-z])[.:;] (?=[A-Z])", authors)[-1]
+                yield link["url"], re.sub(r"^(\d{4}, )?and\b ?", "", authors), title
                 begun = link.end()
 
 
@@ -188,6 +193,7 @@ def teaching(course: Sequence[Lesson]) -> str:
                 text = re.sub(r"^#+ .*\n|</?details>|<summary>.*?</summary>", "", "".join(cell["source"]), flags=re.M)
                 text = re.sub(r"\]\((?=\d\d_)", "](../notebooks/", text)
                 text = re.sub(r"\]\(#([^)]+)\)", rf"](../notebooks/{lesson.path.name}#\1)", text)
+                text = LESSON_LINK.sub(address, text)
                 lines += ["", f"## [{lesson.title}](../notebooks/{lesson.path.name})", "", text.strip()]
     return "\n".join(lines) + "\n"
 
