@@ -51,6 +51,8 @@ def build(folder: Path, sliders: dict[str, Any]) -> None:
     assemble(source, sliders)
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", "-c", str(HERE)]
     subprocess.run([*command, "-d", str(folder / "doctrees"), str(source), str(folder / "html")], check=True, cwd=ROOT)
+    for lesson in lessons(ROOT / "notebooks"):  # the button above a lesson downloads the notebook itself
+        shutil.copy(lesson.path, folder / "html" / "notebooks")
 
 
 def main() -> None:
