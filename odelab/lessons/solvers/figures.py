@@ -6,6 +6,7 @@ Every function draws the arrays it is given; none of them solves an equation.
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from odelab.lessons.kit.panels import axis_texts, power_law
@@ -193,3 +194,30 @@ def stability_regions(factors: Mapping[str, np.ndarray], real: np.ndarray, imag:
     fig.axes[0].set_ylabel("Im z")
     names = ", ".join(factors)
     return describe(fig, f"Stability regions in the complex plane z = h λ, shaded where |R(z)| ≤ 1: {names}.")
+
+
+Tree = tuple["Tree", ...]  # a node, by the trees that hang from it
+
+
+def rooted_trees(trees: Mapping[str, Tree]) -> Figure:
+    """Rooted trees side by side, the root of each at the bottom and its equation below.
+
+    Args:
+        trees: equation -> tree; () is a single node.
+    """
+    fig = new_figure((9.6, 2.6))
+    ax = fig.subplots()
+    for i, (label, tree) in enumerate(trees.items()):
+        _branch(ax, tree, 2.6 * i, 0.0, 1.0)
+        ax.text(2.6 * i, -0.7, label, ha="center", va="top", fontsize=12)
+    ax.set(xlim=(-1.4, 2.6 * len(trees) - 1.2), ylim=(-1.6, 3.4))
+    ax.set_axis_off()
+    return describe(fig, f"The {len(trees)} rooted trees with one to four nodes, each above its equation.")
+
+
+def _branch(ax: Axes, tree: Tree, x: float, y: float, width: float) -> None:
+    for i, subtree in enumerate(tree):
+        above = x + width * (i - (len(tree) - 1) / 2) * 0.8
+        ax.plot([x, above], [y, y + 1], "-", color=COLORS["black"], linewidth=1.2, zorder=1)
+        _branch(ax, subtree, above, y + 1, width * 0.9)
+    ax.plot([x], [y], "o", color=COLORS["blue"], markersize=8, zorder=2)

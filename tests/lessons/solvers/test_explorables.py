@@ -224,3 +224,12 @@ def test_stability_regions_shade_where_the_factor_is_small() -> None:
     assert [ax.get_title() for ax in fig.axes] == ["euler", "implicit"]
     (outline,) = fig.axes[0].collections[1].get_paths()
     np.testing.assert_allclose(np.abs(outline.vertices[:, 0] + 1 + 1j * outline.vertices[:, 1]), 1, atol=0.02)
+
+
+def test_rooted_trees_have_their_nodes_and_edges() -> None:
+    fig = figures.rooted_trees({"one": (), "four": ((), ((),))})
+    (ax,) = fig.axes
+    nodes = [line for line in ax.lines if line.get_marker() == "o"]
+    assert len(nodes) == 1 + 4 and len(ax.lines) - len(nodes) == 3
+    assert len({tuple(line.get_xydata()[0]) for line in nodes}) == 5
+    assert [text.get_text() for text in ax.texts] == ["one", "four"]
