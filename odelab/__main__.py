@@ -142,11 +142,11 @@ def complain(text: str, status: int) -> int:
     return status
 
 
-def in_words(error: OSError) -> str:
+def in_words(error: OSError, resumable: bool) -> str:
     """What went wrong with which file, and for a full disk what to do."""
     text = f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error)
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)) or "No space left" in text:
-        text += "; what was done before is kept: free some space, then --resume goes on"
+        text += "; free some space" + "; what was done is kept, and --resume goes on" * resumable
     return text
 
 
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the flush at exit goes
         return 141
     except OSError as error:
-        return complain(in_words(error), 1)
+        return complain(in_words(error, given.verb == "reproduce"), 1)
     except ValueError as error:
         return complain(str(error), 2)
     except ModuleNotFoundError as error:

@@ -5,6 +5,7 @@ Nothing but the standard library is needed for plain copies: who has just instal
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -98,11 +99,10 @@ def copy_lessons(folder: Path, kind: str = "own", renew: Sequence[str] | None = 
             continue
         if changed:
             notes.append(f"{name}: yours is now {_set_aside(target).name}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8", newline="\n")
+        _write(target, text)
         put[name] = now
         counts["brought up to date" if there else "new"] += 1
-    (folder / LIST).write_text(json.dumps(put, indent=1), encoding="utf-8")
+    _write(folder / LIST, json.dumps(put, indent=1))
     done = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "all as they should be"
     return [f"{len(lessons)} lessons in {folder}: {done}", *notes]
 
@@ -113,6 +113,19 @@ def _list(path: Path) -> dict[str, str]:
         return dict(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(part, path)
+    except OSError as error:  # of a full disk it does not say which file
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _hash(text: str) -> str:

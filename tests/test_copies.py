@@ -85,6 +85,27 @@ def test_what_cannot_be_is_one_line(
     assert err.startswith("odelab: ") and text in err and err.count("\n") == 1
 
 
+def test_a_full_disk_leaves_no_half_of_a_lesson(
+    course: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, write = tmp_path / "mine", Path.write_text
+    copy_lessons(mine)
+    for path in course.glob("*.ipynb"):
+        edit(path, "x = 2")
+
+    def full(self: Path, text: str, **settings: Any) -> int:
+        write(self, text[:20], **settings)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        assert main(["copy", str(mine)]) == 1
+    said = f"odelab: No space left on device: {mine / '01_a.ipynb'}; free some space\n"
+    assert capsys.readouterr().err == said
+    assert code_in(mine / "01_a.ipynb") == "x = 1" and not list(mine.glob("*.part"))
+    assert copy_lessons(mine) == [f"2 lessons in {mine}: 2 brought up to date"]
+
+
 def test_every_kind_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of every lesson, as nbformat wants it."""
     import nbformat
