@@ -35,6 +35,8 @@ from odelab.solvers.gradients import differentiated_once
 from odelab.solvers.stepping import RungeKutta
 from odelab.solvers.tableaus import TABLEAUS, ButcherTableau
 
+ONCE = "gradient='rollout' can be differentiated once, and this is a second derivative: take gradient='backprop'"
+
 
 def flow(
     field: Any,
@@ -243,7 +245,7 @@ class _RollOut(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_states: Tensor, *grad_hidden: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph=True
-            return differentiated_once(_RollOut.backward, ctx, grad_states, *grad_hidden, what="'rollout'")
+            return differentiated_once(_RollOut.backward, ctx, grad_states, *grad_hidden, message=ONCE)
         with full_precision(grad_states):
             return _backward(ctx.loop, ctx.layers, ctx.saved_tensors, grad_states, grad_hidden)
 
