@@ -6,19 +6,21 @@ sample, events, the whole solve as one compiled graph (compiled/), and what goes
 """
 
 from odelab.solvers.drop_in import odeint, odeint_adjoint, odeint_dense, odeint_event
-from odelab.solvers.errors import MaxStepsExceeded, NonFiniteState, SolverError, StepSizeUnderflow
+from odelab.solvers.errors import MaxStepsExceeded, NewtonFailure, NonFiniteState, SolverError, StepSizeUnderflow
 from odelab.solvers.inputs import Stats, StepRecord
 from odelab.solvers.methods import METHODS
 from odelab.solvers.solution import DenseSolution, Solution
 from odelab.solvers.solve import solve
-from odelab.solvers.tableaus import TABLEAUS, ButcherTableau
+from odelab.solvers.tableaus import IMPLICIT_TABLEAUS, TABLEAUS, ButcherTableau
 
 __all__ = [
+    "IMPLICIT_TABLEAUS",
     "METHODS",
     "TABLEAUS",
     "ButcherTableau",
     "DenseSolution",
     "MaxStepsExceeded",
+    "NewtonFailure",
     "NonFiniteState",
     "Solution",
     "SolverError",

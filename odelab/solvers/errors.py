@@ -8,6 +8,7 @@ to an exception, so they may spend a few evaluations of func on a better answer.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -62,6 +63,10 @@ class StepSizeUnderflow(SolverError):
 
 class MaxStepsExceeded(SolverError):
     """``max_num_steps`` steps did not reach the next output time."""
+
+
+class NewtonFailure(SolverError):
+    """The equations of an implicit method's stages were not solved."""
 
 
 def all_finite(*tensors: Tensor) -> bool:
@@ -183,3 +188,32 @@ def lipschitz(f: Field, t: Time, y: Tensor, iterations: int = 12) -> float:
         if not math.isfinite(growth) or growth == 0:
             break
     return growth
+
+
+def differentiated_once(
+    backward: Callable[..., tuple[Tensor | None, ...]], ctx: Any, *grads: Tensor, message: str
+) -> tuple[Tensor | None, ...]:
+    """What a backward that keeps no graph gives where one was asked for: its results, which say so when used.
+
+    torch's own `once_differentiable` does so only where the incoming gradient is in a graph; where that is constant,
+    as of a sum, second derivatives would be without this part, and nobody would know.
+    """
+    with torch.no_grad():
+        results = backward(ctx, *grads)
+    given = [x.detach().requires_grad_() for x in results if x is not None]
+    behind = [x for x in (*grads, *ctx.saved_tensors) if x.requires_grad]  # whoever asks for these is told, too
+    marked = iter(_Once.apply(message, len(given), *given, *behind))
+    return tuple(None if x is None else next(marked) for x in results)
+
+
+class _Once(torch.autograd.Function):
+    """Passes the first tensors on, and refuses to be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, message: str, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.message = message
+        return tuple(x.view_as(x) for x in tensors[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
+        raise RuntimeError(ctx.message)

@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from odelab.solvers.control import Norm, rms_norm
+from odelab.solvers.errors import differentiated_once
 from odelab.solvers.inputs import (
     Call,
     Layout,
@@ -39,6 +40,7 @@ from odelab.solvers.inputs import (
     find_surroundings,
 )
 from odelab.solvers.loops import Mark, Problem, Scheme, integrate, make_scheme, steps
+from odelab.solvers.methods.implicit import Implicit, linearise
 from odelab.solvers.stepping import RungeKutta, Step
 
 Grads = Sequence[Tensor | None]
@@ -249,35 +251,6 @@ def accumulate(totals: list[Tensor], grads: Grads, factor: float = 1.0) -> None:
         torch._foreach_add_(places, changes, alpha=factor)
 
 
-def differentiated_once(
-    backward: Callable[..., tuple[Tensor | None, ...]], ctx: Any, *grads: Tensor, message: str
-) -> tuple[Tensor | None, ...]:
-    """What a backward that keeps no graph gives where one was asked for: its results, which say so when used.
-
-    torch's own `once_differentiable` does so only where the incoming gradient is in a graph; where that is constant,
-    as of a sum, second derivatives would be without this part, and nobody would know.
-    """
-    with torch.no_grad():
-        results = backward(ctx, *grads)
-    given = [x.detach().requires_grad_() for x in results if x is not None]
-    behind = [x for x in (*grads, *ctx.saved_tensors) if x.requires_grad]  # whoever asks for these is told, too
-    marked = iter(_Once.apply(message, len(given), *given, *behind))
-    return tuple(None if x is None else next(marked) for x in results)
-
-
-class _Once(torch.autograd.Function):
-    """Passes the first tensors on, and refuses to be differentiated."""
-
-    @staticmethod
-    def forward(ctx: Any, message: str, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.message = message
-        return tuple(x.view_as(x) for x in tensors[:count])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
-        raise RuntimeError(ctx.message)
-
-
 class _Checkpoint(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, problem: Problem, here: Surroundings, y0: Tensor, *params: Tensor) -> Tensor:
@@ -387,7 +360,8 @@ class _Adjoint(torch.autograd.Function):
         problem, how = ctx.problem, ctx.backward_solve
         states, *params = ctx.saved_tensors
         totals = [*map(torch.zeros_like, params)]
-        weights = how.scheme.method.tableau.solution if isinstance(how.scheme.method, RungeKutta) else ()
+        method = how.scheme.method
+        weights = method.tableau.solution if isinstance(method, (RungeKutta, Implicit)) else ()
         carry = how.norm is not None or not weights
         field = AugmentedField(problem.f, params, totals, carry, set(ctx.here.met))
         scheme = _augmented_scheme(how, field, problem.scheme.controller.norm)
@@ -518,6 +492,16 @@ class AugmentedField:
         """(0, y, a, *parameter gradients): what torchdiffeq shows to norms and callbacks."""
         y, a, thetas = self.unpack(state)
         return state.new_zeros(()), y, a, *(thetas or self.totals)
+
+    def jacobian_by_rows(self, t: Time, state: Tensor) -> Tensor | None:
+        """For implicit methods, ∂f/∂y of y' and −(∂f/∂y)ᵀ of a' (2, n, n); None where the state carries more.
+
+        What a' owes to y is left out: it needs second derivatives, and Newton's iteration gets there without.
+        """
+        if self.carry:
+            return None
+        (jacobian,) = linearise(self.f, t, self.unpack(state)[0], 0)[1]
+        return torch.stack([jacobian, -jacobian.mT])
 
     def __call__(self, t: Tensor, state: Tensor) -> Tensor:
         differentiable = torch.is_grad_enabled()  # an implicit method asks for this field's own Jacobian

@@ -6,7 +6,7 @@ output times off their steps. Times are Python floats and dt carries the sign of
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -27,10 +27,21 @@ from odelab.solvers.inputs import (
     unchanged,
 )
 from odelab.solvers.methods import Method, make_method
+from odelab.solvers.methods.implicit import Implicit
 from odelab.solvers.methods.scipy import SciPy
-from odelab.solvers.stepping import Interpolant, RungeKutta, Step, combine, hermite, linear, quartic
+from odelab.solvers.stepping import (
+    Interpolant,
+    RungeKutta,
+    Step,
+    combine,
+    hermite,
+    linear,
+    quartic,
+    through_states,
+)
 from odelab.solvers.stiffness import EVERY, StiffnessWatch
 
+STIFF = ("implicit", "rosenbrock")  # families
 Mark = tuple[int, Time]  # (index of an output time, fraction of the step at which it lies; 1.0 exactly at its end)
 Watcher = Callable[[Step, list[Mark]], None]
 
@@ -52,11 +63,14 @@ class Scheme:
     def interpolate(self, step: Step, f: VectorField) -> Interpolant:
         """The solution over one step; by default a straight line on fixed grids, as in torchdiffeq.
 
-        Else it is the quartic where the method has a tableau with a midpoint, and Hermite's cubic where not.
+        Else it is the quartic where the method has a tableau with a midpoint, a polynomial through states alone where
+        the method is one for stiff problems, and Hermite's cubic where it is neither.
         """
         method = self.method
         if not method.adaptive and self.options.get("interp", "linear") == "linear":
             return linear(step)
+        if method.family in STIFF:
+            return through_states(step, f, method)
         if isinstance(method, RungeKutta) and method.tableau.middle:
             return quartic(step, combine(step.y0, step.dt, method.tableau.middle, step.stages), f)
         return hermite(step, f)
@@ -81,7 +95,10 @@ def make_scheme(
     for option in ("safety", "ifactor", "dfactor", "min_step", "max_step"):
         if option in options:
             sizes[option] = float(options[option])
-    controller = Controller(stepper.order, rtol, atol, error_norm(layout, options.get("norm")), **sizes)
+    order = stepper.order
+    if isinstance(stepper, Implicit):
+        order, stepper = stepper.error_order, replace(stepper, rtol=rtol, atol=atol)
+    controller = Controller(order, rtol, atol, error_norm(layout, options.get("norm")), **sizes)
     if stepper.family == "scipy":
         return Scheme(name, stepper, controller, options, ())
     return Scheme(name, stepper, controller, options, CALLBACK_NAMES if stepper.adaptive else CALLBACK_NAMES[:1])
@@ -216,6 +233,7 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
     slope: Tensor | None = slope0
     watch: StiffnessWatch | None = None
     attempts = 0
+    failure: errors.NewtonFailure | None = None
     for stop in stops:
         at_stop = False
         while not at_stop:
@@ -227,19 +245,23 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
                 slope = f(side0, y)
             goal = _aim(t, dt, stop, direction, y.dtype)
             if goal.t1 == t and not goal.at_stop:
-                raise errors.underflow(t, dt, y, slope, stats)
+                raise failure or errors.underflow(t, dt, y, slope, stats)
 
             callbacks.step(t, y, goal.dt)
-            step = method.step(f, side0, goal.side1, goal.dt, y, slope)
-            with torch.no_grad():
-                error_ratio = controller.error_ratio(method.error(step), y, step.y1)
-            accepted = error_ratio <= 1 or abs(goal.dt) <= controller.min_step
+            failure = None
+            try:
+                step = method.step(f, side0, goal.side1, goal.dt, y, slope)
+                with torch.no_grad():
+                    error_ratio = controller.error_ratio(method.error(step), y, step.y1)
+            except errors.NewtonFailure as error:
+                step, error_ratio, failure = Step(t, goal.t1, goal.dt, y, y), math.inf, error
+            accepted = failure is None and (error_ratio <= 1 or abs(goal.dt) <= controller.min_step)
             stats.record(t, goal.dt, error_ratio, accepted)
             if not accepted:
                 callbacks.reject_step(t, y, goal.dt)
                 if not math.isfinite(error_ratio):
                     errors.check_finite(t, goal.dt, y, slope, stats)
-                dt = controller.next_dt(goal.dt, error_ratio)
+                dt = goal.dt / 2 if failure else controller.next_dt(goal.dt, error_ratio)
                 continue
 
             callbacks.accept_step(t, y, goal.dt)

@@ -307,7 +307,7 @@ class _RowControl:
 
 
 def _check(scheme: Scheme, y0: Tensor, layout: Layout) -> None:
-    if scheme.method.family != "runge_kutta" or not scheme.method.adaptive:
+    if scheme.method.family not in ("runge_kutta", "implicit") or not scheme.method.adaptive:
         raise ValueError(f"per_sample needs an adaptive Runge–Kutta method, not {scheme.name!r}")
     if y0.ndim < 2:
         shapes = ", ".join(str(tuple(shape)) for shape in layout.shapes or (y0.shape,))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,10 +26,11 @@ class Step:
     """A step from (t0, y0) to (t1, y1).
 
     Attributes:
-        stages: the k_i of a Runge–Kutta method; otherwise only [f(t0, y0)], or nothing.
-        slope1: f(t1, y1) where the method computed it.
+        stages: the k_i of a Runge–Kutta method; of others nothing.
+        slope0, slope1: f(t0, y0) and f(t1, y1) where the method knows them.
         error: the embedded error estimate where the step itself computed it, same shape as y.
         sides: where func was asked for t0 and t1: there, or just inside the step where it jumps; None means there.
+        inner: (x, y(t0 + x dt)) for some x between 0 and 1, where the method knows such states.
         next_dt: the (signed) size that the controller proposes for the step after this one.
     """
 
@@ -38,9 +40,11 @@ class Step:
     y0: Tensor
     y1: Tensor
     stages: list[Tensor] = field(default_factory=list)
+    slope0: Tensor | None = None
     slope1: Tensor | None = None
     error: Tensor | None = None
     sides: tuple[Time, Time] | None = None
+    inner: list[tuple[float, Tensor]] = field(default_factory=list)
     next_dt: float | None = None
 
 
@@ -101,9 +105,9 @@ class RungeKutta:
             stages.append(f(t1 if c == 1.0 else t0 + c * dt, y))
         if not tableau.fsal:
             # The sum before y: in float32, one rounding of y per step instead of one per stage.
-            return Step(t0, t1, dt, y0, y0 + increment(dt, tableau.solution, stages), stages)
+            return Step(t0, t1, dt, y0, y0 + increment(dt, tableau.solution, stages), stages, stages[0])
         y1 = y if end else combine(y0, dt, tableau.solution, stages)
-        return Step(t0, t1, dt, y0, y1, stages, slope1=stages[-1] if end else None)
+        return Step(t0, t1, dt, y0, y1, stages, stages[0], stages[-1] if end else None)
 
     def error(self, step: Step) -> Tensor:
         """Estimate of y1's local error, the shape of y."""
@@ -144,6 +148,32 @@ def _hermite(y0: Tensor, y1: Tensor, dt: Time, slope0: Tensor, slope1: Tensor, x
     )
 
 
+def through_states(step: Step, f: Field, method: Any) -> Interpolant:
+    """The polynomial through y0, y1 and states between them, for methods that solve stiff problems.
+
+    There a slope says nothing about the solution: it holds the error of y times |∂f/∂y|. So what lies between is
+    stepped to, from y0 by the method itself, beside what inner states it knows anyway; a polynomial of degree four.
+    """
+    t0 = step.t0 if step.sides is None else step.sides[0]
+    inner = list(step.inner)
+    for x in (0.4,) if inner else (0.25, 0.5, 0.75):
+        part = method.step(f, t0, t0 + x * step.dt, x * step.dt, step.y0, step.slope0, end=False)
+        inner.append((x, part.y1))
+    nodes, states = zip(*inner, (1.0, step.y1), strict=True)
+    return partial(_lagrange, step.y0, nodes, [state - step.y0 for state in states])
+
+
+def _lagrange(y0: Tensor, nodes: Sequence[float], rises: Sequence[Tensor], x: Time) -> Tensor:
+    y = y0
+    for node, rise in zip(nodes, rises, strict=True):
+        weight = x / node
+        for other in nodes:
+            if other != node:
+                weight = weight * ((x - other) / (node - other))
+        y = y + weight * rise
+    return y
+
+
 def linear(step: Step) -> Interpolant:
     """The straight line from y0 to y1."""
     return partial(_linear, step.y0, step.y1)
@@ -155,8 +185,8 @@ def _linear(y0: Tensor, y1: Tensor, x: Time) -> Tensor:
 
 def end_slopes(step: Step, f: Field) -> tuple[Tensor, Tensor]:
     """f at both ends of the step, evaluated only where the method has not done so."""
-    if not step.stages:
-        step.stages.append(f(step.t0, step.y0))
+    if step.slope0 is None:
+        step.slope0 = f(step.t0, step.y0)
     if step.slope1 is None:
         step.slope1 = f(step.t1, step.y1)
-    return step.stages[0], step.slope1
+    return step.slope0, step.slope1

@@ -1,15 +1,23 @@
 """Every Runge–Kutta method of the package, as data.
 
-A method with s stages is a table of numbers (Butcher 1964): nodes c, a lower-triangular matrix a and weights b,
+A method with s stages is a table of numbers (Butcher 1964): nodes c, a matrix a and weights b,
 
     k_i = f(t + c_i dt, y + dt Σ_j a_ij k_j),        y(t + dt) ≈ y + dt Σ_i b_i k_i.
+
+Where a is strictly lower triangular, each stage follows from those before it, and the method is explicit. Where it is
+not, a stage is the solution of an equation (`methods.implicit`), and stiff problems allow long steps.
 
 `b_err` weighs the stages into an error estimate, b − b̂ with b̂ the weights of a second method on the same stages.
 `mid` weighs them into y(t + dt/2), for dense output. Adding a method is adding a table.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
+
+import numpy as np
 
 Row = tuple[float, ...]
 Weights = tuple[tuple[int, float], ...]
@@ -17,23 +25,30 @@ Weights = tuple[tuple[int, float], ...]
 
 @dataclass(frozen=True)
 class ButcherTableau:
-    """An explicit Runge–Kutta method; checks itself on construction.
+    """A Runge–Kutta method; checks itself on construction.
 
     Attributes:
-        name: key in `TABLEAUS`.
+        name: key in `TABLEAUS` or `IMPLICIT_TABLEAUS`.
         order: order of the solution (global error O(dt^order)).
         c: nodes, length s.
-        a: s rows, row i of length i.
+        a: s rows. Row i has length i in an explicit method, i + 1 in a diagonally implicit one, else s.
         b: weights, length s.
         b_err: b − b̂, length s; None for methods without an error estimate.
-        mid: weights of y(t + dt/2), length s; None where dense output is a cubic Hermite polynomial.
+        mid: weights of y(t + dt/2), length s; None where dense output is another polynomial than `stepping.quartic`.
         reference: where the numbers come from.
+        error_order: the error estimate is O(dt^error_order); by default that is the order.
+        damping: γ of the factor (I − γ dt ∂f/∂y)⁻¹ which an implicit method's estimate needs where it weighs f(t, y):
+            that is unbounded in stiff components, and the estimate must not be.
         stages: s, the number of stages.
+        explicit: whether each stage follows from those before it.
+        blocks: of an implicit method, the stages to solve for together, in order.
         adaptive: whether it estimates its error.
-        fsal: first same as last; the last stage is f(t + dt, y(t + dt)), the first stage of the next step.
+        fsal: first same as last; the last stage is f(t + dt, y(t + dt)). An explicit method has it as the first stage
+            of the next step, an implicit one is called stiffly accurate.
 
     Raises:
-        ValueError: when a row of ``a`` does not sum to its node, ``b`` not to 1, ``b_err`` not to 0, ``mid`` not to ½.
+        ValueError: when a row of ``a`` does not sum to its node, ``b`` not to 1, ``b_err`` not to 0, ``mid`` not to ½,
+            or ``a`` is none of the above.
     """
 
     name: str
@@ -44,7 +59,11 @@ class ButcherTableau:
     b_err: Row | None = None
     mid: Row | None = None
     reference: str = ""
+    error_order: int = 0
+    damping: float = 0.0
     stages: int = field(init=False, repr=False, compare=False)
+    explicit: bool = field(init=False, repr=False, compare=False)
+    blocks: tuple[tuple[int, ...], ...] = field(init=False, repr=False, compare=False)
     adaptive: bool = field(init=False, repr=False, compare=False)
     fsal: bool = field(init=False, repr=False, compare=False)
     # The nonzero weights as (stage, weight): what a step really adds up.
@@ -55,7 +74,8 @@ class ButcherTableau:
 
     def __post_init__(self) -> None:
         s = len(self.c)
-        self._require(len(self.a) == s and all(len(row) == i for i, row in enumerate(self.a)), "a is not triangular")
+        object.__setattr__(self, "blocks", self._blocks(s))
+        object.__setattr__(self, "explicit", not self.blocks)
         for i, (node, row) in enumerate(zip(self.c, self.a, strict=True)):
             self._require(abs(sum(row) - node) < 1e-12, f"row {i} of a sums to {sum(row)!r}, its node is {node!r}")
         for weights, total, name in ((self.b, 1.0, "b"), (self.b_err, 0.0, "b_err"), (self.mid, 0.5, "mid")):
@@ -64,7 +84,9 @@ class ButcherTableau:
                 self._require(abs(sum(weights) - total) < 1e-12, f"{name} sums to {sum(weights)!r}, not {total}")
         object.__setattr__(self, "stages", s)
         object.__setattr__(self, "adaptive", self.b_err is not None)
-        object.__setattr__(self, "fsal", s > 1 and self.c[-1] == 1.0 and (*self.a[-1], 0.0) == self.b)
+        last = (*self.a[-1], 0.0) if self.explicit else self.a[-1]
+        object.__setattr__(self, "fsal", self.c[-1] == 1.0 and last == self.b)
+        object.__setattr__(self, "error_order", self.error_order or self.order)
         object.__setattr__(self, "rows", tuple(_nonzero(row) for row in self.a))
         object.__setattr__(self, "solution", _nonzero(self.b))
         object.__setattr__(self, "error", _nonzero(self.b_err or ()))
@@ -72,6 +94,21 @@ class ButcherTableau:
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    def _blocks(self, s: int) -> tuple[tuple[int, ...], ...]:
+        lengths = [len(row) for row in self.a]
+        if lengths == [*range(s)]:
+            return ()
+        implicit = tuple(i for i, row in enumerate(self.a) if any(row))
+        self._require(implicit in (tuple(range(s)), tuple(range(1, s))), "only the first stage can be explicit here")
+        if lengths == [*range(1, s + 1)]:
+            diagonal = {self.a[i][i] for i in implicit}
+            self._require(
+                len(diagonal) == 1 and 0.0 not in diagonal, "a has different entries, or zeros, on its diagonal"
+            )
+            return tuple((i,) for i in implicit)
+        self._require(lengths == [s] * s, "a is not triangular, and not square either")
+        return (implicit,)
 
     def _require(self, condition: bool, what: str) -> None:
         if not condition:
@@ -240,3 +277,107 @@ _ADAPTIVE = [
     ),
 ]
 TABLEAUS: dict[str, ButcherTableau] = {tableau.name: tableau for tableau in _FIXED + _ADAPTIVE}
+
+
+def _implicit(name: str, order: int, a: tuple[Row, ...], reference: str, **more: Any) -> ButcherTableau:
+    """A tableau whose nodes are the sums of its rows; stiffly accurate unless b says otherwise."""
+    c = tuple(1.0 if abs(math.fsum(row) - 1) < 1e-12 else math.fsum(row) for row in a)
+    b = more.pop("b", a[-1])
+    b_hat = more.pop("b_hat", None)
+    b_err = None if b_hat is None else _minus(b, b_hat)
+    return ButcherTableau(name=name, order=order, c=c, a=a, b=b, b_err=b_err, reference=reference, **more)
+
+
+def _weights(nodes: Row, *moments: float) -> Row:
+    """The weights w with Σ w_i nodes_i^k = moments_k."""
+    return tuple(np.linalg.solve(np.array(nodes) ** np.arange(len(nodes))[:, None], np.array(moments)).tolist())
+
+
+def _gauss() -> Iterator[ButcherTableau]:
+    """Of the highest order for their stages, 2 s; they conserve quadratic invariants, and damp nothing."""
+    reference = "Kuntzmann 1961, Butcher 1964; Gauss–Legendre quadrature"
+    yield _implicit("implicit_midpoint", 2, ((0.5,),), reference, b=(1.0,))
+    r = math.sqrt(3) / 6
+    yield _implicit("gl4", 4, ((1 / 4, 1 / 4 - r), (1 / 4 + r, 1 / 4)), reference, b=(0.5, 0.5))
+    r = math.sqrt(15)
+    a = (
+        (5 / 36, 2 / 9 - r / 15, 5 / 36 - r / 30),
+        (5 / 36 + r / 24, 2 / 9, 5 / 36 - r / 24),
+        (5 / 36 + r / 30, 2 / 9 + r / 15, 5 / 36),
+    )
+    yield _implicit("gl6", 6, a, reference, b=(5 / 18, 4 / 9, 5 / 18))
+
+
+def _radau() -> Iterator[ButcherTableau]:
+    """Radau IIA: stiffly accurate and L-stable, of order 2 s − 1 (Hairer & Wanner II, IV.5)."""
+    yield _implicit("implicit_euler", 1, ((1.0,),), "Euler 1768, implicit")
+    yield _implicit("radauIIA3", 3, ((5 / 12, -1 / 12), (3 / 4, 1 / 4)), "Ehle 1969, Radau IIA")
+    r = math.sqrt(6)
+    a = (
+        (0.0, 0.0, 0.0, 0.0),  # f(t, y), for the error estimate alone
+        (0.0, 11 / 45 - 7 * r / 360, 37 / 225 - 169 * r / 1800, -2 / 225 + r / 75),
+        (0.0, 37 / 225 + 169 * r / 1800, 11 / 45 + 7 * r / 360, -2 / 225 - r / 75),
+        (0.0, 4 / 9 - r / 36, 4 / 9 + r / 36, 1 / 9),
+    )
+    nodes = ((4 - r) / 10, (4 + r) / 10, 1.0)
+    gamma = 1 / (3 + 3 ** (2 / 3) - 3 ** (1 / 3))  # 1 over the real eigenvalue of the inverse of a
+    yield _implicit(
+        "radauIIA5",
+        5,
+        a,
+        "Ehle 1969; error estimate of Hairer & Wanner II, IV.8",
+        b_hat=(gamma, *(w - gamma * x for w, x in zip(a[-1][1:], _weights(nodes, 1.0, 0.0, 0.0), strict=True))),
+        error_order=4,
+        damping=gamma,
+    )
+
+
+def _diagonal() -> Iterator[ButcherTableau]:
+    """Diagonally implicit: one stage after another, each a system of the size of y alone."""
+    yield _implicit("trapezoid", 2, ((0.0,), (0.5, 0.5)), "Crank & Nicolson 1947")
+    g = 1 - math.sqrt(0.5)
+    # b̂ is of order 2, and of order 3 where f is linear; the first stage serves the estimate alone.
+    scale = ((1 - g) * g**2 + g / 2 - 1 / 6) / (g**2 - g / 2)
+    yield _implicit(
+        "sdirk2",
+        2,
+        ((0.0,), (0.0, g), (0.0, 1 - g, g)),
+        "Alexander 1977",
+        b_hat=(scale * (1 - g), 1 - g - scale, g + scale * g),
+        error_order=3,
+        damping=g,
+    )
+    w = math.sqrt(2) / 4
+    yield _implicit(
+        "trbdf2",
+        2,
+        ((0.0,), (g, g), (w, w, g)),
+        "Bank et al. 1985; error estimate of Hosea & Shampine 1996",
+        b_hat=((1 - w) / 3, (3 * w + 1) / 3, g / 3),
+        error_order=3,
+        damping=g,
+    )
+    g = 0.4358665215084590  # a root of g³ − 3 g² + 3 g / 2 = 1/6
+    third = ((-4 * g**2 + 6 * g - 1) / (4 * g), (1 - 2 * g) / (4 * g), g)
+    last = ((6 * g - 1) / (12 * g), -1 / ((24 * g - 12) * g), (-6 * g**2 + 6 * g - 1) / (6 * g - 3), g)
+    yield _implicit("kvaerno3", 3, ((0.0,), (g, g), third, last), "Kværnø 2004, 3/2", b_hat=(*third, 0.0))
+    g = 0.26
+    sixth = (0.13855640231268224, 0.0, -0.04245337201752043, 0.02446657898003141, 0.61943039072480676, g)
+    rows = (
+        (0.0,),
+        (g, g),
+        (0.13, 0.84033320996790809, g),
+        (0.22371961478320505, 0.47675532319799699, -0.06470895363112615, g),
+        (0.16648564323248321, 0.10450018841591720, 0.03631482272098715, -0.13090704451073998, g),
+        sixth,
+        (
+            *(0.13659751177640291, 0.0, -0.05496908796538376, -0.04118626728321046),
+            *(0.62993304899016403, 0.06962479448202728, g),
+        ),
+    )
+    yield _implicit("kvaerno5", 5, rows, "Kværnø 2004, 5/4", b_hat=(*sixth, 0.0))
+
+
+IMPLICIT_TABLEAUS: dict[str, ButcherTableau] = {
+    tableau.name: tableau for group in (_radau, _gauss, _diagonal) for tableau in group()
+}

@@ -15,6 +15,7 @@ FIXED = [name for name, make in METHODS.items() if not make({}).adaptive]
 ADAPTIVE = [name for name, make in METHODS.items() if make({}).adaptive and name != "scipy_solver"]
 SYMPLECTIC = ["leapfrog", "yoshida4"]
 ADAMS = ["explicit_adams", "implicit_adams", "fixed_adams"]
+IMPLICIT = [name for name, make in METHODS.items() if make({}).family == "implicit"]
 RUNGE_KUTTA = [name for name, make in METHODS.items() if make({}).family == "runge_kutta"]
 
 

@@ -1,14 +1,16 @@
 """Bad input gets an error of the right type that says what was wrong, where, and what to do; nothing hangs."""
 
 import math
+import re
 
 import pytest
 import torch
 
 from odelab import odeint, odeint_adjoint, solve
-from odelab.solvers import NonFiniteState
+from odelab.solvers import METHODS, NonFiniteState
 from odelab.solvers.inputs import Layout
 from odelab.solvers.loops import Problem, make_scheme
+from odelab.solvers.methods.other_names import ANSWERS
 from tests.solvers.problems import field_of, tensor, times
 
 
@@ -95,8 +97,36 @@ def test_what_func_returns_for_tuples(func, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("dorpi5", "dopri5"), ("rk45", "rk4"), ("Tsit5", "tsit5"), ("eulr", "euler")]
+    ("name", "says"),
+    [
+        ("BDF", r"'scipy_solver' with options=dict\(solver='BDF'\)"),
+        ("LSODA", r"'scipy_solver' with options=dict\(solver='LSODA'\)"),
+        ("rk45", "SciPy's RK45 is called 'dopri5' here"),
+        ("ode45", "MATLAB's ode45 is called 'dopri5' here"),
+        ("ode15s", "'kvaerno5' or 'radauIIA5'"),
+        ("ode23s", "'rodas3'"),
+        ("Tsit5", "; it is called 'tsit5' here"),
+        ("RadauIIA5", "; it is called 'radauIIA5' here"),
+        ("backward_euler", "it is called 'implicit_euler' here"),
+        ("Crank-Nicolson", "it is called 'trapezoid' here"),
+        ("sdirk", "'sdirk2'"),
+    ],
 )
+def test_other_libraries_names_are_answered(name, says):
+    for run in (solve, odeint):
+        with pytest.raises(ValueError, match=f"unknown method {name!r}.*{says}"):
+            run(decay, Y0, T, method=name)
+
+
+def test_the_answers_name_methods_that_exist_and_shadow_none():
+    own = {name.replace("_", "").lower() for name in METHODS}
+    for name, answer in ANSWERS.items():
+        named = set(re.findall(r"(?<!solver=)'(\w+)'", answer))
+        assert name not in own and named <= {*METHODS, "checkpoint"}, (name, named)
+        assert named or "nothing here does" in answer, name
+
+
+@pytest.mark.parametrize(("name", "near"), [("dorpi5", "dopri5"), ("eulr", "euler"), ("kvaerno6", "kvaerno5")])
 def test_unknown_methods_suggest_the_nearest(name, near):
     for run in (solve, odeint):
         with pytest.raises(ValueError, match=f"unknown method {name!r}; did you mean {near!r}"):

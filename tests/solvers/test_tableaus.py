@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from odelab.solvers import TABLEAUS, ButcherTableau
+from odelab.solvers import IMPLICIT_TABLEAUS, TABLEAUS, ButcherTableau
+
+ALL = {**TABLEAUS, **IMPLICIT_TABLEAUS}
 
 
 def trees(c: np.ndarray, a: np.ndarray) -> list[tuple[int, np.ndarray, float]]:
@@ -36,7 +38,7 @@ def conditions_met(c: tuple, a: tuple, weights: tuple, theta: float = 1.0) -> in
     """The highest order up to five whose conditions the weights meet at t + theta dt."""
     square = np.zeros((len(c), len(c)))
     for i, row in enumerate(a):
-        square[i, :i] = row
+        square[i, : len(row)] = row
     broken = [
         order
         for order, phi, value in trees(np.array(c), square)
@@ -45,25 +47,60 @@ def conditions_met(c: tuple, a: tuple, weights: tuple, theta: float = 1.0) -> in
     return min(broken, default=6) - 1
 
 
-@pytest.mark.parametrize("table", TABLEAUS.values(), ids=TABLEAUS)
+@pytest.mark.parametrize("table", ALL.values(), ids=ALL)
 def test_order_conditions_give_the_order_stated(table):
     assert conditions_met(table.c, table.a, table.b) == min(table.order, 5)
 
 
-@pytest.mark.parametrize("table", [t for t in TABLEAUS.values() if t.adaptive], ids=lambda t: t.name)
-def test_the_second_method_inside_is_of_lower_order(table):
+@pytest.mark.parametrize("table", [t for t in ALL.values() if t.adaptive], ids=lambda t: t.name)
+def test_the_second_method_inside_gives_the_order_of_the_error_estimate(table):
+    """Two methods of orders p and q differ by O(dt^(min(p, q) + 1))."""
     hat = tuple(b - e for b, e in zip(table.b, table.b_err, strict=True))
-    assert conditions_met(table.c, table.a, hat) >= min(table.order - 1, 5)
-    assert table.order == 8 or conditions_met(table.c, table.a, hat) < table.order
+    if table.order == 8:  # beyond the conditions above
+        assert conditions_met(table.c, table.a, hat) == 5
+    else:
+        assert min(table.order, conditions_met(table.c, table.a, hat)) + 1 == table.error_order
 
 
-@pytest.mark.parametrize("table", [t for t in TABLEAUS.values() if t.mid], ids=lambda t: t.name)
+@pytest.mark.parametrize("table", [t for t in ALL.values() if t.mid], ids=lambda t: t.name)
 def test_the_midpoint_is_of_order_four_at_least(table):
     assert conditions_met(table.c, table.a, table.mid, theta=0.5) >= 4
 
 
 def test_first_same_as_last_is_derived():
     assert {name for name, table in TABLEAUS.items() if table.fsal} == {"bosh3", "dopri5", "tsit5", "dopri8"}
+    assert {name for name, table in IMPLICIT_TABLEAUS.items() if not table.fsal} == {"implicit_midpoint", "gl4", "gl6"}
+
+
+def test_what_is_solved_together_is_derived():
+    assert {table.blocks for table in TABLEAUS.values()} == {()}
+    blocks = {name: table.blocks for name, table in IMPLICIT_TABLEAUS.items()}
+    assert blocks["gl6"] == ((0, 1, 2),) and blocks["radauIIA5"] == ((1, 2, 3),)
+    assert blocks["implicit_euler"] == ((0,),) and blocks["trbdf2"] == ((1,), (2,))
+
+
+@pytest.mark.parametrize(
+    ("a", "message"),
+    [
+        (((0.5,), (0.5, 0.5), (0.2, 0.3, 0.0)), "different entries, or zeros"),
+        (((0.0,), (0.0, 0.0), (0.2, 0.3, 0.5)), "only the first stage"),
+        (((0.5,), (0.5, 0.5, 0.0), (1.0, 0.0)), "not triangular"),
+    ],
+)
+def test_a_matrix_that_cannot_be_solved_stage_by_stage_is_refused(a, message):
+    with pytest.raises(ValueError, match=message):
+        ButcherTableau("wrong", 1, c=tuple(map(sum, a)), a=a, b=(1.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("name", [name for name, table in IMPLICIT_TABLEAUS.items() if table.fsal])
+def test_stiffly_accurate_methods_damp_what_is_infinitely_stiff(name):
+    """R(z) = 1 + z bᵀ(I − z A)⁻¹ 1 → 0 (L-stable); the trapezoidal rule only keeps it bounded."""
+    table = IMPLICIT_TABLEAUS[name]
+    a = np.zeros((table.stages, table.stages))
+    for i, row in enumerate(table.a):
+        a[i, : len(row)] = row
+    factor = 1 - 1e9 * np.array(table.b) @ np.linalg.solve(np.eye(table.stages) + 1e9 * a, np.ones(table.stages))
+    assert abs(factor) == pytest.approx(1.0 if name == "trapezoid" else 0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,20 @@ from torch import Tensor
 from odelab.choices import suggestion
 from odelab.solvers.inputs import Field, Time
 from odelab.solvers.methods.adams import EXPLICIT_ORDER, MAX_ITERS, MAX_ORDER, Adams
+from odelab.solvers.methods.implicit import ADAPTIVE_ITERS, FIXED_ITERS, Implicit
+from odelab.solvers.methods.other_names import answer
 from odelab.solvers.methods.rosenbrock import Rodas3
 from odelab.solvers.methods.scipy import SciPy
 from odelab.solvers.methods.symplectic import Symplectic
 from odelab.solvers.stepping import RungeKutta, Step
-from odelab.solvers.tableaus import TABLEAUS, ButcherTableau
+from odelab.solvers.tableaus import IMPLICIT_TABLEAUS, TABLEAUS, ButcherTableau
 
 
 class Method(Protocol):
     """What the loops ask of a method.
 
     Attributes:
-        family: "runge_kutta", "adams", "symplectic", "rosenbrock" or "scipy".
+        family: "runge_kutta", "implicit", "adams", "symplectic", "rosenbrock" or "scipy".
         order: order of the global error.
         adaptive: whether it estimates its error.
         one_step: whether a step depends on (t, dt, y) alone, so that it can be replayed.
@@ -58,8 +60,31 @@ def _adams(implicit: bool) -> Callable[[dict[str, Any]], Method]:
     return make
 
 
+def _implicit(tableau: ButcherTableau) -> Callable[[dict[str, Any]], Method]:
+    def make(options: dict[str, Any]) -> Method:
+        on_grid = any(options.get(name) is not None for name in GRID_OPTIONS)
+        adaptive = bool(options.get("adaptive", tableau.adaptive and not on_grid))
+        if adaptive and (on_grid or not tableau.adaptive):
+            why = f"{', '.join(GRID_OPTIONS)} are of fixed grids" if on_grid else "it has no error estimate"
+            raise ValueError(f"option 'adaptive' of method {tableau.name!r} cannot be True: {why}")
+        if adaptive and max(tableau.c) > 1 and options.get("jump_t") is not None:
+            raise ValueError(
+                f"{tableau.name!r} asks func up to {max(tableau.c) - 1:.0%} of a step behind its end, so it cannot see "
+                "one side of a jump only (jump_t): take 'radauIIA5' or 'kvaerno3'"
+            )
+        max_iters = int(options.get("max_iters", ADAPTIVE_ITERS if adaptive else FIXED_ITERS))
+        if max_iters < 1:
+            raise ValueError(f"option 'max_iters' must be positive, got {max_iters}")
+        return Implicit(tableau, adaptive, max_iters)
+
+    return make
+
+
+ON_A_GRID = ("sdirk2", "trbdf2", "radauIIA5")  # adaptive here, and not in torchdiffeq
+GRID_OPTIONS = ("step_size", "grid_constructor", "interp", "perturb")
 METHODS: dict[str, Callable[[dict[str, Any]], Method]] = {
     **{name: _runge_kutta(tableau) for name, tableau in TABLEAUS.items()},
+    **{name: _implicit(tableau) for name, tableau in IMPLICIT_TABLEAUS.items()},
     "explicit_adams": _adams(implicit=False),
     "implicit_adams": _adams(implicit=True),
     "fixed_adams": _adams(implicit=True),  # torchdiffeq's older name
@@ -73,8 +98,9 @@ ADAPTIVE_OPTIONS = {
     *("first_step", "min_step", "max_step", "safety", "ifactor", "dfactor", "max_num_steps", "step_t", "jump_t"),
     *("norm", "dtype", "per_sample", "compile"),
 }
-FIXED_OPTIONS = {"step_size", "grid_constructor", "interp", "perturb", "norm", "max_num_steps"}
+FIXED_OPTIONS = {*GRID_OPTIONS, "norm", "max_num_steps"}
 FAMILY_OPTIONS = {
+    "implicit": {"adaptive", "max_iters"},
     "adams": FIXED_OPTIONS | {"max_order", "max_iters"},
     "scipy": {"solver", "min_step", "max_step", "norm"},
 }
@@ -92,9 +118,13 @@ def make_method(name: str, options: dict[str, Any], *, strict: bool) -> Method:
         ValueError: unknown method or option (naming the nearest one), or an option that cannot be.
     """
     if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}{suggestion(name, METHODS)}. Known: {', '.join(sorted(METHODS))}")
+        raise ValueError(f"unknown method {name!r}{answer(name, list(METHODS))}. Known: {', '.join(sorted(METHODS))}")
+    if name in ON_A_GRID and not strict:
+        options.setdefault("adaptive", False)
     method = METHODS[name](options)
     known = FAMILY_OPTIONS.get(method.family, ADAPTIVE_OPTIONS if method.adaptive else FIXED_OPTIONS)
+    if method.family == "implicit":
+        known = known | (ADAPTIVE_OPTIONS if method.adaptive else FIXED_OPTIONS)
     for option in list(options):
         if option not in known:
             _refuse(option, name, known, strict)

@@ -86,7 +86,7 @@ class Adams:
         y1 = y0 + dt * _weighted_sum(weights_for(times, t0, dt), past)
         if self.implicit:
             y1 = self._correct(f, t1, dt, y0, y1, weights_for([t1, *times], t0, dt), past)
-        return Step(t0, t1, dt, y0, y1, [slope0])
+        return Step(t0, t1, dt, y0, y1, slope0=slope0)
 
     def _correct(
         self, f: Field, t1: Time, dt: Time, y0: Tensor, y1: Tensor, weights: Sequence[Time], past: list[Tensor]

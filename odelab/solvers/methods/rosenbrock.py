@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.inputs import Field, Time
+from odelab.solvers.methods.jacobian import LARGEST, jacobians
 from odelab.solvers.stepping import Step
 
 GAMMA = 0.5
@@ -21,7 +22,6 @@ GAMMA_T = (0.5, 1.5, 0.0, 0.0)  # weights of ∂f/∂t
 A = ((), (0.0,), (2.0, 0.0), (2.0, 0.0, 1.0))
 C = ((), (4.0,), (1.0, -1.0), (1.0, -1.0, -8.0 / 3.0))
 M = (2.0, 0.0, 1.0, 1.0)
-LARGEST = 2048  # state entries: beyond this a dense Jacobian is the wrong tool
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Rodas3:
         y1 = y0
         for m, k in zip(M, increments, strict=True):
             y1 = y1 + m * k
-        return Step(t0, t1, dt, y0, y1, [slope0], error=increments[-1])
+        return Step(t0, t1, dt, y0, y1, slope0=slope0, error=increments[-1])
 
     def error(self, step: Step) -> Tensor:
         assert step.error is not None  # for mypy: this method always sets it
@@ -86,15 +86,7 @@ def linearise(f: Field, t: Time, y: Tensor, differentiable: bool) -> tuple[Tenso
         if not (differentiable and point.requires_grad):
             point = point.detach().requires_grad_(True)
         slope = f(point[0], point[1:].view(y.shape))
-        if not slope.requires_grad:  # constant in everything
-            return slope, y.new_zeros(n, n), torch.zeros_like(y)
-        rows: list[Tensor] = []
-        for one in torch.eye(n, dtype=y.dtype, device=y.device):
-            (row,) = torch.autograd.grad(
-                slope, point, one.view(y.shape), create_graph=differentiable, retain_graph=True, allow_unused=True
-            )
-            rows.append(torch.zeros_like(point) if row is None else row)
-        jacobian = torch.stack(rows) if rows else y.new_zeros(n, n + 1)
+        jacobian = jacobians(slope.reshape(-1), point, differentiable)
     if not differentiable:
         slope = slope.detach()
     return slope, jacobian[:, 1:], jacobian[:, 0].reshape(y.shape)

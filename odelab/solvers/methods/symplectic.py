@@ -56,7 +56,7 @@ class Symplectic:
             x, t = x + h * v, t + h
             acceleration = f(t, torch.cat([x, v])).chunk(2)[1]
             v = v + 0.5 * h * acceleration
-        return Step(t0, t1, dt, y0, torch.cat([x, v]), [slope0], slope1=torch.cat([v, acceleration]))
+        return Step(t0, t1, dt, y0, torch.cat([x, v]), slope0=slope0, slope1=torch.cat([v, acceleration]))
 
     def _check(self, y0: Tensor, slope0: Tensor) -> None:
         if (
