@@ -159,12 +159,12 @@ def there_and_back(t: ArrayLike, forward: ArrayLike, backward: Mapping[float, Ar
     fig = new_figure((9.6, 3.9))
     angle, gap = fig.subplots(1, 2)
     there = np.asarray(forward, float)
-    angle.plot(t, there[:, 0], color=COLORS["black"], linestyle="-", linewidth=3, alpha=0.75, label="there")
+    angle.plot(t, there[:, 0], color=COLORS["black"], linestyle="-", linewidth=3, alpha=0.75, label="forwards")
     for i, (tolerance, path) in enumerate(backward.items()):
         back = np.asarray(path, float)
         angle.plot(t, back[:, 0], label=f"back, {tolerance:.0e}", **smooth(i))
         gap.plot(t, np.maximum(np.linalg.norm(back - there, axis=1), TINY), label=f"{tolerance:.0e}", **smooth(i))
-    angle.set(title="the path and its reconstruction", ylabel="angle", ylim=(-2.6, 2.6))
+    angle.set(title="the path and the way back", ylabel="angle", ylim=(-2.6, 2.6))
     gap.set(title="distance between the two", yscale="log", ylim=(1e-9, 1e3))
     for ax in (angle, gap):
         ax.set_xlabel("time (the way back runs from right to left)")
@@ -332,6 +332,8 @@ def memory(measured: Measured) -> Figure:
             ax.plot(list(measured), [row[name][k] for row in measured.values()], label=name, **line_style(i))
         ax.axvline(min(measured), color=COLORS["black"], linestyle="-", linewidth=0.9)
         ax.set(title=("memory", "time")[k], xlabel="steps of the solver", ylabel=unit, xscale="log", yscale="log")
+        ax.minorticks_off()
+        ax.set_xticks(list(measured), [str(steps) for steps in measured])
     fig.axes[0].legend(loc="upper left")  # wherever the mark stands
     return describe(
         fig,
