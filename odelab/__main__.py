@@ -2,16 +2,20 @@
 
 import argparse
 import errno
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import odelab
 
 
 def parser() -> argparse.ArgumentParser:
     name = Path(sys.argv[0]).stem
     prog = "odelab" if name == "odelab" else "python -m odelab"
     top = argparse.ArgumentParser(prog=prog, description=__doc__)
+    top.add_argument("--version", action="version", version=f"odelab {odelab.__version__}")
     verbs = top.add_subparsers(dest="verb", required=True)
     copy = verbs.add_parser("copy", help="the lessons, into a folder of your own", description=COPY)
     copy.add_argument("folder", type=Path, help="is made where it is missing")
@@ -103,6 +107,9 @@ def copy(given: argparse.Namespace) -> None:
     from odelab.copies import copy_lessons
 
     print("\n".join(copy_lessons(given.folder, given.kind, given.renew)))
+    if given.kind == "own":
+        lacking = "" if importlib.util.find_spec("jupyterlab") else "; first python -m pip install 'odelab[lab]'"
+        print(f"jupyter lab {given.folder / '00_start_here.ipynb'} opens the first one{lacking}")
 
 
 def doctor(given: argparse.Namespace) -> int:
@@ -163,6 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the flush at exit goes
         return 141
+    except KeyboardInterrupt:
+        return 130
     except OSError as error:
         return complain(in_words(error, given.verb == "reproduce"), 1)
     except ValueError as error:

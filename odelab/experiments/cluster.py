@@ -15,6 +15,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from odelab.training.fit import stop_asked
 
 with extra("cluster"):
     from distributed import Client, Future, LocalCluster
+    from distributed.scheduler import KilledWorker
 
     with extra("train"):
         from tqdm.auto import tqdm
@@ -57,6 +59,7 @@ def perform_all(
     """
     if not runs:
         return
+    place = replace(place, rows=place.rows.absolute(), scratch=place.scratch.absolute())  # wherever workers stand
     with _connected(len(runs), workers, scheduler) as client:
         _check(client, place)
         command, source = uuid.uuid4().hex, commit()
@@ -86,7 +89,10 @@ def perform_all(
         def take_in(future: Future) -> None:
             _, label, key, seed, claim = busy.pop(future)
             with claim:
-                outcome = future.result()
+                try:
+                    outcome = future.result()
+                except KilledWorker:
+                    outcome = "its worker died, perhaps of too little memory"
                 if isinstance(outcome, Outcome):
                     place.store(key, seed, outcome, source)
                     say(f"{label} done in {outcome.minutes:.1f} minutes")
@@ -168,7 +174,11 @@ def _connected(runs: int, workers: int | None, scheduler: str | None) -> Iterato
             with _deaf():  # workers inherit it: a Ctrl-C is ours to hand on
                 count = min(workers or 1, runs)
                 cluster = LocalCluster(
-                    n_workers=count, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR
+                    n_workers=count,
+                    threads_per_worker=1,
+                    memory_limit=0,  # runs share what there is, as they would without dask
+                    dashboard_address=":0",
+                    silence_logs=logging.ERROR,
                 )
             stack.enter_context(cluster)
             scheduler = cluster.scheduler_address

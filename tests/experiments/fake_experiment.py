@@ -19,11 +19,13 @@ done: list[tuple[str, int]] = []
 
 
 def tell(environment: dict[str, str]) -> None:
-    """In another process: FAKE_SLEEP seconds a step, FAKE_REFUSES a seed."""
+    """In another process: FAKE_SLEEP seconds a step, FAKE_REFUSES a seed, FAKE_KILLS the process."""
     os.environ.update(environment)
 
 
 def run(key: Key, context: Context) -> dict[str, Any]:
+    if os.environ.get("FAKE_KILLS") == str(context.seed):
+        os._exit(1)
     if os.environ.get("FAKE_REFUSES") == str(context.seed):
         raise ValueError(f"seed {context.seed} brings bad luck")
     fabric = context.fabric()

@@ -38,7 +38,8 @@ def know_fake() -> Iterator[None]:
     root = str(Path(__file__).resolve().parents[2])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])))
-        with dask.config.set({"distributed.worker.preload": ["tests.experiments.register_fake"]}):
+        settings = {"worker.preload": ["tests.experiments.register_fake"], "scheduler.allowed-failures": 0}
+        with dask.config.set({f"distributed.{name}": value for name, value in settings.items()}):
             yield
 
 
@@ -114,6 +115,13 @@ def test_a_run_that_fails_keeps_no_other_from_being_done(
     monkeypatch.setattr(cluster, "commit", lambda: "another")
     with pytest.raises(ValueError, match=r"worker tcp://.* has .* for the commit, this process another"):
         go(fake, scheduler=scheduler, resume=True)
+
+
+def test_a_worker_that_dies_costs_its_run_alone(fake: ModuleType, scheduler: str) -> None:
+    tell_workers(scheduler, FAKE_KILLS="17")
+    with pytest.raises(RunFailed, match=r"1 of 2 runs failed; .*-seed17 failed: its worker died"):
+        go(fake, scheduler=scheduler, seeds=[17, 0], only=["rate=0.1"])
+    assert [row.name for row in load_rows(fake.path)] == ["down_hill-0.1-seed0"]
 
 
 def test_who_has_no_cluster_is_told(
