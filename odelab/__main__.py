@@ -4,6 +4,7 @@ import argparse
 import errno
 import importlib.util
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,7 +110,8 @@ def copy(given: argparse.Namespace) -> None:
     print("\n".join(copy_lessons(given.folder, given.kind, given.renew)))
     if given.kind == "own":
         lacking = "" if importlib.util.find_spec("jupyterlab") else "; first python -m pip install 'odelab[lab]'"
-        print(f"jupyter lab {given.folder / '00_start_here.ipynb'} opens the first one{lacking}")
+        first = shlex.quote(str(given.folder / "00_start_here.ipynb"))
+        print(f"jupyter lab {first} opens the first one{lacking}")
 
 
 def doctor(given: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import ast
 import json
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from odelab.__main__ import main
 from odelab.copies import INSTALL, LIST, colab_copy, copy_lessons, own_copy
 from odelab.folders import notebooks
 from odelab.lessons.kit.refresh import MOVE_IT, code_hash, load, settle
+from tests.complaints import no_complaints
+from tests.links import INLINE, LINK, prose
 
 NAME = "02_solvers.ipynb"
 
@@ -120,6 +123,17 @@ def test_every_kind_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str])
             nbformat.validate(nbformat.read(path, as_version=4))
     assert written[0].parent == tmp_path / "colab"
     assert (tmp_path / "assignment" / "source" / "02_solvers" / NAME).is_file()
+
+
+@no_complaints
+def test_no_link_of_a_lesson_leads_out_of_its_folder() -> Iterator[str]:
+    """A copy has nothing beside it but the other lessons."""
+    lessons = {path.name for path in notebooks()}
+    for path in notebooks():
+        for groups in LINK.findall(INLINE.sub(" ", prose(path))):
+            target = "".join(groups).partition("#")[0]
+            if target and ":" not in target and target not in lessons:
+                yield f"{path.name} links to {target}"
 
 
 def test_opening_an_own_copy_changes_nothing() -> None:
