@@ -5,7 +5,7 @@ backprop     Record every operation of the solve and run autograd over it. Exact
 adjoint      Forget the solve; integrate a(t) = ∂L/∂y(t) backwards together with y (notes 24.6–24.7, Algorithm 1).
              Memory is flat in the number of steps, the gradient is accurate to the tolerance.
 checkpoint   Keep (t, dt, y) of each accepted step and replay the steps one by one, last first. Exact like backprop, and
-             keeps one state per step instead of every activation.
+             keeps one state per step instead of every activation. Random numbers are drawn again as they were.
 
 All three treat times as numbers; `follow_start` and `follow_outputs` add what moves with t, for first and second
 derivatives. What the last two would lose is refused: tensors that func depends on and nobody listed, random numbers
@@ -76,11 +76,23 @@ def checkpoint(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Tens
         )
     if torch.is_grad_enabled():
         problem.f.examine = partial(_examine, here, call)
+    stats, times = problem.f.stats, problem.times
+    nfe = stats.nfe
     try:
         return _Checkpoint.apply(problem, here, y0, *here.params)
-    except RandomNumbers:
-        warnings.warn("func draws random numbers, so gradient='checkpoint' keeps the graph as backprop", stacklevel=4)
+    except RandomNumbers:  # once more from the start, with all that replaying them takes
+        for generator, state in zip(here.generators, here.before, strict=True):
+            generator.set_rng_state(state)
+        stats.nfe, stats.accepted, stats.rejected, problem.times, here.random = nfe, 0, 0, times, True
+        stats.steps.clear()
+    if not isinstance(problem.scheme.method, RungeKutta):
+        what = f"func draws random numbers, and steps of {problem.scheme.name!r} cannot be replayed with them"
+        warnings.warn(f"{what}: gradient='checkpoint' keeps the graph as backprop", stacklevel=4)
+        problem.f.examine = None
         return integrate(problem, y0)
+    problem.f = RandomField(problem.f, y0, here)
+    problem.f.examine = partial(_examine, here, call)
+    return _Checkpoint.apply(problem, here, y0, *here.params)
 
 
 def adjoint(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Tensor:
@@ -104,7 +116,7 @@ GRADIENTS: dict[str, Callable[[Problem, Tensor, Call, Layout], Tensor]] = {
 
 def follow_start(f: VectorField, t: Tensor, y0: Tensor) -> Tensor:
     """y0 with the gradient of the time t[0] at which it is given: a later start shortens the way."""
-    return y0 if not t.requires_grad else _moved(f, t[0], t[0].detach() - t[0], y0)
+    return _moved(f, t[0], t[0].detach() - t[0], y0)
 
 
 def follow_outputs(f: VectorField, t: Tensor, y: Tensor, y0: Tensor, record: bool) -> Tensor:
@@ -114,8 +126,6 @@ def follow_outputs(f: VectorField, t: Tensor, y: Tensor, y0: Tensor, record: boo
         t: (n,), or of every row of a batch, (n, batch, 1, …).
         record: keep the graph of these slopes, so that the gradient can be differentiated again.
     """
-    if not t.requires_grad:
-        return y
     states = [y0]
     for time, state in zip(t[1:], y[1:], strict=True):
         if record:
@@ -157,6 +167,41 @@ class Moved(torch.autograd.Function):
 class RandomNumbers(ValueError):
     """func draws them, and would draw others in the backward pass."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "func draws random numbers at every evaluation (dropout?), and the solve backwards of gradient='adjoint' "
+            "would draw others: use 'backprop' or 'checkpoint', or func.eval()"
+        )
+
+
+class RandomField(VectorField):
+    """func that draws random numbers: each slope remembers, as `draws`, how the generators stood before it.
+
+    Attributes:
+        again: such states for the next evaluations, which draw the same numbers then.
+    """
+
+    def __init__(self, f: VectorField, y0: Tensor, here: Surroundings) -> None:
+        super().__init__(f.func, y0, f.stats)
+        self.generators, self.again = here.generators, iter(())
+
+    def __call__(self, t: Time, y: Tensor) -> Tensor:
+        states = next(self.again, None)
+        if states is None:
+            states = [generator.get_rng_state() for generator in self.generators]
+        else:
+            for generator, state in zip(self.generators, states, strict=True):
+                generator.set_rng_state(state)
+        slope = super().__call__(t, y)
+        slope.draws = states  # type: ignore[attr-defined]
+        return slope
+
+    def states_of(self, step: Step) -> list[Any]:
+        """Those of the evaluations of a step, in the order in which it is replayed."""
+        ends = [] if step.slope1 is None or step.slope1 is step.stages[-1] else [step.slope1]
+        slopes: list[Any] = [*step.stages, *ends]
+        return [slope.draws for slope in slopes]
+
 
 def _examine(here: Surroundings | None, call: Call, f: VectorField, t: Time, y: Tensor) -> Tensor:
     """f(t, y), recorded this once to see whether the backward pass will find all that it depends on.
@@ -168,8 +213,9 @@ def _examine(here: Surroundings | None, call: Call, f: VectorField, t: Time, y: 
         RandomNumbers: where func draws them; the generators are set back.
         ValueError: where func depends on a tensor that is not listed.
     """
-    generators = [torch.random] if f.device.type == "cpu" else [torch.random, torch.get_device_module(f.device)]
-    before = [*map(methodcaller("get_rng_state"), generators)]
+    if here is not None and not here.random:
+        here.generators = [torch.random, *([] if f.device.type == "cpu" else [torch.get_device_module(f.device)])]
+        here.before = [*map(methodcaller("get_rng_state"), here.generators)]
     # Nothing keeps the graph that is recorded for a look: hooks that count what a solve keeps must not see it.
     with torch.enable_grad(), saved_tensors_hooks(Tensor.detach, lambda x: x):
         slope = f(t, y)
@@ -177,14 +223,8 @@ def _examine(here: Surroundings | None, call: Call, f: VectorField, t: Time, y: 
         if slope.requires_grad:
             raise _not_recorded()
         return slope
-    for generator, state in zip(generators, before, strict=True):
-        if not torch.equal(generator.get_rng_state(), state):
-            generator.set_rng_state(state)
-            f.stats.nfe -= 1
-            raise RandomNumbers(
-                "func draws random numbers at every evaluation (dropout?), and the solve backwards of "
-                "gradient='adjoint' would draw others: use 'backprop' or 'checkpoint', or func.eval()"
-            )
+    if not here.random and not _untouched(here):
+        raise RandomNumbers
     here.met, unlisted = _reached(slope, here.params)
     if unlisted:  # a leaf that func makes for itself is another one each time
         with torch.enable_grad(), saved_tensors_hooks(Tensor.detach, lambda x: x):
@@ -201,6 +241,11 @@ def _examine(here: Surroundings | None, call: Call, f: VectorField, t: Time, y: 
             raise ValueError(what)
         warnings.warn(what, stacklevel=2)
     return slope.detach()
+
+
+def _untouched(here: Surroundings) -> bool:
+    """Whether no random numbers have been drawn since `_examine` looked; also true where nobody looked."""
+    return all(map(torch.equal, map(methodcaller("get_rng_state"), here.generators), here.before))
 
 
 def _reached(slope: Tensor, params: Sequence[Tensor]) -> tuple[set[int], list[Tensor]]:
@@ -254,15 +299,20 @@ def accumulate(totals: list[Tensor], grads: Grads, factor: float = 1.0) -> None:
 class _Checkpoint(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, problem: Problem, here: Surroundings, y0: Tensor, *params: Tensor) -> Tensor:
-        places: list[tuple[Time, Time, Time, list[Mark]]] = []
+        places: list[tuple[Time, Time, Time, list[Mark], list[Any]]] = []
         states: list[Tensor] = []
 
         def remember(step: Step, marks: list[Mark]) -> None:
             t0, t1 = step.sides or (step.t0, step.t1)
-            places.append((t0, t1, step.dt, marks))
+            draws = problem.f.states_of(step) if isinstance(problem.f, RandomField) else []
+            places.append((t0, t1, step.dt, marks, draws))
             states.append(step.y0)
 
         out = integrate(problem, y0.detach(), remember)
+        if not here.random:
+            if not _untouched(here):  # only later than at the start
+                raise RandomNumbers
+            here.generators, here.before = [], []
         ctx.problem, ctx.here, ctx.places = problem, here, places
         ctx.save_for_backward(y0, *params, *states)  # params too, so that autograd notices when they were changed
         return out
@@ -289,7 +339,9 @@ class _Checkpoint(torch.autograd.Function):
         scheme, f, cut = ctx.problem.scheme, ctx.problem.f, [True]
         start = y = _Start.apply(y0, cut)
         states = [y]
-        for t0, t1, dt, marks in ctx.places:
+        for t0, t1, dt, marks, draws in ctx.places:
+            if draws:
+                f.again = iter(draws)
             step = scheme.method.step(f, t0, t1, dt, y)
             for _, x in marks:
                 states.append(step.y1 if x == 1.0 else scheme.interpolate(step, f)(x))
@@ -305,7 +357,9 @@ class _Checkpoint(torch.autograd.Function):
         scheme, f = ctx.problem.scheme, ctx.problem.f
         totals, missing = [torch.zeros_like(p) for p in params], ctx.here.met
         a = torch.zeros_like(grad_out[0])
-        for (t0, t1, dt, marks), state in zip(reversed(ctx.places), reversed(states), strict=True):
+        for (t0, t1, dt, marks, draws), state in zip(reversed(ctx.places), reversed(states), strict=True):
+            if draws:
+                f.again = iter(draws)
             inner = [(i, x) for i, x in marks if x != 1.0]
             for i, x in marks:
                 if x == 1.0:
@@ -345,6 +399,9 @@ class _Adjoint(torch.autograd.Function):
         ctx: Any, problem: Problem, backward: Backward, here: Surroundings, y0: Tensor, *params: Tensor
     ) -> Tensor:
         out = integrate(problem, y0.detach())
+        if not _untouched(here):
+            raise RandomNumbers
+        here.generators, here.before = [], []
         ctx.problem, ctx.backward_solve, ctx.here = problem, backward, here
         ctx.save_for_backward(out, *params)
         return out

@@ -416,17 +416,25 @@ class Surroundings:
             others in their place, but only while it runs.
         autocast: arguments of `torch.autocast`.
         met: which of params the first slope depended on, by number.
+        generators: modules with the state of the random numbers that func may draw, and before: these states before
+            the solve, where somebody looks.
+        random: whether it does draw some.
     """
 
     params: tuple[Tensor, ...]
     owned: list[tuple[nn.Module, str, Tensor | None]]
     autocast: list[dict[str, Any]]
     met: set[int] = field(default_factory=set)
+    generators: list[Any] = field(default_factory=list)
+    before: list[Tensor] = field(default_factory=list)
+    random: bool = False
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """As it was in the forward pass."""
+        """As it was in the forward pass; the random numbers that are drawn within are drawn again afterwards."""
         with ExitStack() as stack:
+            for generator in self.generators if self.random else ():
+                stack.callback(generator.set_rng_state, generator.get_rng_state())
             for settings in self.autocast:
                 stack.enter_context(torch.autocast(**settings))
             for module, name, tensor in self.owned:

@@ -129,10 +129,11 @@ def run(call: Call) -> Solution:
             # The output times are the grid of a method that autograd records, so it sees t in the steps themselves.
             problem.times = list(t.to(f.time_dtype).unbind())
             moving_t = t.detach()
-        start = follow_start(f, moving_t, y0)
+        start = follow_start(f, moving_t, y0) if moving_t.requires_grad else y0
         solve_all = solve_compiled if by_graph else GRADIENTS[call.gradient]
         y = solve_all(problem, start, call, layout)
-        y = follow_outputs(f, moving_t, y, y0, record=call.gradient != "adjoint")
+        if moving_t.requires_grad:
+            y = follow_outputs(f, moving_t, y, y0, record=call.gradient != "adjoint")
         return _finish(layout, t, y, f.stats, _dense=dense)
     except SolverError as error:
         if isinstance(error.states, Tensor):

@@ -24,25 +24,67 @@ class Dropping(nn.Module):
         return self.net(y) * torch.cos(t)
 
 
-@pytest.mark.parametrize("how", [{"method": "rk4", "options": {"step_size": 0.1}}, {"rtol": 0.3, "atol": 0.3}], ids=str)
-def test_dropout_under_checkpoint_is_that_of_the_forward_pass(how):
-    field, y0, found = Dropping(), torch.ones(3, 4, dtype=torch.float64), []
+DROPOUT = [
+    {"method": "rk4", "options": {"step_size": 0.1}},
+    {
+        "method": "rk4",
+        "options": {"step_size": 0.3, "interp": "cubic"},
+    },  # slopes for outputs alone
+    {"rtol": 0.3, "atol": 0.3},  # with rejected steps
+    {"method": "dopri8", "rtol": 0.3, "atol": 0.3},  # first slopes that were no stage
+]
+
+
+class DroppingLater(Dropping):
+    def forward(self, t, y):
+        return self.net(y) if float(t.detach()) > 0.4 else 0.1 * self.net[0](y)
+
+
+@pytest.mark.parametrize("kind", [Dropping, DroppingLater])
+@pytest.mark.parametrize("how", DROPOUT, ids=str)
+def test_dropout_under_checkpoint_is_that_of_the_forward_pass(how, kind):
+    field, y0, t, found = kind(), torch.ones(3, 4, dtype=torch.float64).requires_grad_(), times(1.0, 4), []
+    for gradient in ("backprop", "checkpoint"):
+        torch.manual_seed(5)
+        run = solve(field, y0, t, gradient=gradient, **how)
+        after_forward = torch.get_rng_state()
+        first = torch.autograd.grad(run.y[1:].square().sum(), (y0, *field.parameters()), create_graph=True)
+        grads = gradients(run.y[1:].square().sum(), y0, *field.parameters())
+        assert torch.equal(torch.get_rng_state(), after_forward)  # numbers are drawn again, and no others
+        second = gradients(sum(g.square().sum() for g in first), y0, *field.parameters())
+        found.append([run.y, *grads, *second, tensor(run.stats.nfe, run.stats.accepted, len(run.stats.steps))])
+    for exact, mine in zip(*found, strict=True):
+        torch.testing.assert_close(mine, exact, rtol=1e-10, atol=1e-12)
+
+
+def test_dropout_where_steps_are_not_replayed_with_it_keeps_the_graph():
+    field, y0, found = Dropping(), torch.ones(1, 4, dtype=torch.float64), []
     for gradient in ("backprop", "checkpoint"):
         torch.manual_seed(5)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            y = solve(field, y0, times(1.0, 3), gradient=gradient, **how).y
+            y = solve(field, y0, times(), method="rodas3", gradient=gradient, rtol=0.3, atol=0.3).y
         assert (gradient == "checkpoint") == any("random" in str(warning.message) for warning in caught)
         found.append(gradients(y[-1].square().sum(), *field.parameters()))
     for exact, mine in zip(*found, strict=True):
         torch.testing.assert_close(mine, exact, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("gradient", THREE)
+def test_a_func_without_random_numbers_does_not_pay_for_them(gradient, monkeypatch):
+    asked, get = [], torch.random.get_rng_state
+    monkeypatch.setattr(torch.random, "get_rng_state", lambda: asked.append(1) or get())
+    for end in (1.0, 10.0):
+        run = solve(Network(), START, times(end), gradient=gradient, **TIGHT)
+        run.y.sum().backward()
+    assert run.stats.accepted > 20 and len(asked) <= 2 * (0 if gradient == "backprop" else 3)
+
+
 def test_dropout_under_adjoint_is_refused():
-    field = Dropping()
-    with pytest.raises(ValueError, match=r"random numbers.*backprop"):
-        solve(field, torch.ones(3, 4, dtype=torch.float64), times(), gradient="adjoint", rtol=0.3, atol=0.3)
-    field.eval()
+    for field in (Dropping(), DroppingLater()):
+        with pytest.raises(ValueError, match=r"random numbers.*backprop"):
+            solve(field, torch.ones(3, 4, dtype=torch.float64), times(), gradient="adjoint", rtol=0.3, atol=0.3)
+    field = Dropping().eval()
     solve(field, torch.ones(3, 4, dtype=torch.float64), times(), gradient="adjoint")
 
 

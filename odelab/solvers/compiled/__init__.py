@@ -288,7 +288,7 @@ def _as_places(problem: Problem, chunks: Sequence[Chunk]) -> tuple[list[tuple[An
             while index < len(times) and (t1 - times[index]) * problem.direction >= 0:
                 marks.append((index, 1.0 if times[index] == t1 else (times[index] - t0) / (t1 - t0)))
                 index += 1
-            places.append((t0, t1, t1 - t0, marks))
+            places.append((t0, t1, t1 - t0, marks, []))
     return places, states
 
 
