@@ -3,7 +3,8 @@
     div f = tr J = Σᵢ eᵢᵀ J eᵢ = E[εᵀ J ε]        for E[ε] = 0, E[ε εᵀ] = 1 (Hutchinson 1990; Grathwohl et al. 2019)
 
 A field that can push directions forward says so by a method `jvp(t, z, v) -> (f, J v)`; for every other one the
-products vᵀJ come from one backward pass over a batch repeated once per direction.
+products vᵀJ come from one backward pass over a batch repeated once per direction. Under torch.compile, which does not
+trace autograd, that pass is `torch.func.vjp`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import vjp
 
 from odelab.choices import choose
 
@@ -73,6 +75,10 @@ def _pulled_back(field: Any, t: Tensor | float, z: Tensor, v: Tensor) -> tuple[T
     """f and vᵀJ by one backward pass over K copies of the batch; rows of a batch must not depend on each other."""
     differentiable = torch.is_grad_enabled()  # then the backward pass is itself recorded, to be differentiated again
     k, d = len(v), z.shape[-1]
+    if torch.compiler.is_compiling():
+        f, pull = vjp(lambda copies: field(t, copies), z.expand(k, *z.shape).reshape(-1, d))
+        (products,) = pull(v.expand(k, *z.shape).reshape(-1, d))
+        return f.view(k, *z.shape)[0], products.view(k, *z.shape)
     with torch.enable_grad():
         z = z if differentiable and z.requires_grad else z.detach().requires_grad_(True)
         copies = z.expand(k, *z.shape).reshape(-1, d)

@@ -23,6 +23,9 @@ from torch.func import functionalize
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+WRITES = {torch.ops.aten.copy.default: lambda into, x, *_: x.to(into.dtype).expand_as(into).clone()}  # differentiable
+MANY = 32  # graphs for functions of one kind, for other shapes, modes and attributes
+
 
 class Refused(Exception):
     """Why something is not compiled, in one line."""
@@ -87,7 +90,7 @@ def trace(owner: Any, func: Callable[..., Tensor], *arguments: Tensor) -> tuple[
         tracer = _tracer(kind)
         try:
             tracer(func, *arguments)
-        except torch._dynamo.exc.BackendCompilerFailed:  # `_Unknown`
+        except Exception:  # `_Unknown`, or what the second attempt finds again
             _meeting.strict = True
             strict = torch._dynamo.config.patch(side_effect_replay_policy="error")  # slow, so not at every call
             with strict, torch_may_deprecate_itself():
@@ -109,7 +112,8 @@ def _tracer(kind: CodeType | type) -> Callable[..., Tensor]:
     def evaluate(func: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
         return func(*arguments).clone()  # an operation also where func returns a tensor as it is
 
-    how: Any = {"isolate_recompiles": True}  # functions of another kind have graphs of their own
+    # Functions of another kind have graphs of their own.
+    how: Any = {"isolate_recompiles": True, "recompile_limit": MANY}
     return torch.compile(evaluate, fullgraph=True, dynamic=False, backend=_meet, **how)
 
 
@@ -140,7 +144,10 @@ def _lower(
     """
     if not all(isinstance(x, Tensor) for x in tensors):
         raise Refused("func uses numbers that change from call to call; make them tensors")
+    transforms = any("functorch" in str(getattr(node.target, "__module__", "")) for node in module.graph.nodes)
     for node in module.graph.nodes:
+        if transforms and torch.is_grad_enabled() and "detach" in str(node.target):
+            raise Refused("func detaches tensors and uses torch.func, whose own detached tensors look the same")
         if isinstance(node.target, torch._ops.HigherOrderOperator):
             raise Refused(f"func uses {node.target}, whose own derivative a graph of operations forgets")
         if node.target is torch._C._set_grad_enabled and torch.is_grad_enabled() and not node.args[0]:
@@ -151,16 +158,23 @@ def _lower(
     def ordered(*given: Tensor) -> Tensor:
         return module(*[given[i] for i in order])[0]
 
-    with torch.no_grad():
-        graph = make_fx(functionalize(ordered, remove="mutations"), tracing_mode="fake")(*given)
+    # First without func's own transforms, in the mode in which they were traced; then without its writes into tensors
+    # that it made.
+    given = tuple(x.detach() for x in given)
+    graph = make_fx(ordered, tracing_mode="fake")(*given)
+    graph = make_fx(functionalize(graph, remove="mutations"), decomposition_table=WRITES, tracing_mode="fake")(*given)
     for node in graph.graph.nodes:
         if not isinstance(node.target, torch._ops.OpOverload):
             continue
+        if transforms and node.target is torch.ops.aten.detach.default:  # of what a transform saved, to be gone through
+            node.replace_all_uses_with(node.args[0])
         if torch.Tag.nondeterministic_seeded in node.target.tags:
             raise Refused(f"func draws random numbers ({node.target}): call func.eval()")
         statistics = "batch_norm" in str(node.target) and node.args[5] is True and node.args[3] is not None
         if node.target._schema.is_mutable or statistics:
-            raise Refused("func changes y or a tensor of its own in place (batch norm in training mode?)")
+            raise Refused(
+                f"func changes y or a tensor of its own in place ({node.target}; batch norm in training mode?)"
+            )
     graph.graph.eliminate_dead_code()
     graph.recompile()
     result = next(iter(node.args[0] for node in graph.graph.nodes if node.op == "output"))
@@ -190,6 +204,8 @@ def first_line(error: BaseException) -> str:
     """What an error says, shortly."""
     if isinstance(error, Refused):
         return str(error)
+    if isinstance(error, torch._dynamo.exc.FailOnRecompileLimitHit):
+        return f"func was traced {MANY} times, because shapes or numbers among its attributes changed"
     error = getattr(error, "inner_exception", error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if lines and "certain side effects" in lines[0]:
