@@ -56,7 +56,7 @@ class Lesson:
 
     @property
     def minutes(self) -> int:
-        stated = re.search(r"\*\*Time:?\*\*:?\s*(\d+)", "\n".join(self.prose))
+        stated = re.search(r"(?:\*\*Time:?\*\*|\*\*together\*\*)\D*(\d+)", "\n".join(self.prose))
         return int(stated[1]) if stated else 0
 
     def sections(self) -> list[tuple[str, str]]:

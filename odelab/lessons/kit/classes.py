@@ -16,7 +16,7 @@ def instructor_copy(notebook: dict[str, Any]) -> dict[str, Any]:
     """Everything in sight: solutions and answers unfolded, the teaching notes with their minutes after the title."""
     copy = deepcopy(notebook)
     for cell in copy["cells"]:
-        cell["metadata"].get("jupyter", {}).pop("source_hidden", None)
+        cell["metadata"].pop("jupyter", None)
         if cell["cell_type"] == "markdown":
             cell["source"] = source(cell).replace("<details>", "<details open>").splitlines(keepends=True)
     notes = [cell for cell in copy["cells"] if "teaching" in tags(cell)]

@@ -65,6 +65,8 @@ def settle(notebook: Any) -> None:
             cell["metadata"].pop(noise, None)
         if cell["cell_type"] == "code" and FOLDED & {*cell["metadata"].get("tags", ())}:
             cell["metadata"].setdefault("jupyter", {})["source_hidden"] = True
+            if "solution" in cell["metadata"]["tags"]:  # what it prints gives the answer away, too
+                cell["metadata"]["jupyter"]["outputs_hidden"] = True
         live = False
         for output in cell.get("outputs", ()):
             data = output.get("data", {})

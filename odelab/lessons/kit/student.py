@@ -56,7 +56,7 @@ def student_copy(notebook: dict[str, Any]) -> dict[str, Any]:
     """The notebook to hand out; the one given is left as it is."""
     copy = deepcopy(notebook)
     cells = copy["cells"]
-    copy["cells"] = [cell for i, cell in enumerate(cells) if not _left_out(cell) or _becomes_stand_in(cell, cells[i:])]
+    copy["cells"] = [cell for i, cell in enumerate(cells) if not _left_out(cell) or _becomes_stand_in(cells, i)]
     for cell in copy["cells"]:
         if cell["cell_type"] == "code":
             cell.update(outputs=[], execution_count=None)
@@ -67,12 +67,15 @@ def _left_out(cell: Cell) -> bool:
     return bool(tags(cell) & LEFT_OUT or ANSWER.match(source(cell)))
 
 
-def _becomes_stand_in(cell: Cell, onwards: Sequence[Cell]) -> bool:
-    """Turn a solution whose names are read further on into its stand-in; False leaves any other cell as it is."""
-    if cell["cell_type"] != "code" or not CALL.search(source(cell)):
+def _becomes_stand_in(cells: Sequence[Cell], place: int) -> bool:
+    """Turn the solution of an exercise whose names are read further on into its stand-in; leave any other cell."""
+    cell = cells[place]
+    if cell["cell_type"] != "code":
         return False
-    bound = names(cell)[0]
-    later = [other for other in onwards[1:] if other["cell_type"] == "code" and not tags(other) & LEFT_OUT]
+    asked = CALL.findall(source(cell))
+    exercises = [other for other in cells[:place] if "exercise" in tags(other) and CALL.findall(source(other)) == asked]
+    bound = {name for exercise in exercises for name in names(exercise)[0]}
+    later = [other for other in cells[place + 1 :] if other["cell_type"] == "code" and not tags(other) & LEFT_OUT]
     if not any(bound & names(other)[1] for other in later):
         return False
     cell["source"] = STAND_IN.format(packed=pack(source(cell)))

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.quiver import Quiver
 
-from odelab.lessons.kit.panels import Panel, panels
 from odelab.lessons.kit.style import COLORS, GROUNDS, describe, line_style, new_figure, polylines
 
 Curve = tuple[np.ndarray, np.ndarray]  # x and y, one shape
@@ -143,31 +142,6 @@ def depth_error(depths: np.ndarray, errors: np.ndarray, power: float) -> Figure:
     return describe(fig, "Distance from the ODE against number of layers, logarithmic: a straight line falling as 1/L.")
 
 
-def gains(
-    gaps: np.ndarray,
-    misses: Mapping[str, np.ndarray],
-    layers: Sequence[int],
-    kept: Mapping[str, Sequence[float]],
-    work: Mapping[str, Curve],
-) -> Figure:
-    """What continuity buys: prediction over irregular gaps, memory for the way back, error for evaluations of f.
-
-    Args:
-        gaps, misses: (n,), and name -> mean miss at each gap.
-        layers, kept: (m,), and name -> kB kept at each number of layers.
-        work: name -> (evaluations of f, errors).
-    """
-    memory = {name: (layers, kilobytes) for name, kilobytes in kept.items()}
-    return panels(
-        Panel("irregular times", "gap between two looks", "mean miss", {k: (gaps, m) for k, m in misses.items()}, "y"),
-        Panel("memory for the way back", "layers or steps L", "kB kept", memory, "xy"),
-        Panel("adaptive work", "evaluations of f", "mean error", work, "xy"),
-        alt="Three panels: prediction error against gap, lowest for the ODE; memory against layers, flat for the "
-        "adjoint; error against evaluations of f, falling fastest for the adaptive solver.",
-        size=(11.5, 3.8),
-    )
-
-
 def line_paths(paths: Mapping[str, np.ndarray], alt: str) -> Figure:
     """Paths of one number over the time from 0 to 1, one panel per title.
 
@@ -265,21 +239,24 @@ def update_depth_flow(
         right.lines[1 + k].set_data(*of_class[-1].T)
 
 
-def squares(warped: Mapping[str, tuple[np.ndarray, np.ndarray]], alt: str) -> Figure:
-    """Little squares of the plane where a map takes them, one panel per title; those turned over are orange.
+def folds(maps: Mapping[str, tuple[np.ndarray, np.ndarray]], alt: str) -> Figure:
+    """A square of the plane where a map takes it, one panel per title; what is turned over is orange, and on top.
 
     Args:
-        warped: title -> corners (n, 4, 2), and whether a square is turned over (n,).
+        maps: title -> the places where the corners of n × n small squares end, (n + 1, n + 1, 2), and which of the
+            squares are turned over, (n, n).
     """
-    fig = new_figure((4.8 * len(warped), 4.4))
-    for ax, (title, (corners, over)) in zip(np.atleast_1d(fig.subplots(1, len(warped))), warped.items(), strict=True):
-        for part, face, edge, name in (
-            (~over, GROUNDS["pale blue"], COLORS["grey"], "right side up"),
-            (over, COLORS["vermillion"], COLORS["black"], "turned over"),
-        ):
-            ax.add_collection(PolyCollection([*corners[part]], facecolors=face, edgecolors=edge, linewidths=0.5))
-            ax.plot([], [], "s", markersize=9, markerfacecolor=face, markeredgecolor=edge, label=name)
-        ax.autoscale_view()
+    fig = new_figure((4.8 * len(maps), 4.4))
+    pale, bright, ink = GROUNDS["pale blue"], COLORS["vermillion"], COLORS["grey"]
+    for ax, (title, (grid, over)) in zip(np.atleast_1d(fig.subplots(1, len(maps))), maps.items(), strict=True):
+        corners = np.stack([grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]], axis=2)
+        ax.add_collection(PolyCollection([*corners.reshape(-1, 4, 2)], facecolors=pale, edgecolors=pale))
+        every = len(over) // 20
+        lines = np.concatenate([grid[::every], np.swapaxes(grid, 0, 1)[::every]])
+        ax.plot(*polylines(lines), color=ink, linestyle="-", linewidth=0.5)
+        ax.add_collection(PolyCollection([*corners[over]], facecolors=bright, edgecolors=bright, zorder=3))
+        for color, name in ((pale, "right side up"), (bright, "turned over")):
+            ax.plot([], [], "s", markersize=9, color=color, markeredgecolor=ink, label=name)
         ax.set(title=title, aspect="equal", xlabel="first entry of z", ylabel="second entry of z")
         ax.grid(visible=False)
         ax.legend(loc="upper left")

@@ -63,7 +63,7 @@ def _read_lesson(path: Path) -> Lesson:
     parts = {
         "title": r"# \d\d · (.+)",
         "promise": r"\n\*\*((?:.|\n)+?)\*\*\n",
-        "minutes": r"\*\*Time:?\*\*\D*(\d+)",
+        "minutes": r"(?:\*\*Time:?\*\*|\*\*together\*\*)\D*(\d+)",
         "needs": r"\*\*Prerequisites:?\*\*((?:.|\n)+?)(?:\*\*|\n>? *\n)",
     }
     stated = {part: re.search(pattern, prose) for part, pattern in parts.items()}

@@ -106,7 +106,7 @@ def course_map(titles: Mapping[int, str], minutes: Mapping[int, int], needs: Map
         for need in before:
             _arrow(ax, place[need], place[number])
     for number, (x, y) in place.items():
-        _box(ax, x, y, textwrap.fill(f"{number:02d} {titles[number]}", 15), f"{minutes[number]} min")
+        _box(ax, x, y, textwrap.fill(f"{number:02d} {titles[number]}", 13), f"{minutes[number]} min")
     x, y = np.array(list(place.values())).T
     ax.set(xlim=(x.min() - 0.5, x.max() + 0.5), ylim=(y.min() - 0.5, y.max() + 0.5))
     ax.axis("off")
