@@ -69,9 +69,11 @@ def test_an_untouched_copy_runs_the_code_of_the_lesson() -> Iterator[str]:
             elif not tags(cell) & LEFT_OUT:
                 yield f"{path.name}: not in its place in the copy: {source(cell)[:80]!r}"
             else:
-                later = [names(other) for other in whole[place + 1 :] if not tags(other) & LEFT_OUT]
-                if lost := names(cell)[0] & {name for bound, read in later for name in read - bound}:
-                    yield f"{path.name}: {lost}, bound in a solution, is read later and does not come from an exercise"
+                gone = names(cell)[0]
+                for bound, read in (names(other) for other in whole[place + 1 :] if not tags(other) & LEFT_OUT):
+                    if lost := gone & read - bound:
+                        yield f"{path.name}: {lost}, bound in a solution, is read later, and no exercise binds it"
+                    gone -= bound
         if copy:
             yield f"{path.name}: the copy has more code than the lesson: {copy[0][:80]!r}"
 
