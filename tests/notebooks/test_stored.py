@@ -151,6 +151,8 @@ def test_every_widget_is_driven_and_leaves_a_picture() -> Iterator[str]:
                 yield f"{where}: no cell drives {name}"
             if not alternative_texts(cell):
                 yield f"{where}: no picture of {name} for readers without a kernel"
+            if not any("odelab" in output.get("metadata", {}) for output in cell.outputs):
+                yield f"{where}: nothing says how to move the picture; refresh the notebook"
 
 
 def shown_name(source: str) -> str:
