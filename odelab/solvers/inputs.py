@@ -61,6 +61,15 @@ def as_float(t: Time) -> float:
     return float(t.detach()) if isinstance(t, Tensor) else t
 
 
+def in_the_dark(x: Tensor) -> bool:
+    """Whether nobody can look at the numbers of x: inside torch.func.vmap, or while torch.export traces."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(x):
+        if torch._C._functorch.is_batchedtensor(x):
+            return True
+        x = torch._C._functorch.get_unwrapped(x)
+    return torch.compiler.is_exporting()
+
+
 class StepRecord(NamedTuple):
     """One attempted step: where it started, its (signed) size, its error in units of the tolerance, its fate."""
 
@@ -242,6 +251,8 @@ class Layout:
                 raise ValueError(f"{name} has {len(tol)} entries for a tuple y0 of {len(self.shapes)} tensors")
             items = [torch.as_tensor(x, dtype=torch.float64, device="cpu") for x in tol]
             tol = self.pack([item.expand(shape) for item, shape in zip(items, self.shapes, strict=True)])
+        if isinstance(tol, float) and tol >= 0:
+            return tol
         if not isinstance(tol, Tensor):
             tol = torch.as_tensor(tol, dtype=torch.float64, device="cpu")
         if tol.requires_grad:
@@ -302,9 +313,12 @@ def check_times(t: Any, y0: Tensor, per_sample: bool = False) -> tuple[Tensor, l
     Raises:
         TypeError, ValueError: when t is anything else; the message names the first time that does not fit.
     """
-    given = isinstance(t, Tensor)
+    given, numbers = isinstance(t, Tensor), t
     if not given:
-        t = torch.as_tensor(np.asarray(t), device="cpu")  # NumPy keeps the 64 bits of a list of Python numbers
+        numbers = np.asarray(t)  # keeps the 64 bits of a list of Python numbers
+        t = torch.as_tensor(numbers, device="cpu")
+    elif torch.compiler.is_exporting():
+        raise ValueError("torch.export knows no numbers of a tensor: give t as a list of times")
     if not t.is_floating_point():
         raise TypeError(f"t must be floating point, got {t.dtype}; write torch.tensor([0., 1.]) or t.float()")
     if t.ndim != 1 and not (per_sample and t.ndim == 2):
@@ -314,7 +328,7 @@ def check_times(t: Any, y0: Tensor, per_sample: bool = False) -> tuple[Tensor, l
         raise ValueError(f"t has times for {len(t)} rows, but y0 has {len(y0)}")
     if t.shape[-1] == 0:
         raise ValueError("t is empty; give at least a start and an end, e.g. torch.tensor([0., 1.])")
-    rows, repeats = (t.tolist(), True) if t.ndim == 2 else ([t.tolist()], False)
+    rows, repeats = (numbers.tolist(), True) if t.ndim == 2 else ([numbers.tolist()], False)
     for row, times in enumerate(rows):
         name = f"t[{row}, {{}}]" if repeats else "t[{}]"
         for i, time in enumerate(times):

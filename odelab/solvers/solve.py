@@ -17,6 +17,7 @@ from odelab.solvers.inputs import (
     VectorField,
     check_times,
     find_callbacks,
+    in_the_dark,
     pack_state,
 )
 from odelab.solvers.loops import Problem, Scheme, make_scheme
@@ -103,6 +104,11 @@ def run(call: Call) -> Solution:
     t, times = check_times(call.t, y0, per_sample)
     scheme = make_scheme(call.method, call.rtol, call.atol, call.options, layout, y0, strict=call.strict)
     _check_together(call, scheme)
+    if scheme.method.adaptive and in_the_dark(y0):
+        raise ValueError(
+            f"{scheme.name!r} chooses its steps by numbers, which torch.func.vmap and torch.export do not show: take a "
+            "fixed grid there, e.g. method='rk4', or for a batch options=dict(per_sample=True) in place of vmap"
+        )
     if len(times) == 1 and not (call.dense or call.event_fn):
         return Solution(t, layout.unpack(y0[None], (1,)), Stats(scheme.name))
     f = VectorField(layout.field(call.func), y0, Stats(method=scheme.name))
@@ -164,7 +170,7 @@ def _finish(layout: Layout, t: Tensor, y: Tensor, stats: Stats, **extras: Any) -
         NonFiniteState: where y is not finite; fixed grids have no error estimate to notice that numbers overflowed.
     """
     finite = torch.isfinite(y.detach())
-    if not bool(finite.all()):
+    if not in_the_dark(y) and not bool(finite.all()):
         index = next(i for i, state in enumerate(finite) if not bool(state.all()))
         now, dt = t.detach()[..., index].reshape(-1)[0], stats.steps[-1].dt if stats.steps else 0.0
         hint = "a fixed step may be too large for this problem: try a smaller step_size or an adaptive method"

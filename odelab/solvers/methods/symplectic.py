@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from odelab.solvers.inputs import Field, Time
+from odelab.solvers.inputs import Field, Time, in_the_dark
 from odelab.solvers.stepping import Step
 
 _CUBE_ROOT = 2.0 ** (1 / 3)
@@ -46,7 +46,7 @@ class Symplectic:
             ValueError: where the state is not (position, velocity), i.e. func's first half is not the second half of y.
         """
         slope0 = f(t0, y0) if slope0 is None else slope0
-        if not self.checked:
+        if not self.checked and not in_the_dark(y0):
             self._check(y0, slope0)
             self.checked = True
         t, (x, v), acceleration = t0, y0.chunk(2), slope0.chunk(2)[1]
