@@ -60,7 +60,7 @@ def rooms(course: Sequence[Lesson]) -> dict[str, str]:
     lines = [
         "# API reference",
         "",
-        "Every public name, with an example that a test runs.",
+        "Every public name, with an example that a test runs; `torch` and the names of the page are imported in it.",
         "",
         "| room | what is in it |",
         "| --- | --- |",

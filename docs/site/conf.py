@@ -39,6 +39,7 @@ html_css_files = ["site.css"]
 html_js_files = ["twins.js", "sliders.js"]
 html_copy_source = False
 html_show_sourcelink = False
+html_show_search_summary = False  # would fetch each page, which browsers refuse in a folder on disk
 html_context = {"default_mode": "auto"}
 html_theme_options = {"use_fullscreen_button": False, "show_toc_level": 2, "navbar_persistent": []}
 copybutton_selector = "div.cell_input pre, div.highlight-python pre"

@@ -98,5 +98,9 @@
     show().then(() => { figure.dataset.ready = "yes"; });
   };
 
-  document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("figure.slider").forEach(start));
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("figure.slider").forEach(start);
+    // The theme's arrows beside a page with pages below it have no name.
+    document.querySelectorAll("nav summary").forEach((arrow) => arrow.textContent.trim() || arrow.setAttribute("aria-label", "Pages below"));
+  });
 })();
