@@ -56,6 +56,7 @@ def perform_all(
         ValueError: for workers that have other code than this process, or do not see its files.
         KeyboardInterrupt: on Ctrl-C, when the runs have come to the end of their step; on a second one at once.
         RunFailed: after the last run, where one or more have failed.
+        OSError: when a row cannot be written; the other runs have stopped after their step.
     """
     if not runs:
         return
@@ -113,6 +114,10 @@ def perform_all(
             client.run(_stop, command)
             for future in _ended(busy, all, SECONDS):
                 take_in(future)
+            raise
+        except Exception:  # a row that cannot be written: the other runs keep how far they are
+            client.run(_stop, command)
+            _ended(busy, all, SECONDS)
             raise
         finally:
             for *_, claim in busy.values():

@@ -117,6 +117,19 @@ def test_a_run_that_fails_keeps_no_other_from_being_done(
         go(fake, scheduler=scheduler, resume=True)
 
 
+def test_a_row_that_cannot_be_written_stops_the_others_after_their_step(
+    fake: ModuleType, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device", "fake.json")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr("odelab.experiments.runs.add_row", full)
+        go(fake, scheduler=scheduler, seeds=[0])
+    assert len(list(fake.path.parent.rglob("run.safetensors"))) == 2
+    assert len(go(fake, scheduler=scheduler, seeds=[0], resume=True)) == 2
+
+
 def test_a_worker_that_dies_costs_its_run_alone(fake: ModuleType, scheduler: str) -> None:
     tell_workers(scheduler, FAKE_KILLS="17")
     with pytest.raises(RunFailed, match=r"1 of 2 runs failed; .*-seed17 failed: its worker died"):
