@@ -76,7 +76,7 @@ def _pulled_back(field: Any, t: Tensor | float, z: Tensor, v: Tensor) -> tuple[T
     differentiable = torch.is_grad_enabled()  # then the backward pass is itself recorded, to be differentiated again
     k, d = len(v), z.shape[-1]
     if torch.compiler.is_compiling():
-        f, pull = vjp(lambda copies: field(t, copies), z.expand(k, *z.shape).reshape(-1, d))
+        f, pull = vjp(lambda copies: field(t, copies), z.expand(k, *z.shape).reshape(-1, d))  # type: ignore[misc]  # three only with has_aux
         (products,) = pull(v.expand(k, *z.shape).reshape(-1, d))
         return f.view(k, *z.shape)[0], products.view(k, *z.shape)
     with torch.enable_grad():
