@@ -5,8 +5,11 @@ The default device is one that holds no data, so a tensor made without naming it
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from odelab import odeint_event, solve
+from odelab.solvers.inputs import precise
+from tests.solvers.gradient_problems import THREE
 from tests.solvers.problems import ADAMS, ADAPTIVE, FIXED, SYMPLECTIC, Linear, gradients, tensor, times
 
 ELSEWHERE = torch.device("meta")
@@ -115,3 +118,64 @@ def test_times_on_another_device_are_moved_with_a_warning():
     with pytest.warns(UserWarning, match="t is not on the same device as y0"):
         solve(lambda t, y: -y, y0, times().as_subclass(Times))
     assert moved
+
+
+class WithoutFloat64(TorchDispatchMode):
+    """A stand-in for Apple's GPUs: what would make a tensor of 64 bits fails as it does there."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for x in torch.utils._pytree.tree_leaves(out):
+            if isinstance(x, torch.Tensor) and x.dtype in (torch.float64, torch.complex128):
+                raise TypeError(f"{func} makes a tensor of {x.dtype}, and this device has none")
+        return out
+
+
+@pytest.fixture
+def without_float64():
+    precise.cache_clear()
+    with WithoutFloat64():
+        yield
+    precise.cache_clear()
+
+
+EVERYTHING = [
+    *((method, gradient, "") for method in [*FIXED, *ADAPTIVE] for gradient in THREE),
+    *(("dopri5", "backprop", how) for how in OPTIONS if how not in ("tolerance of an entry", "numbers as times")),
+    *(("dopri5", gradient, "event") for gradient in THREE),
+    ("dopri5", "backprop", "events of rows"),
+    ("dopri5", "backprop", "times of rows"),
+]
+
+
+@pytest.mark.parametrize(("method", "gradient", "how"), EVERYTHING)
+def test_a_device_without_float64(method, gradient, how, without_float64):
+    if (method in ADAMS and gradient == "checkpoint") or (method in SYMPLECTIC and gradient == "adjoint"):
+        return
+    rate, t = torch.tensor(1.0, requires_grad=True), torch.linspace(0.0, 1.0, 3).requires_grad_()
+    y0 = torch.tensor([[1.0, 0.5], [0.2, 0.3]], requires_grad=True)
+    heard, options = [], dict(OPTIONS.get(how, {}))
+    if how in ("event", "events of rows"):
+        t, options["event_fn"] = t[:2], lambda t, y: y[..., 0] - (0.1 if how == "events of rows" else 0.9)
+    if how in ("events of rows", "times of rows"):
+        options["options"] = {"per_sample": True}
+        t = t.expand(2, -1)
+
+    class Field(torch.nn.Module):
+        callback_step = None if how == "per sample" or "rows" in how else lambda self, *place: heard.append(place)
+
+        def forward(self, t, y):
+            if isinstance(y, tuple):
+                return y[1], -rate * y[0]
+            return -rate * y * (1 + t) / 2
+
+    start = (y0, y0 + 0.1) if method in SYMPLECTIC else y0
+    options = {"method": method, **options}
+    options.pop("t", None)
+    if how in ("steps and jumps",):
+        options["options"] = {"max_step": 0.5}  # times that stand in lists are sorted on the CPU, in 64 bits
+    run = solve(Field(), start, t, gradient=gradient, params=(rate,), rtol=1e-3, atol=1e-4, **options)
+    y = run.y[0] if isinstance(run.y, tuple) else run.y
+    grads = torch.autograd.grad(y.square().sum(), (y0, rate))
+    assert all(g.dtype == torch.float32 and bool(g.isfinite().all()) for g in grads)
+    assert heard or Field.callback_step is None

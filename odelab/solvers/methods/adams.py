@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.control import Controller
-from odelab.solvers.inputs import Field, Time
+from odelab.solvers.inputs import Field, Time, precise
 from odelab.solvers.stepping import RungeKutta, Step
 from odelab.solvers.tableaus import TABLEAUS
 
@@ -42,7 +42,7 @@ def weights_for(times: Sequence[Time], t0: Time, dt: Time) -> Sequence[Time]:
     """`adams_weights` of the actual times; differentiable in them where they are tensors."""
     if not isinstance(dt, Tensor):
         return adams_weights(tuple(round(float((t - t0) / dt), 12) for t in times))
-    x = (torch.stack([torch.as_tensor(t, device=dt.device) for t in times]).double() - t0) / dt
+    x = (torch.stack([torch.as_tensor(t, device=dt.device) for t in times]).to(precise(dt.device)) - t0) / dt
     powers = torch.arange(len(x), dtype=x.dtype, device=x.device)
     return torch.linalg.solve(x[None, :] ** powers[:, None], 1 / (powers + 1)).to(dt.dtype).unbind()
 
