@@ -43,7 +43,7 @@ def solve_to_event(problem: Problem, y0: Tensor, t: Tensor, call: Call, layout: 
     to_event = EventProblem(
         problem.f, times, problem.scheme, problem.callbacks, watch=problem.watch, values=values, wanted=wanted
     )
-    state = follow_start(problem.f, t, y0) if t.requires_grad else y0
+    state = follow_start(problem.f, t, y0) if t.requires_grad and torch.is_grad_enabled() else y0
     y = GRADIENTS[call.gradient](to_event, state, call, layout)
     event_t = torch.as_tensor(to_event.times[1], dtype=t.dtype, device=t.device)
     event_t, end = link_gradients(problem.f, event_fn, event_t, y[-1])

@@ -52,15 +52,16 @@ def solve_rows(
     f, batch = problem.f, len(y0)
     rows = t.expand(batch, -1) if t.ndim == 1 else t
     moving = rows.T.reshape(rows.shape[1], batch, *[1] * (y0.ndim - 1))  # (n, batch, 1, …)
+    moves = t.requires_grad and torch.is_grad_enabled()
     problem.times = list(moving.detach().to(precise(f.device)))
-    start = follow_start(f, moving, y0) if t.requires_grad else y0
+    start = follow_start(f, moving, y0) if moves else y0
     if call.event_fn is None:
         found = rows_compiled(problem, start, call, layout) if by_graph else None
         if found is not None:
             y, stats = found[0], RowStats(*found[1:])
         else:
             y, stats = _integrate_rows(problem, start, layout, _Outputs(problem, start))
-        y = follow_outputs(f, moving, y, y0, record=True) if t.requires_grad else y
+        y = follow_outputs(f, moving, y, y0, record=True) if moves else y
         return t, y, {"rows": stats}
     if rows.shape[1] != 2:
         raise ValueError(f"with event_fn, t must hold two times (start and direction), got {rows.shape[1]}")

@@ -129,7 +129,7 @@ def run(call: Call) -> Solution:
             event_t, y = solve_to_event(problem, y0, t, call, layout)
             return _finish(layout, torch.stack([t[0], event_t]), y, f.stats, event_t=event_t, _dense=dense)
 
-        moving_t = t
+        moving_t = t if torch.is_grad_enabled() else t.detach()
         own_grid = scheme.options.get("step_size") is not None or scheme.options.get("grid_constructor") is not None
         if t.requires_grad and not (scheme.method.adaptive or own_grid) and call.gradient == "backprop":
             # The output times are the grid of a method that autograd records, so it sees t in the steps themselves.

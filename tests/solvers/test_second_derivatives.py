@@ -94,3 +94,12 @@ def test_odeint_event_can_be_differentiated_once_and_says_so():
     (first,) = torch.autograd.grad(t, y0, create_graph=True)
     with pytest.raises(RuntimeError, match="time of an event"):
         first.sum().backward()
+
+
+@pytest.mark.parametrize("how", [{}, {"options": {"per_sample": True}}, {"event_fn": lambda t, y: y[0] - 0.7}], ids=str)
+@torch.no_grad()
+def test_without_gradients_nothing_is_paid_for_those_of_times(how):
+    y0, nfe = tensor(0.8)[:, None], []
+    for t in (tensor(0.2, 1.5), tensor(0.2, 1.5).requires_grad_()):
+        nfe.append(solve(decay(tensor(0.7)), y0, t, **how).stats.nfe)
+    assert nfe[0] == nfe[1]
