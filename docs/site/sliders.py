@@ -117,9 +117,9 @@ def run(lesson: Lesson, folder: Path) -> None:
     try:
         client.execute()
     except CellExecutionError as error:
-        print(f"{lesson.name} stopped: {error}", file=sys.stderr)
+        print(f"{lesson.name} stopped: {error.ename}: {error.evalue}", file=sys.stderr)
         for name in names:
-            if not (folder / f"{name}.json").exists():
+            if kept(folder, name) == NOT_EXPORTED:
                 (folder / f"{name}.txt").write_text("the lesson stopped before it", encoding="utf-8")
     (folder / "done").touch()
     size = sum(file.stat().st_size for file in folder.rglob("*.webp")) / 1e6
