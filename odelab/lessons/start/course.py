@@ -88,19 +88,20 @@ def direct_needs(course: Mapping[int, Lesson]) -> dict[int, tuple[int, ...]]:
     }
 
 
-class CourseTable:
-    """All lessons with their promises, as Markdown with links and as plain text."""
+class CourseList:
+    """All lessons with their promises, as Markdown with links (a list, which a phone can show) and as plain text."""
 
     def __init__(self, course: Mapping[int, Lesson]) -> None:
         self.course = course
 
     def _repr_markdown_(self) -> str:
-        rows = ["| lesson | what it promises | minutes | after |", "|---|---|---|---|"]
+        items = []
         for number, lesson in self.course.items():
-            needs = ", ".join(f"{need:02d}" for need in lesson.needs)
-            link = f"[{number:02d} {lesson.title}]({lesson.file})"
-            rows.append(f"| {link} | {lesson.promise} | {lesson.minutes} | {needs or '–'} |")
-        return "\n".join(rows)
+            needs = " and ".join(f"{need:02d}" for need in lesson.needs)
+            link = f"**[{number:02d} {lesson.title}]({lesson.file})**"
+            after = f" · after {needs}" if needs else ""
+            items.append(f"- {link} · {lesson.minutes} minutes{after}<br>{lesson.promise}")
+        return "\n".join(items)
 
     def __repr__(self) -> str:
         return "\n".join(f"{number:02d} {lesson.title}, {lesson.minutes} min" for number, lesson in self.course.items())

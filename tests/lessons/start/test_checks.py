@@ -11,6 +11,7 @@ from odelab import solve
 from odelab.lessons.start import course, explorables
 from odelab.lessons.start.figures import course_map, places
 from tests.lessons.kit.answers import Answers, every_answer, judge
+from tests.notebooks.reader import lessons as stored_lessons
 
 NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
 
@@ -51,7 +52,7 @@ def test_the_readout_counts_inputs_that_changed_places() -> None:
 # The course, read from the notebooks
 
 
-def test_map_and_table_hold_every_notebook() -> None:
+def test_map_and_list_hold_every_notebook() -> None:
     lessons = course.read_course(NOTEBOOKS)
     files = sorted(path.name for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     assert [lesson.file for lesson in lessons.values()] == files
@@ -61,8 +62,16 @@ def test_map_and_table_hold_every_notebook() -> None:
     axes = course_map(titles, minutes, course.direct_needs(lessons)).axes[0]
     boxes = [text.get_text() for text in axes.texts if text.get_text()]
     assert len(boxes) == 2 * len(files) and sum("min" in text for text in boxes) == len(files)
-    table = course.CourseTable(lessons)._repr_markdown_()
-    assert all(f"]({name})" in table for name in files)
+    listed = course.CourseList(lessons)._repr_markdown_()
+    assert all(f"]({name})" in listed for name in files)
+    stored = next(lesson for lesson in stored_lessons() if lesson.number == 0)
+    shown = [
+        output["data"] for cell in stored.code for output in cell.outputs if "text/markdown" in output.get("data", {})
+    ]
+    assert listed in ["".join(data["text/markdown"]) for data in shown], (
+        "a lesson's title, promise, prerequisites or minutes changed: "
+        "python -m odelab.lessons.kit.refresh notebooks/00_start_here.ipynb"
+    )
 
 
 def test_arrows_are_the_prerequisites_and_leave_out_what_follows_from_others() -> None:
