@@ -16,7 +16,7 @@ from torch import Tensor
 
 from odelab.solvers.inputs import Field, State, Stats, Time
 
-STIFF_METHODS = "method='rodas3' or 'scipy_solver' with options=dict(solver='BDF')"
+STIFF_METHODS = "method='kvaerno5', 'radauIIA5' or 'rodas3', or 'scipy_solver' with options=dict(solver='BDF')"
 
 LOOSER = "loosen the tolerance, or raise options=dict(max_num_steps=…)"
 
