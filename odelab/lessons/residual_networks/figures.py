@@ -171,7 +171,7 @@ def clouds(
     fig = new_figure((3.3 * len(points), 3.5))
     for ax, (title, cloud) in zip(np.atleast_1d(fig.subplots(1, len(points))), points.items(), strict=True):
         for k, style in enumerate(CLASSES):
-            ax.plot(*cloud[labels == k].T, linestyle="none", markersize=3, alpha=0.8, **style)
+            ax.plot(*cloud[labels == k].T, linestyle="none", markersize=3, **style)
         middle, half = (cloud.max(0) + cloud.min(0)) / 2, 0.54 * np.ptp(cloud, axis=0).max()
         ax.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
         ax.set(title=title, aspect="equal")
@@ -201,7 +201,7 @@ def depth_flow(
     zero = np.zeros(len(places))
     left.quiver(*places.T, zero, zero, color=COLORS["grey"], pivot="mid", width=0.003, scale=20 * fastest)
     for style in CLASSES:
-        left.plot([], [], color=style["color"], linestyle="-", linewidth=0.8, alpha=0.6)
+        left.plot([], [], color=style["color"], linestyle="-", linewidth=0.6)
     right.plot([], [], color=COLORS["grey"], linestyle="-", linewidth=0.7)
     for ax in (left, right):
         for name, style in zip(("class 0", "class 1"), CLASSES, strict=True):
@@ -339,7 +339,7 @@ def step_matrix(accuracy: np.ndarray, trained: Sequence[int | str], tested: Sequ
     left.grid(visible=False)
     left.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, edgecolor=COLORS["vermillion"], linewidth=3))
     for name, style in zip(("class 0", "class 1"), CLASSES, strict=True):
-        right.plot([], [], linestyle="none", markersize=3.5, alpha=0.8, label=name, **style)
+        right.plot([], [], linestyle="none", markersize=3.5, label=name, **style)
     right.axvline(0, color=COLORS["black"], linestyle="-.", linewidth=1.4, label="classifier")
     right.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), xlabel="→ called class 1", ylabel="along the classifier's line")
     right.legend(loc="upper left", ncols=3, columnspacing=0.8, handletextpad=0.3)

@@ -19,6 +19,7 @@ from odelab.lessons.kit.animation import LARGEST, apng
 from odelab.lessons.kit.ledger import code_cells
 from odelab.lessons.kit.style import CYCLE, STYLE, png
 from tests.complaints import no_complaints
+from tests.lessons.kit.contrast import contrast_with_white, faint
 
 ROOT = Path(__file__).resolve().parents[3]
 ALT = "a straight line from zero to one"
@@ -63,15 +64,17 @@ def test_style_is_legible_and_double_coded() -> None:
         assert len({str(curve._dash_pattern) for curve in drawn}) == len(CYCLE)
 
 
-def contrast_with_white(color: str) -> float:
-    """The ratio of WCAG 2, from 1 (white itself) to 21 (black)."""
-    red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in mpl.colors.to_rgb(color))
-    return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
-
-
 def test_every_colour_shows_on_white_even_from_a_projector() -> None:
     assert contrast_with_white("black") == pytest.approx(21) and contrast_with_white("#C9C9C9") < 2
     assert {name: contrast_with_white(color) for name, color in COLORS.items() if contrast_with_white(color) < 3} == {}
+
+
+def test_a_faint_line_is_named() -> None:
+    fig = line()
+    assert not list(faint(fig))
+    fig.axes[0].lines[0].set_alpha(0.3)
+    fig.axes[0].quiver([0, 1], [0, 1], [1, 1], [0, 1], color="#C9C9C9")
+    assert [("line" in sentence, "arrow" in sentence) for sentence in faint(fig)] == [(True, False), (False, True)]
 
 
 @no_complaints

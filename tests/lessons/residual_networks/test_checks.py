@@ -10,8 +10,9 @@ import torch
 
 from odelab import solve
 from odelab.datasets.plane import disc_and_ring, two_moons
-from odelab.lessons.residual_networks import explorables
+from odelab.lessons.residual_networks import explorables, figures
 from tests.lessons.kit.answers import Answers, every_answer, judge
+from tests.lessons.kit.contrast import faint
 
 # Exercises: right answers in unusual ways (None), wrong ones with a part of the hint that each must get
 
@@ -280,6 +281,24 @@ def test_swirl_turns_and_keeps_to_the_circle() -> None:
     assert torch.allclose(explorables.swirl(0.0, on_circle), torch.tensor([[-2.0, 1.5]]), atol=1e-6)
     outside = explorables.swirl(0.0, 2 * on_circle)
     assert (outside * on_circle).sum() < 0
+
+
+def test_every_line_and_arrow_shows_on_a_projector() -> None:
+    points, labels, head = moons_and_head()
+    watched = explorables.watch_training(points, labels, depth=2, steps=3)
+    grid, path, place = np.zeros((3, 3)), np.zeros((4, 2, 2)), np.arange(3.0)
+    drawn = [
+        explorables.depth_flow(Turn(), head, points, labels).figure,
+        explorables.step_matrix(np.eye(2), (1, 2), (1, 2), [(Turn(), head)] * 2, points, labels).figure,
+        watched.figure,
+        figures.block_beside_step(),
+        figures.plane_paths({"a": path}, explorables.swirl_arrows(), "paths over the arrows of a field"),
+        figures.slope_field(place, place, place, {"a": (place, place)}, {}, "a field of slopes, as dashes"),
+        figures.line_paths({"a": grid}, "paths of three numbers in time"),
+        figures.clouds({"a": points.numpy()}, labels.numpy(), {}, "points of two classes, apart"),
+        figures.folds({"a": (np.zeros((21, 21, 2)), np.zeros((20, 20), bool))}, "a square that is not turned over"),
+    ]
+    assert [sentence for fig in drawn for sentence in faint(fig)] == []
 
 
 # Data

@@ -11,6 +11,7 @@ from odelab import solve
 from odelab.lessons.start import course, explorables
 from odelab.lessons.start.figures import course_map, places
 from tests.lessons.kit.answers import Answers, every_answer, judge
+from tests.lessons.kit.contrast import faint
 from tests.notebooks.reader import lessons as stored_lessons
 
 NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
@@ -47,6 +48,7 @@ def test_the_readout_counts_inputs_that_changed_places() -> None:
     explorer = explorables.residual_to_ode()
     assert f"{(np.diff(solved(1)[-1]) <= 0).sum()} neighbours" in explorer.drive(depth=1)
     assert "no two inputs" in explorer.drive(depth=64)
+    assert not list(faint(explorer.figure))
 
 
 # The course, read from the notebooks
