@@ -51,7 +51,8 @@ def solve(
         y0: tensor of any shape, real or complex floating point, or a tuple of such.
         t: (n,) strictly increasing or decreasing times; the first is the start. With per_sample also (batch, n), times
             of every row, y[i, b] at t[b, i], which may repeat.
-        method: a key of `METHODS`; "dopri5" by default.
+        method: a key of `METHODS`; "dopri5" by default. For stiff problems "kvaerno5", "radauIIA5", "kvaerno3",
+            "trbdf2", "sdirk2" and "rodas3" choose their steps; they decompose a dense Jacobian (`methods.implicit`).
         rtol, atol: error allowed per step and entry, atol + rtol · |y|; numbers, tensors that broadcast to y0, or one
             entry per item of a tuple y0.
         gradient: "backprop", "adjoint" or "checkpoint", see `gradients`. Gradients reach y0, t and parameters in each.
@@ -60,6 +61,8 @@ def solve(
             output interval; by default 100 000 and 1000 more for each), step_t, jump_t, norm, compile, and per_sample:
             a step size for every row of a batch y0, (batch, …), where func gets t as (batch, 1, …).
             Fixed grid: step_size, grid_constructor, interp ("linear", "cubic"), perturb. Adams: max_order, max_iters.
+            Implicit: max_iters (of Newton); adaptive, which is True for methods with an error estimate unless an option
+            of fixed grids is given.
             scipy_solver: solver, min_step, max_step.
         event_fn: (t, y) -> tensor; the solve runs in the direction of t until one of its entries changes sign. The
             event time and the state there are differentiable, also in parameters of event_fn. Where it crosses zero

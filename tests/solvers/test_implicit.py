@@ -1,12 +1,19 @@
 """Implicit Runge–Kutta methods: Newton's iteration, its gradients, its Jacobians, and what they are refused for."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from odelab import solve
+from odelab import odeint, solve
+from odelab.solvers import METHODS, NewtonFailure
 from tests.solvers.gradient_problems import THREE, inputs, loss_of
 from tests.solvers.problems import IMPLICIT, Linear, gradients, tensor
+
+PAIRS = [name for name in IMPLICIT if METHODS[name]({}).adaptive]
+LOOSE = {"rtol": 1e-4, "atol": 1e-6}
 
 
 class Bent(nn.Module):
@@ -76,3 +83,195 @@ def test_gradcheck(gradient):
         return solve(field, y0, t, method="radauIIA5", gradient=gradient, rtol=1e-8, atol=1e-9).y[1:]
 
     assert torch.autograd.gradcheck(final, (tensor(0.8, -0.4).requires_grad_(), tensor(0.0, 0.4).requires_grad_()))
+
+
+@pytest.mark.parametrize("method", ["implicit_euler", "radauIIA3", "kvaerno3"])
+def test_what_is_recorded_does_not_grow_with_newtons_iterations(method):
+    """A state for which the stages take more iterations keeps no more for the backward pass."""
+
+    def kept(size):
+        sizes = []
+        y0 = tensor(size, 0.5 * size).requires_grad_()
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
+            run = solve(lambda t, y: -(y**3), y0, tensor(0.0, 1.0), method=method, options={"step_size": 0.5})
+        return sum(sizes), run.stats.nfe
+
+    (few, short), (many, long) = kept(0.01), kept(0.9)
+    assert long > 1.3 * short and many == few
+
+
+def test_a_second_derivative_is_refused_in_words():
+    y0 = tensor(1.0, 0.5).requires_grad_()
+    for gradient in ("backprop", "checkpoint"):
+        y = solve(
+            lambda t, y: -(y**3), y0, tensor(0.0, 1.0), method="kvaerno3", gradient=gradient, params=(), **LOOSE
+        ).y
+        (first,) = torch.autograd.grad(y[-1].sum(), y0, create_graph=True)
+        with pytest.raises(RuntimeError, match=r"implicit methods can be differentiated once.*'rodas3'"):
+            torch.autograd.grad(first.sum(), y0)
+
+
+@pytest.mark.parametrize("gradient", THREE)
+def test_tuples_batches_and_complex_states(gradient):
+    rate = torch.tensor(-3 + 2j, dtype=torch.complex128, requires_grad=True)
+    y0 = torch.tensor([[1 + 1j], [2.0]], dtype=torch.complex128, requires_grad=True)
+    how = {"method": "radauIIA5", "gradient": gradient, "params": (rate,), "rtol": 1e-8, "atol": 1e-10}
+    y = solve(lambda t, y: rate * y.conj().conj(), y0, tensor(0.0, 1.5), **how).y[-1]
+    true = gradients((y0 * torch.exp(rate * 1.5)).abs().square().sum(), y0, rate)
+    for mine, exact in zip(gradients(y.abs().square().sum(), y0, rate), true, strict=True):
+        torch.testing.assert_close(mine, exact, rtol=1e-5, atol=1e-7)
+    pair = tensor(1.0, 2.0).requires_grad_(), tensor(3.0).requires_grad_()
+    x, z = solve(lambda t, s: (-s[0] * s[1], -s[1]), pair, tensor(0.0, 1.0), **{**how, "params": ()}).y
+    factor = torch.exp(-pair[1] * (1 - torch.exp(tensor(-1.0))))
+    torch.testing.assert_close(x[-1], pair[0] * factor, rtol=1e-6, atol=0)
+    for mine, exact in zip(gradients(x[-1].sum(), *pair), gradients((pair[0] * factor).sum(), *pair), strict=True):
+        torch.testing.assert_close(mine, exact, rtol=1e-5, atol=0)
+    assert z.shape == (2, 1)
+
+
+@pytest.mark.parametrize("method", IMPLICIT)
+def test_float32_and_backwards_in_time(method):
+    t = torch.tensor([1.0, 0.4, 0.0])
+    how = {"rtol": 1e-4, "atol": 1e-5} if method in PAIRS else {"options": {"step_size": 0.01}}
+    y = solve(lambda t, y: -3 * y + torch.sin(t), torch.tensor([[0.5, 1.0]]), t, method=method, **how).y
+    exact = solve(lambda t, y: -3 * y + torch.sin(t), torch.tensor([[0.5, 1.0]]).double(), t.double()).y
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y.double(), exact, rtol=0.1 if method == "implicit_euler" else 1e-2, atol=0)
+
+
+class Rowwise(nn.Module):
+    """Four rows, from not stiff to very."""
+
+    def __init__(self):
+        super().__init__()
+        self.rate = nn.Parameter(tensor(1.0, 30.0, 1e3, 1e5)[:, None])
+
+    def forward(self, t, y):
+        return -self.rate * (y - torch.cos(t)) + 0.1 * y.flip(-1) ** 2
+
+
+@pytest.mark.parametrize("method", ["radauIIA5", "kvaerno3", "trbdf2"])
+def test_rows_with_steps_and_jacobians_of_their_own(method):
+    """Each row as if it were solved alone, its gradient too; also between the steps."""
+    field, y0, t = Rowwise(), torch.full((4, 2), 1.5, dtype=torch.float64).requires_grad_(), tensor(0.0, 0.3, 1.0)
+    how = {"method": method, "rtol": 1e-6, "atol": 1e-8}
+    run = solve(field, y0, t, options={"per_sample": True}, **how)
+    whole = solve(field, y0, t, method="radauIIA5", rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(run.y, whole.y, rtol=0, atol=3e-5)
+    assert run.rows.accepted[0] < 0.5 * run.rows.accepted[2]
+    leaves = (y0, field.rate)
+    for mine, exact in zip(
+        gradients(run.y.square().sum(), *leaves), gradients(whole.y.square().sum(), *leaves), strict=True
+    ):
+        torch.testing.assert_close(mine, exact, rtol=1e-3, atol=1e-5)
+
+
+def test_a_row_of_its_own_needs_no_matrix_of_all_rows():
+    y0 = torch.ones(3000, 1, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"3000 × 3000.*per_sample=True"):
+        solve(lambda t, y: -y, y0, tensor(0.0, 1.0), method="kvaerno3")
+    y = solve(lambda t, y: -y, y0, tensor(0.0, 1.0), method="kvaerno3", options={"per_sample": True}, **LOOSE).y
+    torch.testing.assert_close(y[-1], torch.exp(tensor(-1.0)).expand(3000, 1), rtol=1e-3, atol=0)
+    with pytest.raises(ValueError, match="2049 × 2049"):  # three stages of 683 numbers
+        solve(lambda t, y: -y, torch.ones(683), torch.tensor([0.0, 1.0]), method="radauIIA5")
+
+
+def test_a_field_whose_backward_pass_cannot_be_batched():
+    class Sine(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.sin()
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad * torch.from_numpy(np.cos(ctx.saved_tensors[0].detach().numpy()))
+
+    rate = tensor(1.5).requires_grad_()
+    found = []
+    for sine in (Sine.apply, torch.sin):
+        y0 = tensor(1.0, 2.0).requires_grad_()
+        y = solve(lambda t, y: rate * sine(y), y0, tensor(0.0, 1.0), method="radauIIA5", **LOOSE).y  # noqa: B023
+        found.append(gradients(y.sum(), y0, rate))
+    for mine, exact in zip(*found, strict=True):
+        torch.testing.assert_close(mine, exact)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_jacobians_need_no_permission_to_record(mode):
+    with mode():
+        y = solve(lambda t, y: -(y**3), tensor(1.0), tensor(0.0, 1.5), method="kvaerno3", **LOOSE).y
+    assert float(y[-1]) == pytest.approx(0.5, rel=1e-3) and not y.requires_grad
+
+
+def test_stages_that_are_not_found_end_a_fixed_grid_in_words():
+    with pytest.raises(NewtonFailure, match=r"Newton's iteration.*'gl4'.*step_size") as failure:
+        solve(lambda t, y: y**2 + 1, tensor(0.0), tensor(0.0, 4.0), method="gl4", options={"step_size": 4.0})
+    assert failure.value.t == 0.0 and failure.value.dt == 4.0 and failure.value.nfe > 0
+    with pytest.raises(NewtonFailure, match="did not converge in 2 iterations"):
+        solve(lambda t, y: -(y**3), tensor(2.0), tensor(0.0, 0.5), method="implicit_euler", options={"max_iters": 2})
+    with pytest.raises(NewtonFailure, match="NaN or infinite"):
+        solve(lambda t, y: y / 0.0, tensor(1.0), tensor(0.0, 1.0), method="implicit_euler")
+
+
+def test_stages_that_are_not_found_halve_an_adaptive_step():
+    run = solve(lambda t, y: -(y**3), tensor(50.0), tensor(0.0, 1.0), method="radauIIA5", options={"first_step": 1.0})
+    first, second = run.stats.steps[:2]
+    assert not first.accepted and first.error_ratio == math.inf and second.dt == 0.5 * first.dt
+    assert float(run.y[-1]) == pytest.approx((50.0**-2 + 2) ** -0.5, rel=1e-5)
+
+
+def test_an_adaptive_method_that_never_finds_its_stages_says_so():
+    """No step is short enough to reach what lies behind t = 1/2."""
+    with pytest.raises(NewtonFailure, match=r"did not converge.*NaN or infinite") as failure:
+        solve(lambda t, y: -y / (t < 0.5), tensor(1.0), tensor(0.0, 1.0), method="kvaerno3", **LOOSE)
+    assert failure.value.t == pytest.approx(0.5) and 0.5 < float(failure.value.states[0]) <= 1
+
+
+@pytest.mark.parametrize("method", ["radauIIA5", "sdirk2", "trbdf2"])
+def test_who_chooses_the_steps(method):
+    t, field = tensor(0.0, 0.5, 1.0), lambda t, y: -y
+    steps = lambda run: run.stats.accepted  # noqa: E731
+    adaptive = steps(solve(field, tensor(1.0), t, method=method))
+    assert adaptive > 10 and steps(solve(field, tensor(1.0), t, method=method, options={"step_size": 0.1})) == 10
+    assert steps(solve(field, tensor(1.0), t, method=method, options={"adaptive": False})) == 2
+    heard = []
+    field = Heard(heard)
+    odeint(field, tensor(1.0), t, method=method)  # as in torchdiffeq
+    assert len(heard) == 2
+    odeint(field, tensor(1.0), t, method=method, options={"adaptive": True})
+    assert len(heard) == 2 + adaptive
+    for options, why in (({"adaptive": True, "step_size": 0.1}, "fixed grids"), ({"max_iters": 0}, "positive")):
+        with pytest.raises(ValueError, match=why):
+            solve(field, tensor(1.0), t, method=method, options=options)
+
+
+def test_a_method_without_an_error_estimate_cannot_choose():
+    with pytest.raises(ValueError, match="'gl4' cannot be True: it has no error estimate"):
+        solve(lambda t, y: -y, tensor(1.0), tensor(0.0, 1.0), method="gl4", options={"adaptive": True})
+
+
+class Heard:
+    def __init__(self, log):
+        self.callback_step = lambda t, y, dt: log.append(dt)
+
+    def __call__(self, t, y):
+        return -y
+
+
+def test_jumps_and_a_method_that_looks_beyond_its_steps():
+    kick = lambda t, y: torch.where(t < 0.5, -y, 3.0 + 0 * y)  # noqa: E731
+    run = solve(kick, tensor(1.0), tensor(0.0, 1.0), method="radauIIA5", options={"jump_t": [0.5]})
+    assert float(run.y[-1]) == pytest.approx(math.exp(-0.5) + 1.5, abs=1e-6)
+    with pytest.raises(ValueError, match=r"'kvaerno5' asks func up to 23% of a step behind its end.*'radauIIA5'"):
+        solve(kick, tensor(1.0), tensor(0.0, 1.0), method="kvaerno5", options={"jump_t": [0.5]})
+
+
+@pytest.mark.parametrize("stiffness", [1e2, 1e4, 1e6])
+@pytest.mark.parametrize("method", [*PAIRS, "rodas3"])
+def test_output_times_inside_long_steps(method, stiffness):
+    """cos t, which all solutions join at once: where the steps are long, slopes hold its error times the stiffness."""
+    t = torch.linspace(0.0, 1.0, 41, dtype=torch.float64)
+    field = lambda t, y: -stiffness * (y - torch.cos(t)) - torch.sin(t)  # noqa: E731
+    y = solve(field, tensor(2.0), t, method=method, rtol=1e-5, atol=1e-7).y[:, 0]
+    assert float((y - torch.cos(t) - torch.exp(-stiffness * t)).abs().max()) < 3e-4

@@ -72,7 +72,7 @@ class Implicit:
 
     def linearised(self, f: Field, t: Time, y: Tensor, rows: int) -> tuple[Tensor | None, Tensor]:
         """`linearise`, once for all steps from one place: those rejected, and those that dense output takes."""
-        at = f, t, y, y._version
+        at = f, t, y
         if not (self.last and all(x is z for x, z in zip(at, self.last["at"], strict=True))):
             self.last.update(at=at, result=linearise(f, t, y, rows))
         result: tuple[Tensor | None, Tensor] = self.last["result"]
