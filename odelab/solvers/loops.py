@@ -98,7 +98,7 @@ def make_scheme(
     order = stepper.order
     if isinstance(stepper, Implicit):
         order, stepper = stepper.error_order, replace(stepper, rtol=rtol, atol=atol)
-    controller = Controller(order, rtol, atol, error_norm(layout, options.get("norm")), **sizes)
+    controller = Controller(order, rtol, atol, error_norm(layout, options.get("norm") if y0.numel() else None), **sizes)
     if stepper.family == "scipy":
         return Scheme(name, stepper, controller, options, ())
     return Scheme(name, stepper, controller, options, CALLBACK_NAMES if stepper.adaptive else CALLBACK_NAMES[:1])

@@ -108,11 +108,8 @@ def run(call: Call) -> Solution:
     t, times = check_times(call.t, y0, per_sample)
     scheme = make_scheme(call.method, call.rtol, call.atol, call.options, layout, y0, strict=call.strict)
     _check_together(call, scheme)
-    if scheme.method.adaptive and in_the_dark(y0):
-        raise ValueError(
-            f"{scheme.name!r} chooses its steps by numbers, which torch.func.vmap and torch.export do not show: take a "
-            "fixed grid there, e.g. method='rk4', or for a batch options=dict(per_sample=True) in place of vmap"
-        )
+    if in_the_dark(y0):
+        _check_in_the_dark(call, scheme)
     if len(times) == 1 and not (call.dense or call.event_fn):
         return Solution(t, layout.unpack(y0[None], (1,)), Stats(scheme.name))
     f = VectorField(layout.field(call.func), y0, Stats(method=scheme.name))
@@ -165,6 +162,21 @@ def _check_together(call: Call, scheme: Scheme) -> None:
         raise ValueError("dense output needs a start and an end, but t has a single time")
     if call.dense and call.gradient != "backprop":
         raise ValueError("dense output needs gradient='backprop' (under torch.no_grad() it keeps no graph)")
+
+
+def _check_in_the_dark(call: Call, scheme: Scheme) -> None:
+    """What does without a look at numbers: explicit steps on a fixed grid."""
+    explicit = scheme.method.family in ("runge_kutta", "symplectic") or scheme.name == "explicit_adams"
+    what = "" if explicit and not scheme.method.adaptive else f"{scheme.name!r} goes"
+    if not what and call.event_fn is not None:
+        what = "the search for an event goes"
+    if not what and call.gradient != "backprop":
+        what = f"gradient={call.gradient!r} goes"
+    if what:
+        raise ValueError(
+            f"{what} by numbers, which torch.func.vmap and torch.export do not show: take an explicit method on a fixed "
+            "grid there, e.g. method='rk4', with gradient='backprop', or options=dict(per_sample=True) in place of vmap"
+        )
 
 
 def _finish(layout: Layout, t: Tensor, y: Tensor, stats: Stats, **extras: Any) -> Solution:

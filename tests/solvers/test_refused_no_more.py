@@ -133,6 +133,7 @@ def test_other_ways_to_be_empty(shape):
     field, y0 = Scaled(), torch.empty(shape)
     assert solve(field, (y0, torch.ones(2)), times()).y[0].shape == (2, *shape)
     assert solve(field, y0, times(), dense=True).dense(0.5).shape == shape
+    assert solve(field, y0, times(), options={"norm": lambda x: x.abs().mean()}).y.shape == (2, *shape)
     if len(shape) == 2:
         how = {"options": {"per_sample": True}}
         assert solve(field, y0, times(), **how).y.shape == (2, *shape)

@@ -78,9 +78,17 @@ def test_export_of_a_fixed_grid(grid):
 
 def test_what_looks_at_numbers_is_refused():
     field = Network()
-    with pytest.raises(ValueError, match=r"'dopri5' chooses its steps by numbers.*per_sample"):
+    with pytest.raises(ValueError, match=r"'dopri5' goes by numbers.*per_sample"):
         torch.func.vmap(lambda y0: odeint(field, y0, times()))(Y0)
-    with pytest.raises(ValueError, match=r"'dopri5' chooses its steps by numbers"):
+    for how, what in (
+        ({"method": "gl4"}, "'gl4' goes"),
+        ({"method": "implicit_adams"}, "'implicit_adams' goes"),
+        ({"gradient": "checkpoint"}, "gradient='checkpoint' goes"),
+        ({"event_fn": lambda t, y: y[0], "options": {"step_size": 0.1}}, "the search for an event goes"),
+    ):
+        with pytest.raises(ValueError, match=f"{what} by numbers"):
+            torch.func.vmap(lambda y0, how=how: odeint(field, y0, times(), **{"method": "rk4", **how}))(Y0)
+    with pytest.raises(ValueError, match=r"'dopri5' goes by numbers"):
         torch.export.export(Flow([0.0, 1.0]), (Y0,))
     with pytest.raises(ValueError, match="give t as a list of times"):
         torch.export.export(Flow(times(), method="rk4"), (Y0,))
