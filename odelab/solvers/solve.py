@@ -174,8 +174,8 @@ def _check_in_the_dark(call: Call, scheme: Scheme) -> None:
         what = f"gradient={call.gradient!r} goes"
     if what:
         raise ValueError(
-            f"{what} by numbers, which torch.func.vmap and torch.export do not show: take an explicit method on a fixed "
-            "grid there, e.g. method='rk4', with gradient='backprop', or options=dict(per_sample=True) in place of vmap"
+            f"{what} by numbers, which torch.func.vmap and torch.export do not show: take an explicit method on a "
+            "fixed grid, as 'rk4', with gradient='backprop'; or options=dict(per_sample=True) in place of vmap"
         )
 
 
