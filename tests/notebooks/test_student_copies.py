@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 RUN = "00_start_here.ipynb"  # takes some seconds
 GONE = re.compile(
-    r"(folded|collapsed) (below|cell)|solution (cell|\d)|open the answer|teaching (notes|this lesson)", re.IGNORECASE
+    r"folded below|collapsed cell|solution (cell|\d)|open the answer|teaching (notes|this lesson)", re.IGNORECASE
 )
 
 
