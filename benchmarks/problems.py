@@ -103,7 +103,7 @@ def decay() -> Problem:
         torch.linspace(0, 5, 10),
         1e-7,
         1e-9,
-        targets={"forward": 3.0, "backprop": 2.0, "checkpoint": 5.0, "adjoint": 3.0, "compiled": 6.0},
+        targets={"forward": 3.0, "backprop": 2.0, "checkpoint": 5.0, "adjoint": 3.0},
         numpy_field=lambda t, y: rate * y,
     )
 
@@ -148,9 +148,7 @@ def convolution(batch: int = 128, channels: int = 64) -> Problem:
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "decay": decay,
-    "spiral20": lambda: spiral(
-        20, {"forward": 2.5, "backprop": 2.0, "checkpoint": 3.5, "adjoint": 2.3, "compiled": 6.0}
-    ),
+    "spiral20": lambda: spiral(20, {"forward": 2.5, "backprop": 2.0, "checkpoint": 3.5, "adjoint": 2.3}),
     "spiral1000": lambda: spiral(1000, {"forward": 1.5, "backprop": 1.5, "checkpoint": 2.0, "adjoint": 1.7}),
     "conv": convolution,
 }

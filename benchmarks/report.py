@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
 from odelab.experiments.tables import Table
 
@@ -84,21 +84,6 @@ def problem_tables(problems: Results) -> str:
     )
 
 
-def compiled_table(rows: list[Results]) -> str:
-    compiled = [row for row in rows if "forward" in row]
-    lines = {
-        row["title"]: {
-            "torchdiffeq ÷ it": spread(row["forward"]),
-            "odelab ÷ it": spread(row["plain over compiled"]),
-            "first call s": f"{row['first_call_seconds']:.0f}",
-            "error": f"{row['error']:.1e}",
-        }
-        for row in compiled
-    }
-    failed = [f"{row['title']}: not compiled: {row['not_compiled']}" for row in rows if row not in compiled]
-    return "\n".join([text("compiled step, forward", DataFrame(lines).T), *failed])
-
-
 def memory_table(rows: list[Results]) -> str:
     frame = DataFrame({(row["title"], row["rtol"], row["accepted"]): row["bytes"] for row in rows}).T
     frame = frame.rename_axis(["", "rtol", "steps"])
@@ -117,7 +102,7 @@ def others_tables(rows: list[Results]) -> str:
     return "\n\n".join(text(title, frame.map(write)) for title, write in columns.items())
 
 
-TABLES = {"problems": problem_tables, "compiled": compiled_table, "memory": memory_table, "others": others_tables}
+TABLES = {"problems": problem_tables, "memory": memory_table, "others": others_tables}
 
 
 def everything(results: Results) -> str:
@@ -127,22 +112,19 @@ def everything(results: Results) -> str:
 
 def page(results: Results) -> str:
     """What stands in docs/benchmarks.md of the solvers: two Markdown tables and how they came about."""
-    problems, compiled = results["problems"].values(), [row for row in results["compiled"] if "forward" in row]
+    problems = results["problems"].values()
     ours = by_title(problems, "columns").map(short)[["forward", "backprop", "checkpoint", "adjoint"]]
     ours.insert(0, "rtol, atol", [f"{power(row['rtol'])}, {power(row['atol'])}" for row in problems])
-    ours.insert(2, "compiled", Series({row["title"]: short(row["forward"]) for row in compiled}))
     errors = by_title(problems, "gradient_error").map(power)
     ours["gradient error of checkpoint"], ours["of odeint_adjoint"] = errors["checkpoint"], errors["odeint_adjoint"]
     others = by_title(results["others"], "rows").T.drop("odelab").map(short)
-    seconds = [f"{row['first_call_seconds']:.0f}" for row in compiled]
     rounds = [row["columns"]["forward"]["rounds"] for row in problems]
     versions = results["versions"]
     paragraphs = [
         markdown("torchdiffeq's CPU time ÷ odelab's", ours),
         "dopri5 in both, in float32, with the same tolerances and, to a step or two, the same steps. Checkpoint and "
         "adjoint are compared with `odeint_adjoint`; the errors of gradients are relative to the same library's "
-        f"backprop. The compiled step, forward, is timed after a first call of {' and '.join(seconds) or 'some'} s. "
-        "The more f itself costs, the less a solver can gain.",
+        "backprop. The more f itself costs, the less a solver can gain.",
         markdown("CPU time ÷ that of odelab's dopri5, forward", others),
         "Below 1 is faster than odelab's dopri5: SciPy works without tensors, and diffrax compiles the whole loop. "
         f"Medians of {min(rounds)} to {max(rounds)} interleaved rounds, CPU time of one thread of an {results['cpu']}; "

@@ -14,17 +14,17 @@ from typing import Any
 
 import torch
 
-from benchmarks import compiled, memory, others, report, solvers
+from benchmarks import memory, others, report, solvers
 from benchmarks.problems import PROBLEMS
 from benchmarks.timing import FULL, QUICK, Effort
 from odelab.experiments.report import between_markers
-from odelab.experiments.reproduce import commit, cpu_name
+from odelab.experiments.runs import commit, cpu_name
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "data" / "results" / "bench_solvers.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
-MODELS = ("flows", "latent")
-EXTRAS = ("compiled", "memory", "others", *MODELS, "widgets")
+PAGES = ("compiled", "flows", "latent")  # with a file of results and a place in docs/benchmarks.md of their own
+EXTRAS = ("memory", "others", *PAGES, "widgets")
 LIBRARIES = ("torch", "torchdiffeq", "numpy", "scipy", "torchode", "diffrax", "jax")
 
 
@@ -65,8 +65,6 @@ def measure(parts: list[str], effort: Effort) -> dict[str, Any]:
             row = solvers.measure(PROBLEMS[name](), effort)
             print(report.everything({"problems": {name: row}}), "\n", flush=True)
             results.setdefault("problems", {})[name] = row
-    if "compiled" in parts:
-        add("compiled", [compiled.measure(PROBLEMS[name](), effort.shorter()) for name in ("decay", "spiral20")])
     if "memory" in parts:
         add("memory", memory.measure(PROBLEMS["spiral20"]()))
     if "others" in parts:
@@ -79,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     known = [*PROBLEMS, *EXTRAS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds, no compiler, under a minute; keeps nothing")
-    parser.add_argument("--only", metavar="PART,…", help=f"some of {', '.join(known)}; keeps flows and latent only")
+    parser.add_argument("--only", metavar="PART,…", help=f"some of {', '.join(known)}; keeps {', '.join(PAGES)} only")
     parser.add_argument(
         "--page", action="store_true", help="print the kept numbers as they stand in docs/benchmarks.md"
     )
@@ -99,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(report.everything(results), "\n")
         print(f"kept in {RESULTS.relative_to(ROOT)} and {PAGE.relative_to(ROOT)}")
     print(f"{results['cpu']}, torch {torch.__version__}, {time.perf_counter() - start:.0f} s")
-    for part in MODELS:
+    for part in PAGES:
         if part in parts:
             module = import_module(f"benchmarks.{part}")
             measured = module.measure(QUICK if args.quick else module.EFFORT)

@@ -110,12 +110,6 @@ def test_missing_library_is_said_to_be_missing() -> None:
     assert lines == 3 * [["torchode", "not", "installed", "–"]], "missing, and not measured, in each table"
 
 
-def test_what_did_not_compile_says_why() -> None:
-    assert "decay: not compiled: no compiler" in report.compiled_table(
-        [{"title": "decay", "not_compiled": "no compiler"}]
-    )
-
-
 def test_parts_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run.main(["--only", "spiral21"])
@@ -144,7 +138,6 @@ def test_results_reach_their_targets(kept: dict[str, Any]) -> None:
     cells = {
         f"{name}: {column}": cell for name, row in kept["problems"].items() for column, cell in row["columns"].items()
     }
-    cells |= {f"{row['title']}: compiled": row["forward"] for row in kept["compiled"]}
     assert not [name for name, cell in cells.items() if cell["target"] and cell["ratio"] < cell["target"]]
     for row in kept["problems"].values():
         assert row["gradient_error"]["checkpoint"] <= 1e-5
@@ -163,9 +156,8 @@ def test_the_page_says_what_was_measured(kept: dict[str, Any]) -> None:
 
 def test_the_terminal_shows_every_number_that_is_kept(kept: dict[str, Any]) -> None:
     text = report.everything(kept)
-    for row in [*kept["problems"].values(), *kept["compiled"]]:
-        assert row["title"] in text
     for row in kept["problems"].values():
+        assert row["title"] in text
         assert all(report.spread(cell) in text for cell in row["columns"].values())
         assert all(f"{1e3 * seconds:.1f}" in text for seconds in row["cpu_seconds"].values())
         assert all(f"{error:.1e}" in text for error in row["gradient_error"].values())
