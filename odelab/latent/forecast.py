@@ -46,6 +46,25 @@ class Forecast:
         pieces = [torch.quantile(piece, levels, dim=0) for piece in flat.split(max(1, 2**23 // len(flat)), 1)]
         return torch.cat(pieces, -1).view(*levels.shape, *self.draws.shape[1:])
 
+    def crps(self, truth: Tensor) -> Tensor:
+        """Continuous ranked probability score of the draws, in the units of the truth; 0 is perfect.
+
+        E|X − x| − ½ E|X − X′| over draws X, X′, without bias (Gneiting & Raftery 2007, eq. 21): for one path, its
+        absolute error.
+
+        Args:
+            truth: (n, T, *shape), or what broadcasts to it.
+
+        Returns:
+            (n, T, *shape).
+        """
+        count = len(self.draws)
+        error = (self.draws - truth).abs().mean(0)
+        # Sorted, draw k is the larger one of k pairs and the smaller one of count − 1 − k.
+        rank = torch.arange(count, dtype=self.draws.dtype, device=self.draws.device).view(-1, *[1] * (error.ndim))
+        spread = ((2 * rank - count + 1) * self.draws.sort(0).values).sum(0) / max(count * (count - 1), 1)
+        return error - spread
+
     def _check_draws(self, what: str) -> None:
         if len(self.draws) < 2:
             raise ValueError(f"one path has no spread, so that it has no {what}: forecast with draws=50, not mean=True")

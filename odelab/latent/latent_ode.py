@@ -164,15 +164,22 @@ class LatentODE(Savable):
         *,
         draws: int = 1,
         generator: torch.Generator | None = None,
+        read: slice = slice(None),
     ) -> LatentTerms:
         """Both terms of the ELBO with `draws` draws of z₀; only what the mask marks counts.
+
+        Args:
+            read: the frames that the encoder is given, consecutive ones; z₀ then stands at the first of them, and the
+                path runs from there to all frames, both ways. Training on parts teaches a model to go on where it has
+                seen nothing, and the bound is one on the likelihood of all frames still.
 
         Raises:
             ValueError, TypeError: for data that cannot be, with where and what to do.
         """
         observations = self._observe(x, times, mask)
-        posterior = self._read(observations)
-        z = self.trajectory(draw(posterior, check_draws(draws), generator), times - times[..., :1])
+        part = mask if mask is None else mask[:, read]
+        posterior = self.posterior(x[:, read], times[..., read], part)
+        z = self.trajectory(draw(posterior, check_draws(draws), generator), times - times[..., read][..., :1])
         log_p = observations.log_likelihood(self.decoder.distribution(z))
         return LatentTerms(log_p.sum(-1).mean(0), kl_divergence(posterior, self.prior()))
 

@@ -51,7 +51,7 @@ def test_two_processes_do_one_run_of_an_experiment(tmp_path):
     in_two("two_runs.py", tmp_path)
     rows = load_rows(tmp_path / "results" / "latent_spirals.json")
     assert [row.key["model"] for row in rows] == ["latent-ode", "rnn"]
-    assert "--seeds 0" in rows[0].command and len(rows[0].result["losses"]) == 2
+    assert "--seeds 0" in rows[0].command
     files = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
     assert files == ["latent_spirals_latent-ode_30.safetensors", "latent_spirals_rnn_30.safetensors"]
     assert not list(tmp_path.rglob("run*.safetensors"))

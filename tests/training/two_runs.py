@@ -13,10 +13,10 @@ from odelab.training import fit
 
 if __name__ == "__main__":
     folder, rank = Path(sys.argv[1]), os.environ["RANK"]
-    latent_spirals.RECIPES["full"] = latent_spirals.SpiralsRecipe(iterations=3, batch=20, windows=40, test=4, starts=2)
+    latent_spirals.RECIPES["full"] = latent_spirals.SpiralsRecipe(iterations=3, batch=20, windows=40, test=4)
 
     def noted(model: Any, loss: Any, batches: Any, **settings: Any) -> Any:
-        first: Spirals = batches(0)
+        first: Spirals = batches(0)[0]
         (folder / f"{rank}.json").write_text(json.dumps(first.x.sum((1, 2)).tolist()))
         return fit(model, loss, batches, **settings)
 
