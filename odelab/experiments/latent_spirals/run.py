@@ -83,6 +83,15 @@ def frames_read(step: int, seed: int, points: int, recipe: SpiralsRecipe) -> sli
     return slice(first, first + half) if chance < recipe.parts else slice(None)
 
 
+def thinned(data: Spirals, fewest: int, step: int, seed: int) -> Spirals:
+    """The windows with a random number of their points left, the same for all of them."""
+    generator = torch.Generator().manual_seed(seed_of("spirals-thinned", seed, step))
+    number = int(torch.randint(fewest, data.mask.shape[1] + 1, (), generator=generator))
+    chance = torch.rand(data.mask.shape, generator=generator).to(data.mask.device).where(data.mask, 2.0)
+    mask = data.mask & (chance.argsort(1).argsort(1) < number)
+    return replace(data, x=data.x.where(mask[..., None], 0.0), mask=mask)
+
+
 def loss(model: Any, batch: tuple[Spirals, slice]) -> Tensor:
     """What is minimised: −ELBO per observed point, or the squared error of the next point."""
     data, read = batch
@@ -100,7 +109,10 @@ def train(
 
     def batch(step: int) -> tuple[Spirals, slice]:
         blurred(model, (step + 1) / steps, recipe)
-        return data[batches(step)], frames_read(step, seed, len(data.times), recipe)
+        windows = data[batches(step)]
+        if recipe.fewest:
+            windows = thinned(windows, recipe.fewest, step, seed)
+        return windows, frames_read(step, seed, len(data.times), recipe)
 
     return fit(
         model,
@@ -164,19 +176,19 @@ def errors(model: Any, data: Spirals) -> dict[str, float | None]:
 
 def run(key: Key, context: Context) -> dict[str, Any]:
     """One model at one density of observations."""
-    recipe, kept = RECIPES[context.budget], key["kept"]
+    name, changes = ABLATIONS.get(key["model"], (key["model"], {}))
+    recipe = replace(RECIPES[context.budget], **changes)
+    kept = 100 if recipe.fewest else key["kept"]
     generators = (torch.Generator().manual_seed(part + context.seed) for part in (1_000_003, 2_000_003))
     data = spirals(recipe.windows, kept=kept, noise=NOISE, margin=0, generator=next(generators))
-    test = spirals(recipe.test, kept=kept, noise=NOISE, generator=next(generators))
+    test = spirals(recipe.test, kept=key["kept"], noise=NOISE, generator=next(generators))
     torch.manual_seed(context.seed)
-    model: Any = MODELS[key["model"].removesuffix("-whole")]()
-    if key["model"] in ABLATIONS:
-        recipe = replace(recipe, parts=0.0)
+    model: Any = MODELS[name]()
     own = {"checkpoint": context.folder / "run.safetensors", "keep": "last"}
     history = train(model, data.to(context.fabric().device), recipe, **context.fitting() | own)
     model.cpu().eval()
     if context.ships:
-        model.save(context.weights / f"latent_spirals_{key['model']}_{kept}.safetensors")
+        model.save(context.weights / f"latent_spirals_{key['model']}_{key['kept']}.safetensors")
     measured: dict[str, Any] = errors(model, test)
     if isinstance(model, LatentODE):
         terms = model.terms(test.x, test.times, test.mask, draws=10)

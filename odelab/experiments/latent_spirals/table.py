@@ -9,6 +9,7 @@ NAMES = {
     "latent-ode-tanh": "latent ODE, decoder with a hidden layer",
     "latent-ode-tanh-whole": "the same, trained on whole windows",
     "latent-ode-whole": "latent ODE, trained on whole windows",
+    "latent-ode-any": "latent ODE, trained on any number of points",
     "latent-ode": "latent ODE",
     "ode-rnn": "latent ODE, ODE-RNN encoder",
 }

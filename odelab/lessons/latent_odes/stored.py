@@ -3,7 +3,7 @@
 from typing import Any
 
 from odelab.datasets import data_file
-from odelab.experiments.latent_spirals.recipe import KEPT
+from odelab.experiments.latent_spirals.recipe import ABLATIONS, KEPT
 from odelab.experiments.latent_spirals.run import MODELS
 from odelab.experiments.latent_spirals.table import NAMES
 from odelab.experiments.results import Row
@@ -17,7 +17,7 @@ def stored_model(name: str, kept: int = 30) -> Any:
         path = data_file(f"checkpoints/latent_spirals_{name}_{kept}.safetensors")
     except FileNotFoundError:
         return None
-    return type(MODELS[name]()).load(path).requires_grad_(False)
+    return type(MODELS[ABLATIONS.get(name, (name,))[0]]()).load(path).requires_grad_(False)
 
 
 def measured(rows: list[Row]) -> dict[str, dict[int, dict[str, list[float]]]]:

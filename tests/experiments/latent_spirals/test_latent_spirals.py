@@ -16,6 +16,7 @@ from odelab.experiments.latent_spirals.run import (
     loss,
     rmse,
     run,
+    thinned,
     train,
     uncertainty,
 )
@@ -33,7 +34,7 @@ def test_is_registered_with_every_model_at_every_density() -> None:
     assert sorted(KEPT) == [30, 50, 100]
 
 
-@pytest.mark.parametrize("model", [*MODELS, "latent-ode-whole"])
+@pytest.mark.parametrize("model", [*MODELS, "latent-ode-whole", "latent-ode-any"])
 def test_a_run_leaves_numbers_and_weights(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RECIPES, "full", TINY)
     rows = [run({"model": model, "kept": 30}, context_in(tmp_path / name, budget="full")) for name in ("a", "b")]
@@ -74,6 +75,18 @@ def test_a_quarter_of_the_batches_reads_half_a_window() -> None:
     assert {part.stop - part.start for part in parts} == {50}
     assert min(part.start for part in parts) == 0 and max(part.stop for part in parts) == 100
     assert slices[7] == frames_read(7, 0, 100, recipe), "every process reads the same"
+
+
+def test_thinned_windows_keep_a_random_number_of_their_points() -> None:
+    data = spirals(20, kept=60, generator=torch.Generator().manual_seed(0))
+    numbers = set()
+    for step in range(40):
+        thin = thinned(data, 5, step, 0)
+        count = thin.mask.sum(1)
+        assert bool((count == count[0]).all()) and bool((thin.mask <= data.mask).all())
+        assert torch.equal(thin.x != 0, (data.x != 0) & thin.mask[..., None])
+        numbers.add(int(count[0]))
+    assert min(numbers) >= 5 and max(numbers) == 60 and len(numbers) > 10
 
 
 def test_spread_is_judged_in_each_third() -> None:

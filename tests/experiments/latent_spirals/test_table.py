@@ -9,7 +9,7 @@ def test_models_by_points_seen_beside_the_papers_errors() -> None:
     bands = {"lost": {"beyond": 0.0}, "coverage": {"beyond": 0.5}}
     rows = [row({"model": m, "kept": 30}, s, inside=0.3, beyond=b, before=p, **bands) for m, s, b, p in errors]
     table = spirals_table({"quick: beyond": {(30, "rnn-dt"): 0.77}}, rows)
-    assert [*table.flat["seen of 100"]] == [30] * 8 + [50] * 6 + [100] * 6
+    assert [*table.flat["seen of 100"]] == [30] * 9 + [50] * 6 + [100] * 6
     line = cells(table, 30, "latent ODE")
     assert line[:4] == ["–", "0.300 ± 0.000", "0.500 ± 0.141", "0.500 ± 0.000"]
     assert line[4:] == ["0% ± 0%", "50% ± 0%", "2", "0.164"]
