@@ -184,7 +184,7 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     test = spirals(recipe.test, kept=key["kept"], noise=NOISE, generator=next(generators))
     torch.manual_seed(context.seed)
     model: Any = MODELS[name]()
-    own = {"checkpoint": context.folder / "run.safetensors", "keep": "last"}
+    own = {"seed": 100 * context.seed, "checkpoint": context.folder / "run.safetensors", "keep": "last"}
     history = train(model, data.to(context.fabric().device), recipe, **context.fitting() | own)
     model.cpu().eval()
     if context.ships:
