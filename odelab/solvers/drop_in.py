@@ -134,15 +134,19 @@ def odeint_event(
     """torchdiffeq's odeint_event: (event_t, states at t0 and event_t), both differentiable.
 
     Args:
-        t0: 0-d or (1,) start time; the solve runs until event_fn changes sign, backwards with reverse_time.
+        t0: 0-d or (1,) start time; the solve runs until event_fn changes sign, backwards with reverse_time. With
+            options=dict(per_sample=True) each row runs to its own event, event_t (batch,).
         odeint_interface: `odeint` or `odeint_adjoint`; kwargs go to it.
     """
     t0 = t0.reshape(-1)
     t = torch.cat([t0, t0.detach() + (-1.0 if reverse_time else 1.0)])
     event_t, states = odeint_interface(func, y0, t, event_fn=event_fn, **kwargs)
-    packed, layout = pack_state(tuple(s[-1] for s in states) if isinstance(states, tuple) else states[-1])
+    per_sample = bool((kwargs.get("options") or {}).get("per_sample"))
+    packed, layout = pack_state(tuple(s[-1] for s in states) if isinstance(states, tuple) else states[-1], per_sample)
     f = VectorField(layout.field(func), packed, Stats())
-    event_t, end = link_gradients(f, layout.event(event_fn), event_t, packed)
+    when = event_t.view(-1, *[1] * (packed.ndim - 1)) if per_sample else event_t
+    linked, end = link_gradients(f, layout.event(event_fn), when, packed)
+    event_t = linked.view_as(event_t)
     if not isinstance(states, tuple):
         return event_t, torch.cat([states[:-1], end[None]])
     ends = layout.unpack(end)

@@ -194,6 +194,8 @@ def link_gradients(
     """
     t, y = event_t.detach(), state
     count = t.numel()
+    if count == 0:  # a batch without rows
+        return t, y
     values = event_fn(t, y).reshape(count, -1)
     if not values.requires_grad:
         return t, y

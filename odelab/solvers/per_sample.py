@@ -68,8 +68,7 @@ def solve_rows(
     crossings = _Crossings(problem, y0, call, layout)
     y, stats = _integrate_rows(problem, start, layout, crossings)
     event_t, end = crossings.t.to(t.dtype), y[-1]
-    if batch:
-        event_t, end = link_gradients(f, layout.event(call.event_fn), event_t, end)
+    event_t, end = link_gradients(f, layout.event(call.event_fn), event_t, end)
     event_t = event_t.reshape(batch)
     times = torch.stack([rows[:, 0], event_t], dim=1)
     return times, torch.stack([y0, end if call.strict else y[-1]]), {"rows": stats, "event_t": event_t}

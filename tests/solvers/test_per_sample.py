@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from odelab import solve
+from odelab import odeint_event, solve
 from odelab.solvers import MaxStepsExceeded, NonFiniteState
 from tests.solvers.problems import gradients, tensor, times
 
@@ -229,6 +229,37 @@ def test_every_row_ends_at_its_own_event_with_the_gradients_of_the_closed_form(m
     (first,) = torch.autograd.grad(run.event_t.sum(), thrown.g, create_graph=True)
     with pytest.raises(RuntimeError, match="time of an event"):
         first.backward()
+
+
+@pytest.mark.parametrize("kind", ["tensor", "tuple"])
+def test_odeint_event_of_rows_as_solve(kind):
+    """As many rows as entries, so that times of the wrong shape would go through."""
+    found = []
+    for interface in ("solve", "odeint_event"):
+        y0, rate = torch.tensor([[2.0, 1.0], [3.0, 5.0]], dtype=torch.float64).requires_grad_(), tensor(1.0, 2.0)
+        rate.requires_grad_()
+
+        def decay(t, y, rate=rate):
+            return -rate[:, None] * (1 + t) * y if kind == "tensor" else (decay_of(t, y[0], rate), 0 * y[1])
+
+        def decay_of(t, y, rate):
+            return -rate[:, None] * (1 + t) * y
+
+        def low(t, y):
+            return (y if kind == "tensor" else y[0])[:, 0] - 0.5 - 0.1 * t[:, 0]
+
+        start, options = y0 if kind == "tensor" else (y0, y0.detach()), {"per_sample": True}
+        if interface == "solve":
+            run = solve(decay, start, times(), event_fn=low, options=options)
+            event_t, y = run.event_t, run.y
+        else:
+            event_t, y = odeint_event(decay, start, tensor(0.0), event_fn=low, options=options)
+        y = y if kind == "tensor" else y[0]
+        weights = torch.tensor([[1.0, 2.0], [-1.0, 0.5]], dtype=torch.float64)
+        loss = (y[-1] * weights).sum() + (event_t * tensor(1.0, 3.0)).sum()
+        found.append([event_t, y, *gradients(loss, y0, rate)])
+    for mine, right in zip(*found, strict=True):
+        torch.testing.assert_close(mine, right)
 
 
 def test_rows_with_events_equal_one_by_one():
