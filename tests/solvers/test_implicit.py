@@ -275,3 +275,48 @@ def test_output_times_inside_long_steps(method, stiffness):
     field = lambda t, y: -stiffness * (y - torch.cos(t)) - torch.sin(t)  # noqa: E731
     y = solve(field, tensor(2.0), t, method=method, rtol=1e-5, atol=1e-7).y[:, 0]
     assert float((y - torch.cos(t) - torch.exp(-stiffness * t)).abs().max()) < 3e-4
+
+
+@pytest.mark.parametrize("gradient", THREE)
+@pytest.mark.parametrize("method", ["implicit_midpoint", "radauIIA5", "kvaerno3"])
+def test_every_evaluation_is_counted(method, gradient):
+    asked = []
+
+    class Counted(Bent):
+        def forward(self, t, y):
+            asked.append(t)
+            return super().forward(t, y)
+
+    y0 = tensor(0.8, -0.4).requires_grad_()
+    run = solve(Counted(), y0, tensor(0.0, 0.25, 1.0), method=method, gradient=gradient, **LOOSE)
+    assert run.stats.nfe == len(asked)
+    run.y.sum().backward()
+    assert run.stats.nfe + run.stats.nfe_backward == len(asked)
+    assert (run.stats.nfe_backward > 0) == (gradient != "backprop")
+
+
+@pytest.mark.parametrize("method", [name for name in IMPLICIT if name != "kvaerno5"])
+def test_func_is_asked_nowhere_outside_the_interval(method):
+    asked = []
+
+    def field(t, y):
+        asked.append(float(t))
+        return -y
+
+    how = {"rtol": 1e-3, "atol": 1e-4} if method in PAIRS else {"options": {"step_size": 0.3}}
+    solve(field, tensor(1.0), tensor(0.0, 0.1, 1.0), method=method, **how)
+    assert min(asked) >= 0.0 and max(asked) <= 1.0
+
+
+@pytest.mark.parametrize("gradient", THREE)
+@pytest.mark.parametrize("method", ["implicit_euler", "radauIIA3", "gl4"])
+def test_a_stiff_problem_on_a_coarse_grid(method, gradient):
+    """dt |∂f/∂y| = 300 from the first step on: without its Jacobian no stage is found."""
+    rate = tensor(3e3).requires_grad_()
+    field = lambda t, y: -rate * (y - 2)  # noqa: E731
+    how = {"method": method, "gradient": gradient, "params": (rate,), "options": {"step_size": 0.1}}
+    y = solve(field, tensor(2.5), tensor(0.0, 0.5, 1.0), **how).y
+    factor = {"implicit_euler": 1 / 301, "radauIIA3": (1 - 100) / (1 + 200 + 300**2 / 6)}
+    factor["gl4"] = (1 - 150 + 300**2 / 12) / (1 + 150 + 300**2 / 12)
+    torch.testing.assert_close(y[-1], tensor(2 + 0.5 * factor[method] ** 10))
+    assert gradients(y[-1].sum(), rate)[0].isfinite().all()

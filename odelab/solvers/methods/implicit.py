@@ -13,6 +13,9 @@ radauIIA5, gl4, gl6) of s n × s n. A state (batch, d) counts n = batch · d, be
 depend on one another; options=dict(per_sample=True) says so, and takes a Jacobian of d × d for each row. An iteration
 costs one evaluation of f a stage.
 
+kvaerno5 has a stage at t + 1.23 dt: it asks f behind the end of a step, and in the last steps behind the end of the
+solve. Where f is not defined there, or jumps, take radauIIA5 or kvaerno3.
+
 Gradients come from the implicit function theorem. At a solution of R(z, θ) = 0, ∂z/∂θ = −(∂R/∂z)⁻¹ ∂R/∂θ whatever the
 iterations were, so that only one evaluation of f at the solution is recorded; its Jacobian, which is no longer that at
 the start of the step, is taken when the gradient is asked for.
@@ -95,6 +98,8 @@ class Implicit:
             return Step(t0, t1, dt, y0, y0 + dt * nothing, [nothing] * tableau.stages, nothing, nothing, error=nothing)
         rows = len(y0) if isinstance(t0, Tensor) and t0.ndim else 0
         _refuse_large(y0, rows, max(map(len, tableau.blocks)), tableau.name)
+        if slope0 is None and getattr(f, "examine", None) is not None:  # its one look has no graph for a Jacobian
+            slope0 = f(t0, y0)
         slope, jacobian = self.linearised(f, t0, y0, rows)
         if slope0 is None and not torch.is_grad_enabled():
             slope0 = slope
