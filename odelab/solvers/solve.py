@@ -56,7 +56,7 @@ def solve(
         rtol, atol: error allowed per step and entry, atol + rtol · |y|; numbers, tensors that broadcast to y0, or one
             entry per item of a tuple y0.
         gradient: "backprop", "adjoint" or "checkpoint", see `gradients`. Gradients reach y0, t and parameters in each.
-            All but "adjoint" can be differentiated again, with respect to t once.
+            "backprop" and "checkpoint" can be differentiated a second time, except for implicit Runge–Kutta methods.
         options: of the method. Adaptive: first_step, min_step, max_step, safety, ifactor, dfactor, max_num_steps (per
             output interval; by default 100 000 and 1000 more for each), step_t, jump_t, norm, compile, and per_sample:
             a step size for every row of a batch y0, (batch, …), where func gets t as (batch, 1, …).
