@@ -110,7 +110,8 @@ def reconstruction(rate: int = 14, tolerance: float = 1e-5, stored: int = 2) -> 
     def update(fig: Figure, rate: int, tolerance: float, stored: int) -> str:
         forward, spans = there_and_back(rate, tolerance, stored)
         expected = [tolerance * torch.exp(rate * (times[-1] - times)) for times, _, _ in spans]
-        figures.update_reconstruction(fig, TIMES, forward, spans, expected)
+        limits = (tolerance, tolerance * math.exp(rate))
+        figures.update_reconstruction(fig, TIMES, forward, spans, expected, limits)
         start, worst = float(spans[0][2][0]), max(float((back - there).abs().max()) for _, there, back in spans)
         return (
             f"λ = {rate}, tolerance {tolerance:.0e}, {stored} stored states: the way back reaches y(0) = {start:.4g} "

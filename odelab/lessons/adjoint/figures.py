@@ -297,6 +297,7 @@ def update_reconstruction(
     forward: ArrayLike,
     spans: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike]],
     expected: Sequence[ArrayLike],
+    limits: tuple[float, float],
 ) -> None:
     """Put a rate, a tolerance and stored states into a figure drawn by :func:`reconstruction`.
 
@@ -304,6 +305,7 @@ def update_reconstruction(
         t, forward: times and the state there, solved from the left, (n,) each.
         spans: between two stored states, first to last: times, the state there, and the way back from the right end.
         expected: how large the gap should be on each of them.
+        limits: smallest and largest gap expected whatever is stored, so that stored states leave the axis as it is.
     """
     path, gap = fig.axes
     pause = np.array([np.nan])  # no line from one span to the next
@@ -320,8 +322,10 @@ def update_reconstruction(
     path.lines[2].set_data(*np.array(stored, float).T)
     gap.lines[0].set_data(times, joined([np.maximum(each, TINY) for each in off]))
     gap.lines[1].set_data(times, joined(expected))
-    guide = np.concatenate([np.asarray(piece, float) for piece in expected])
-    gap.set_ylim(10 ** np.floor(np.log10(guide.min()) - 1), 10 ** np.ceil(np.log10(guide.max()) + 0.5))
+    low, high = np.log10(limits)
+    ends = (10 ** np.floor(low - 1), 10 ** np.ceil(high + 0.5))
+    if gap.get_ylim() != ends:  # setting them draws the whole figure anew
+        gap.set_ylim(*ends)
 
 
 def memory(measured: Measured) -> Figure:
