@@ -1,9 +1,11 @@
 """Explorables of the latent ODE lesson: a window seen through a mask, and latent paths moving in time."""
 
+from collections.abc import Mapping
+
 import ipywidgets as widgets
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
 from odelab.datasets import Spirals, spirals
 from odelab.latent import LatentODE, ODERNNEncoder, RecurrentEncoder
@@ -57,6 +59,38 @@ def mask_explorer(model: LatentODE, windows: int = 6, seed: int = 8) -> Explorab
     return Explorable(figures.scene(shown[KEPT[0]][0]), update, controls)
 
 
+def turning_explorer(models: Mapping[str, LatentODE], windows: int = 8, seed: int = 8) -> Explorable:
+    """Sliders for the window and for how far beyond it to look: what two models make of the same points."""
+    data = spirals(windows, kept=30, generator=torch.Generator().manual_seed(seed))
+    shown = {name: scenes(model, data) for name, model in models.items()}
+    points = len(data.times)
+
+    def update(fig: Figure, window: int, beyond: int) -> str:
+        parts = [each[window - 1].until(2 * points + beyond) for each in shown.values()]
+        figures.update_turning(fig, parts)
+        text = []
+        for name, part in zip(shown, parts, strict=True):
+            squares = (part.paths.mean(0) - part.curve)[points : 2 * points + beyond] ** 2
+            inside, after = squares[:points].mean() ** 0.5, squares[points:].mean() ** 0.5
+            text.append(f"{name}: RMSE {inside:.2f} inside, {after:.2f} beyond")
+        return f"Window {window}, {beyond} of 100 points beyond it. " + "; ".join(text) + "."
+
+    controls = {
+        "window": widgets.IntSlider(1, min=1, max=windows, description="window"),
+        "beyond": widgets.IntSlider(40, min=5, max=points, step=5, description="how far beyond"),
+    }
+    return Explorable(figures.turning([*models]), update, controls)
+
+
+@torch.no_grad()
+def turned(model: LatentODE, data: Spirals, times: Tensor) -> float:
+    """Angle in radians by which the latent velocity turns over times (T,), mean over the windows of the data."""
+    z = model.trajectory(model.posterior(data.x, data.times, data.mask).mean, times)
+    velocity = nn.functional.normalize(model.field(times[0], z), dim=-1)
+    cosine = (velocity[:, 1:] * velocity[:, :-1]).sum(-1).clamp(-1, 1)
+    return float(cosine.arccos().sum(1).mean())
+
+
 def plane_of(z: Tensor) -> Tensor:
     """z (…, D) in the two directions in which it varies most, (…, 2)."""
     flat = z.flatten(0, -2)
@@ -102,5 +136,5 @@ def hidden_paths(
     last = (read - 1).clamp(min=0)
     flown = flowing.flow(updated[last], (seen[last] - times)[:, None])
     before = (read == 0)[:, None]
-    paths = {"RNN": states[last], "ODE-RNN": flown}
+    paths = {"GRU": states[last], "ODE-RNN": flown}
     return times, {name: torch.where(before, 0.0, path)[:, :units] for name, path in paths.items()}

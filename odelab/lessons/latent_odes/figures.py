@@ -1,4 +1,4 @@
-"""Figures of the latent ODE lesson: the idea, an autoencoder's map, two clocks, a training, densities, hidden states.
+"""Figures of the latent ODE lesson: the idea, an autoencoder's map, two clocks, a training, densities, calibration.
 
 Every function draws the arrays it is given; none of them runs a model.
 """
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure, polylines
 
 PARTS = ("before", "window", "after")
+REGIONS = ("before", "inside", "beyond")  # the same, of errors
 PART_STYLE: dict[str, dict[str, Any]] = {
     "before": {"color": COLORS["blue"], "linestyle": "--"},
     "window": {"color": COLORS["green"], "linestyle": "-"},
@@ -45,6 +46,12 @@ class Scene:
         """Where before, window, after lie; they share their ends, so that no line is broken."""
         third = len(self.times) // 3
         return slice(max(index * third - 1, 0), (index + 1) * third)
+
+    def until(self, end: int) -> "Scene":
+        """The scene with nothing to be seen from the point `end` on."""
+        gone = np.arange(len(self.times)) >= end
+        curve = np.where(gone[:, None], np.nan, self.curve)
+        return Scene(self.times, curve, self.seen_times, self.seen, np.where(gone[:, None], np.nan, self.paths))
 
 
 def draw_plane(ax: Axes) -> None:
@@ -197,9 +204,6 @@ def update_portrait(fig: Figure, data: Portrait, frame: int) -> None:
     right.set_title(f"decoded, {where}")
 
 
-REGIONS = ("before", "inside", "beyond")
-
-
 def hero(scene: Scene, portrait: Portrait) -> Figure:
     """Seen points and what becomes of them: in the plane, against time, and in latent space."""
     fig = new_figure((10.0, 3.9))
@@ -275,19 +279,71 @@ def two_clocks(values: ArrayLike, clocks: Mapping[str, ArrayLike]) -> Figure:
     )
 
 
-def training(curves: Mapping[str, ArrayLike]) -> Figure:
-    """Loss of every iteration, smoothed over ten; the decoder's σ falls until 60 % of them."""
-    fig = new_figure((7.2, 3.2))
-    ax = fig.subplots()
-    for k, (name, loss) in enumerate(curves.items()):
-        values = np.convolve(np.asarray(loss, float), np.full(10, 0.1), "valid")
-        ax.plot(np.arange(len(values)) + 10, values, label=name, **(line_style(k) | {"marker": None}))
-    ax.set(xlabel="iteration", ylabel="nats per observed point", title="−ELBO at the σ of the moment")
-    ax.legend(loc="upper right")
+def learning(iterations: int) -> Figure:
+    """An empty figure for a training: errors so far on unseen windows, and what is said of one of them."""
+    fig = new_figure((9.6, 4.0))
+    curve, plane = fig.subplots(1, 2, width_ratios=(1.3, 1))
+    for region, part in zip(REGIONS, PARTS, strict=True):
+        curve.plot([], [], marker="o", markersize=3.5, label=region, **PART_STYLE[part])
+    curve.set(xlabel="iteration", ylabel="RMSE, unseen windows", xlim=(0, iterations), ylim=(0, 4))
+    curve.legend(loc="upper right")
+    draw_plane(plane)
+    legend_of(plane, fig)
     return describe(
         fig,
-        "The negative ELBO per observed point: it rises while the decoder's standard deviation is lowered, and falls "
-        "after that.",
+        "Left, errors on unseen windows before, inside and beyond the window fall while the model trains. Right, its "
+        "draws for one window: a tangle at first, and at the end a spiral through the dots.",
+    )
+
+
+def update_learning(fig: Figure, iterations: Sequence[int], errors: Mapping[str, Sequence[float]], data: Scene) -> None:
+    """Put errors so far, region -> values at those iterations, and a scene into what :func:`learning` drew."""
+    curve, plane = fig.axes
+    for line, region in zip(curve.lines, REGIONS, strict=True):
+        line.set_data(iterations, errors[region])
+    update_plane(plane, data)
+
+
+def turning(names: Sequence[str]) -> Figure:
+    """Empty planes side by side, one for each model."""
+    fig = new_figure((9.6, 4.6))
+    for ax, name in zip(fig.subplots(1, len(names), sharey=True), names, strict=True):
+        draw_plane(ax)
+        ax.set_title(name)
+    for ax in fig.axes[1:]:
+        ax.set_ylabel("")
+    legend_of(fig.axes[0], fig)
+    return describe(
+        fig,
+        "The same window as two models continue it. With a linear decoder the draws follow the dotted spiral beyond "
+        "the window; with a hidden layer in the decoder they leave it.",
+    )
+
+
+def update_turning(fig: Figure, scenes: Sequence[Scene]) -> None:
+    """Put one scene of each model into what :func:`turning` drew."""
+    for ax, data in zip(fig.axes, scenes, strict=True):
+        update_plane(ax, data)
+
+
+def calibration(levels: ArrayLike, covered: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
+    """Share of the truth that central bands cover against what they promise.
+
+    Args:
+        covered: title of a panel -> region -> shares at the levels.
+    """
+    fig = new_figure((8.6, 4.3))
+    for ax, (title, regions) in zip(fig.subplots(1, len(covered), sharey=True), covered.items(), strict=True):
+        for region, part in zip(REGIONS, PARTS, strict=True):
+            ax.plot(levels, regions[region], marker="o", markersize=4, label=region, **PART_STYLE[part])
+        ax.plot([0, 1], [0, 1], color=COLORS["black"], linestyle=":", linewidth=1.2, label="calibrated")
+        ax.set(title=title, xlabel="share that the band promises", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    fig.axes[0].set_ylabel("share that it covers")
+    fig.axes[0].legend(loc="upper left")
+    return describe(
+        fig,
+        "Share of the truth that bands cover against the share they promise, before, inside and beyond the window. "
+        "Left, the curves lie below the diagonal: the bands are too narrow. Right, after widening, they lie near it.",
     )
 
 
@@ -337,5 +393,5 @@ def hidden_states(times: ArrayLike, states: Mapping[str, ArrayLike], seen: Array
     return describe(
         fig,
         "Hidden units of two recurrent networks that read from right to left; dotted lines mark observations. The "
-        "RNN's units stand still between observations, those of the ODE-RNN move there and jump at the dotted lines.",
+        "GRU's units stand still between observations, those of the ODE-RNN move there and jump at the dotted lines.",
     )

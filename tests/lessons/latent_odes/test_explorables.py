@@ -63,6 +63,38 @@ def test_mask_explorer_plots_draws_truth_and_what_was_seen(model: LatentODE, kep
     assert said and int(said[1]) == kept and float(said[2]) == pytest.approx(np.sqrt((error**2).mean()), abs=0.02)
 
 
+def test_turning_explorer_plots_both_models_as_far_as_asked(model: LatentODE) -> None:
+    torch.manual_seed(4)
+    encoder, decoder = RecurrentEncoder(2, 3, 8, scale=5.0), GaussianDecoder(3, 2, (), 5.0)
+    other = LatentODE(encoder, LatentField(3, (8,)), decoder, step=0.1).requires_grad_(False)
+    explorer = explorables.turning_explorer({"a": model, "b": other}, windows=3, seed=4)
+    text = explorer.drive(window=2, beyond=30)
+    data = spirals(3, kept=30, generator=seeded(4))
+    said = re.findall(r"(\d+\.\d+) inside, (\d+\.\d+) beyond", text)
+    for each, ax, numbers in zip((model, other), explorer.figure.axes, said, strict=True):
+        q = each.posterior(data.x, data.times, data.mask)
+        paths = solved(each, draw(q, explorables.DRAWS, seeded(0)), data.curve_times)[:, 1]
+        after = np.stack(ax.lines[2].get_data(), 1).reshape(explorables.DRAWS, -1, 2)[:, -101:-1]
+        np.testing.assert_allclose(after[:, :30], paths[:, 200:230], atol=2e-2)
+        assert np.isnan(after[:, 30:]).all(), "nothing is drawn farther on"
+        squares = (paths.mean(0) - data.curve[1].numpy()) ** 2
+        errors = [squares[part].mean() ** 0.5 for part in (slice(100, 200), slice(200, 230))]
+        assert [float(number) for number in numbers] == pytest.approx(errors, abs=0.02)
+
+
+def test_latent_velocity_of_a_rotation_turns_with_the_clock() -> None:
+    class Rotation(torch.nn.Module):
+        dim = 2
+
+        def forward(self, t, z):
+            return torch.stack([-z[..., 1], z[..., 0]], -1)
+
+    turning = LatentODE(RecurrentEncoder(2, 2), LatentField(2), GaussianDecoder(2, 2, ()), step=0.05)
+    turning.field = Rotation()
+    data = spirals(5, kept=30, generator=seeded(1))
+    assert explorables.turned(turning, data, torch.linspace(0, 2.5, 80)) == pytest.approx(2.5, abs=0.01)
+
+
 @pytest.mark.parametrize("frame", [2, 33])
 def test_portrait_player_plots_latent_places_and_what_they_decode_to(model: LatentODE, frame: int) -> None:
     data = spirals(8, kept=30, generator=seeded(5))
@@ -85,15 +117,15 @@ def test_portrait_player_plots_latent_places_and_what_they_decode_to(model: Late
     assert len(places) == 8 and f"{times[frame]:.2f}" in left.get_title(loc="left")
 
 
-def test_hidden_paths_wait_in_the_rnn_and_flow_in_the_ode_rnn() -> None:
+def test_hidden_paths_wait_in_the_gru_and_flow_in_the_ode_rnn() -> None:
     torch.manual_seed(0)
-    plain, flowing = RecurrentEncoder(2, 3, 6), ODERNNEncoder(2, 3, 6)
+    plain, flowing = RecurrentEncoder(2, 3, 6, cell="gru"), ODERNNEncoder(2, 3, 6)
     data = spirals(1, kept=7, generator=seeded(6))
     times, paths = explorables.hidden_paths(plain, flowing, data, units=6, points=900)
     mean = flowing.head(paths["ODE-RNN"][0])[:3]  # back at t₀ the state is what the code is read from
     torch.testing.assert_close(mean, flowing(data.x, data.times, data.mask).mean[0])
-    torch.testing.assert_close(plain.head(paths["RNN"][0])[:3], plain(data.x, data.times, data.mask).mean[0])
-    jumps = (paths["RNN"].diff(dim=0).abs().amax(1) > 0).sum()
+    torch.testing.assert_close(plain.head(paths["GRU"][0])[:3], plain(data.x, data.times, data.mask).mean[0])
+    jumps = (paths["GRU"].diff(dim=0).abs().amax(1) > 0).sum()
     assert jumps == 7 or jumps == 6, "once per observation, but for one at the very end of the window"
     begun = paths["ODE-RNN"].abs().amax(1) > 0
     assert begun[: int(0.6 * 900)].all() and (paths["ODE-RNN"][begun].diff(dim=0).abs().amax(1) > 0).all()
@@ -107,8 +139,12 @@ def test_figures_draw_what_they_are_given() -> None:
     assert list(beyond.lines[1].get_ydata()) == pytest.approx([1.1]) and list(before.lines[2].get_xdata()) == [50]
     ends = [ax.get_ylim() for ax in (before, inside, beyond)]
     assert all(low < 0.3 and high > 1.2 for low, high in ends), "nothing is cut off"
-    curve = figures.training({"a": np.arange(30.0)}).axes[0].lines[0]
-    assert curve.get_ydata()[0] == pytest.approx(4.5) and curve.get_xdata()[0] == 10
+    promised, widened = figures.calibration(
+        [0.5, 0.9],
+        {"a": {key: [0.2, 0.4] for key in figures.REGIONS}}
+        | {"b": {"before": [0.5, 0.9], "inside": [0.5, 0.9], "beyond": [0.4, 0.8]}},
+    ).axes
+    assert list(promised.lines[1].get_ydata()) == [0.2, 0.4] and list(widened.lines[2].get_ydata()) == [0.4, 0.8]
     left, right = figures.two_clocks([1.0, 2.0], {"a": [0.0, 5.0], "b": [3.0, 5.0]}).axes
     assert list(left.lines[1].get_xdata()) == [3.0, 5.0] and list(right.lines[1].get_xdata()) == [0, 1]
     tiles = np.zeros((2, 2, 3, 3))
