@@ -195,7 +195,8 @@ def replaying(func: Traced, method: RungeKutta, wanted: tuple[int, ...], *circum
         real = states.abs().dtype
         j, weights, due = locate(times, starts, count, with_middle)
         pulled = torch.where(column(due, grad_out), grad_out, 0.0)
-        seeds = [torch.zeros_like(states).index_add(0, j, column(w, pulled).to(real) * pulled) for w in weights]
+        shares = torch.stack([column(w, pulled).to(real) * pulled for w in weights], 1)  # of each piece of the step
+        seeds = states.new_zeros(len(states), len(weights), *states.shape[1:]).index_add(0, j, shares)
 
         def field(values: Sequence[Tensor]) -> Field:
             given = list(tensors)
@@ -210,7 +211,7 @@ def replaying(func: Traced, method: RungeKutta, wanted: tuple[int, ...], *circum
 
         def pull(i: Tensor, a: Tensor, b: Tensor, *totals: Tensor) -> tuple[Tensor, ...]:
             t, t1 = starts.index_select(0, i).view(()), starts.index_select(0, i + 1).view(())
-            y, slope, *seed = (x.index_select(0, i).view(states.shape[1:]) for x in (states, slopes, *seeds))
+            y, slope = (x.index_select(0, i).view(states.shape[1:]) for x in (states, slopes))
 
             def forward(y: Tensor, slope: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
                 step = method.step(field(values), t, t1, (t1 - t).to(real), y, slope)
@@ -218,7 +219,7 @@ def replaying(func: Traced, method: RungeKutta, wanted: tuple[int, ...], *circum
                 return step.y1, slope1, *([middle(method, step)] if with_middle else [])
 
             _, back, *_ = vjp(forward, y, slope, *leaves)
-            below, above, slope0, slope1, *rest = seed
+            below, above, slope0, slope1, *rest = seeds.index_select(0, i)[0].unbind()
             a, b, *grads = back((a + above, b + slope1, *rest))
             return i - 1, a + below, b + slope0, *(total + grad for total, grad in zip(totals, grads, strict=True))
 
