@@ -370,7 +370,7 @@ def populations(
     for k, (ax, animal) in enumerate(zip(panels, ("hare", "lynx"), strict=True)):
         for i, (name, logs) in enumerate(models.items()):
             family = np.exp(np.asarray(logs)).reshape(len(np.asarray(times)), -1, 2)[..., k]
-            thin = {"linewidth": 1.0, "alpha": 0.7} if family.shape[1] > 1 else {}
+            thin = {"linewidth": 1.0} if family.shape[1] > 1 else {}
             ax.plot(times, family, label=[name] + [""] * (family.shape[1] - 1), **smooth(i, **thin))
         ax.plot(t[seen], np.asarray(pelts)[seen, k], label="observed", **dots)
         if not seen.all():

@@ -13,6 +13,7 @@ from torch.autograd import grad
 
 from odelab.lessons.adjoint import explorables, figures
 from tests.lessons.kit.answers import every_answer, judge
+from tests.lessons.kit.contrast import faint
 
 # Exercises: (answer, a word of the hint it must get), or None for right answers.
 
@@ -490,3 +491,21 @@ def test_training_draws_the_loss_and_the_learned_field() -> None:
     learned = plane.collections[1]
     assert learned.U.tolist() == [0.5, 0.0] and learned.V.tolist() == [0.0, -0.5]
     assert plane.collections[0].U.tolist() == [1.0, 1.0]
+
+
+def test_lines_and_arrows_are_seen_on_a_projector() -> None:
+    t = np.linspace(0, 1, 3)
+    path = np.ones((3, 2))
+    years = np.arange(1900.0, 1905.0)
+    drawn = [
+        figures.nudge(path, path[0], t),
+        figures.pairing(t, path),
+        figures.training(path, path, 10),
+        figures.there_and_back(t, path, {1e-3: path, 1e-5: path, 1e-7: path}),
+        figures.euler_limit({8: (t, t), 64: (t, t), 512: (t, t)}, (t, t), {128: 1.0, 256: 0.5}),
+        figures.jumps(t, path, path, t, t),
+        figures.three_gradients(),
+        figures.reconstruction(),
+        figures.populations(years, np.full((5, 2), 10.0), years, {"one": np.ones((5, 2)), "two": np.ones((5, 8, 2))}),
+    ]
+    assert not [complaint for fig in drawn for complaint in faint(fig)]
