@@ -22,6 +22,8 @@ GRAD_ERRORS = {
     "only for scalar outputs": "grad needs a third argument here: the row that stands in front of the Jacobian",
     "does not require grad": "what you differentiate has no graph: z must require grad before it goes into the "
     "function, and the result must not be detached before grad",
+    "got tuple": "grad takes one flat tuple of tensors: write (z, *params), with the star",
+    "got list": "grad takes one flat tuple of tensors: write (z, *params), with the star",
     "not have been used in the graph": "what you differentiate does not depend on one of these inputs: is it "
     "computed, in your function, from the very tensors that you hand to grad?",
 }
@@ -58,6 +60,11 @@ def linear_adjoint(answer: Callable[..., Any]) -> None:
         "exp of a matrix is not exp of its entries: torch.linalg.matrix_exp": ADJOINT @ torch.exp(WEIGHT * span),
         "this is one Euler step back, a good start for a short interval; the closed form is asked for": ADJOINT
         + span * ADJOINT @ WEIGHT,
+        "this is one Euler step back, with the sign of a step forwards: on the way back h·a·A is added; and the closed "
+        "form is asked for": ADJOINT - span * ADJOINT @ WEIGHT,
+        "the length of the interval belongs into the exponent, not in front of exp": span
+        * ADJOINT
+        @ torch.linalg.matrix_exp(WEIGHT),
         "this is a(t1) itself: nothing has happened between t1 and t0": ADJOINT,
     }
     compare("a(t0)", answer(WEIGHT, span, ADJOINT), ADJOINT @ flow, wrong)
@@ -81,6 +88,8 @@ def augmented_dynamics(answer: Callable[..., Any]) -> None:
         jacobian = gate[:, None] * WEIGHT
         to_bias = ADJOINT * gate
         to_weight = torch.outer(to_bias, STATE)
+    outside = "the rows of the Jacobian were summed before the adjoint came in, and then each entry was multiplied: "
+    outside += "hand the adjoint to grad as its third argument"
     compare("the slope of z", slope, value + 0.5, {"its sign: z still follows f": -value - 0.5})
     compare(
         "the slope of the adjoint",
@@ -90,6 +99,8 @@ def augmented_dynamics(answer: Callable[..., Any]) -> None:
             "its sign: look at the minus in (3.5)": ADJOINT @ jacobian,
             "the Jacobian meets the adjoint from the wrong side: use the adjoint as grad_outputs": -jacobian @ ADJOINT,
             "the adjoint itself is missing: this is -∂f/∂z summed over its rows": -jacobian.sum(0),
+            outside: -ADJOINT * jacobian.sum(0),
+            f"{outside}, and mind the minus of (3.5)": ADJOINT * jacobian.sum(0),
         },
     )
     of_weight, of_bias = parts(parameter_slopes, 2, "the third slope is a list with one tensor for every parameter")
@@ -99,7 +110,11 @@ def augmented_dynamics(answer: Callable[..., Any]) -> None:
         "the slope of the first parameter's gradient",
         of_weight,
         -to_weight,
-        {sign: to_weight, missing: -torch.outer(gate, STATE)},
+        {
+            sign: to_weight,
+            missing: -torch.outer(gate, STATE),
+            outside: -ADJOINT * torch.outer(gate, STATE),
+        },
     )
     compare("the slope of the second parameter's gradient", of_bias, -to_bias, {sign: to_bias, missing: -gate})
     _for_a_batch(answer, f, (weight, bias), time)
@@ -178,19 +193,24 @@ def checkpointed_gradient(answer: Callable[..., Any]) -> None:
     states = [STATE.clone().requires_grad_()]
     for k in range(4):
         states.append(step(k, states[-1]))
-    to_start, to_theta = torch.autograd.grad(ADJOINT @ states[-1], (states[0], theta))
-    kept = [z.detach().requires_grad_() for z in states]
+    whole_chain = torch.autograd.grad(ADJOINT @ states[-1], (states[0], theta))
+    # Moved a little, so that a replay from states[0] alone, which needs all graphs at once, gives something else.
+    kept = [(z.detach() + 0.05 * k).requires_grad_() for k, z in enumerate(states)]
+    to_start, to_theta = _replay(step, theta, kept, [3, 2, 1, 0], ADJOINT)
     two = "return two things: the adjoint at the first state, and the total for theta"
     of_start, of_theta = parts(call(answer, step, theta, kept, ADJOINT), 2, two)
-    compare("dL/dz0", of_start, to_start, _slips_of_replay(step, theta, kept))
+    chain = "this is the gradient, but by ordinary backprop: the path was made anew from states[0], and the graphs of "
+    chain += "all steps were in memory at once. Start each step from states[k]"
+    compare("dL/dz0", of_start, to_start, {chain: whole_chain[0]} | _slips_of_replay(step, theta, kept))
     first = _replay(step, theta, kept, [0], _replay(step, theta, kept, [3, 2, 1], ADJOINT)[0])[1]
     last = _replay(step, theta, kept, [3], ADJOINT)[1]
     every = "every step uses theta, so all of them contribute to its gradient"
     slips = {f"the share of the first step alone: {every}": first, f"the share of the last step alone: {every}": last}
+    slips["its sign: no minus here, (3.13) is a sum"] = -to_theta
     slips[f"still zero: {every}"] = torch.zeros_like(to_theta)
-    slips[
-        "theta's share of a step was pulled back with the adjoint from before the step, and needs the one after it"
-    ] = _with_adjoints_before(step, theta, kept)
+    slips["theta's share of a step was computed with the adjoint from before the step, and needs the one after it"] = (
+        _with_adjoints_before(step, theta, kept)
+    )
     compare("dL/dtheta", of_theta, to_theta, slips)
 
 
@@ -211,7 +231,7 @@ def _replay(
     adjoint: Tensor,
     shift: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """The adjoint pulled through the steps in this order, from states shifted by `shift`, and theta's total."""
+    """The adjoint taken back through the steps in this order, from states shifted by `shift`, and theta's total."""
     total = torch.zeros_like(theta)
     for k in order:
         z = states[k + shift].detach().requires_grad_()
@@ -221,7 +241,12 @@ def _replay(
 
 
 def _slips_of_replay(step: Callable[[int, Tensor], Tensor], theta: Tensor, states: list[Tensor]) -> dict[str, Tensor]:
+    added = ADJOINT
+    for k in [3, 2, 1, 0]:
+        added = added + _replay(step, theta, states, [k], added)[0]
     return {
+        "the old adjoint was added to the new one; the derivative of the whole step contains this term (the I of "
+        "I + h·∂f/∂z) already": added,
         "the adjoint has not moved: each replayed step must hand on a new one": ADJOINT,
         "the steps were replayed from first to last; the adjoint knows the last one first": _replay(
             step, theta, states, [0, 1, 2, 3], ADJOINT

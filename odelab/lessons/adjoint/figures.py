@@ -48,6 +48,7 @@ def nudge(path: ArrayLike, target: ArrayLike, times: ArrayLike) -> Figure:
     plane.plot([], [], color=COLORS["vermillion"], linestyle="-", linewidth=3.2)
     plane.plot([], [], color=COLORS["green"], linestyle="-", linewidth=3.2, label="direction of a(t)")
     plane.plot([], [], "D", color=COLORS["green"], markersize=6)
+    plane.plot([], [], color=COLORS["vermillion"], linestyle="-", linewidth=1.3, label="direction of the nudge")
     plane.set(title="nudge the state, wait for the end", xlabel="angle", ylabel="velocity")
     plane.set(xlim=(-1.6, 2.3), ylim=(-2.7, 2.4), aspect="equal", adjustable="box")
     plane.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, borderaxespad=0)
@@ -83,11 +84,14 @@ def update_nudge(
     plane, price = fig.axes
     states, a = np.asarray(nudged, float), np.asarray(adjoint, float)
     arrow = states[0] + np.outer((0, 0.9), a / max(np.linalg.norm(a), TINY))
+    step = states[1] - states[0]
+    ray = states[0] + np.outer((0, 0.9), step / max(np.linalg.norm(step), TINY))  # seen for a small nudge, too
     plane.lines[4].set_data(*states[1:].T)
     plane.lines[5].set_data(*states[-1:].T)
     plane.lines[6].set_data(*states[:2].T)
     plane.lines[7].set_data(*arrow.T)
     plane.lines[8].set_data(*arrow[1:].T)
+    plane.lines[9].set_data(*ray.T)
     now = float(np.asarray(times)[0])
     price.lines[1].set_data(times, predicted)
     price.lines[2].set_data(times, measured)
@@ -149,7 +153,7 @@ def update_training(fig: Figure, losses: ArrayLike, learned: ArrayLike) -> None:
 
 
 def there_and_back(t: ArrayLike, forward: ArrayLike, backward: Mapping[float, ArrayLike]) -> Figure:
-    """The angle of a path, the same path integrated backwards from its end, and the distance between the two.
+    """The velocity of a path, the same path integrated backwards from its end, and the distance between the two.
 
     Args:
         t: increasing times, (n,).
@@ -157,22 +161,22 @@ def there_and_back(t: ArrayLike, forward: ArrayLike, backward: Mapping[float, Ar
         backward: tolerance -> what solving backwards from the end gives at these times, (n, 2).
     """
     fig = new_figure((9.6, 3.9))
-    angle, gap = fig.subplots(1, 2)
+    velocity, gap = fig.subplots(1, 2)
     there = np.asarray(forward, float)
-    angle.plot(t, there[:, 0], color=COLORS["black"], linestyle="-", linewidth=3, alpha=0.75, label="forwards")
+    velocity.plot(t, there[:, 1], color=COLORS["black"], linestyle="-", linewidth=3, alpha=0.75, label="forwards")
     for i, (tolerance, path) in enumerate(backward.items()):
         back = np.asarray(path, float)
-        angle.plot(t, back[:, 0], label=f"back, {tolerance:.0e}", **smooth(i))
+        velocity.plot(t, back[:, 1], label=f"back, {tolerance:.0e}", **smooth(i))
         gap.plot(t, np.maximum(np.linalg.norm(back - there, axis=1), TINY), label=f"{tolerance:.0e}", **smooth(i))
-    angle.set(title="the path and the way back", ylabel="angle", ylim=(-2.6, 2.6))
+    velocity.set(title="the path and the way back", ylabel="velocity", ylim=(-2.6, 2.6))
     gap.set(title="distance between the two", yscale="log", ylim=(1e-9, 1e3))
-    for ax in (angle, gap):
+    for ax in (velocity, gap):
         ax.set_xlabel("time (the way back runs from right to left)")
         ax.legend(loc="upper right")
     gap.get_legend().set_title("tolerance")
     return describe(
         fig,
-        "Left, the angle of a damped pendulum swings into its rest, and three curves try to return from the end by the "
+        "Left, the velocity of a damped pendulum comes to rest, and three curves try to return from the end by the "
         "same equation run backwards; the loosest one flies off. Right, their distance from it, growing backwards.",
     )
 
@@ -237,13 +241,13 @@ def jumps(t: ArrayLike, path: ArrayLike, adjoint: ArrayLike, times: ArrayLike, o
 
 
 def three_gradients() -> Figure:
-    """Relative error of the gradients on [0, 1] against the solver's tolerance."""
+    """Relative error of the gradients on [0, 1] against the solver's tolerance, on one scale for all rates."""
     fig = new_figure((8.0, 4.6))
     ax = fig.subplots()
     for i, name in enumerate(ERRORS):  # backprop and checkpoint lie on top of each other
         ax.plot([], [], label=name, **(line_style(i) | {"markersize": (10, 8, 5, 7)[i]}))
     ax.axhline(1, color=COLORS["black"], linestyle="-", linewidth=0.9)
-    ax.set(xscale="log", yscale="log", xlim=(7e-9, 1.4e-3), ylim=(1e-8, 1e2))
+    ax.set(xscale="log", yscale="log", xlim=(7e-9, 1.4e-3), ylim=(1e-10, 1e6))
     ax.set(xlabel="tolerance of the solver (rtol = atol)", ylabel="relative error of ∂A/∂λ")
     ax.annotate("error as large as the gradient", (7e-9, 1), xytext=(4, 4), textcoords="offset points", fontsize=10)
     fig.legend(loc="outside lower center", ncols=2)
@@ -263,11 +267,8 @@ def update_three_gradients(fig: Figure, tolerance: ArrayLike, errors: Mapping[st
         errors: name of :data:`ERRORS` -> relative error against a closed form, (n,).
     """
     ax = fig.axes[0]
-    drawn = [np.maximum(np.asarray(errors[name], float), TINY) for name in ERRORS]
-    for line, values in zip(ax.lines, drawn, strict=False):
-        line.set_data(np.asarray(tolerance, float), values)
-    lowest, highest = np.min(drawn), np.max(drawn)
-    ax.set_ylim(10 ** np.floor(np.log10(lowest)), 10 ** np.ceil(np.log10(max(highest, 2.0))))
+    for line, name in zip(ax.lines, ERRORS, strict=False):
+        line.set_data(np.asarray(tolerance, float), np.maximum(np.asarray(errors[name], float), TINY))
 
 
 def reconstruction() -> Figure:
@@ -280,6 +281,8 @@ def reconstruction() -> Figure:
     path.set(title="state", xlabel="time t", xlim=(-0.03, 1.03), ylim=(-0.15, 1.6))
     gap.plot([], [], color=COLORS["vermillion"], label="|way back − forwards|")
     gap.plot([], [], label="as expected", **GUIDE)
+    on_axis = {"transform": gap.get_xaxis_transform(), "clip_on": False, "zorder": 5}
+    gap.plot([], [], "o", color=COLORS["black"], markersize=8, **on_axis)
     gap.set(title="gap", xlabel="time t (← the way back)", xlim=(-0.03, 1.03), yscale="log", ylim=(1e-9, 1))
     for ax in (path, gap):
         ax.legend(loc="upper left", bbox_to_anchor=(0, -0.17), ncols=3, borderaxespad=0)
@@ -320,6 +323,7 @@ def update_reconstruction(
     stored = [(np.asarray(clock)[-1], np.asarray(there)[-1]) for clock, there, _ in spans]
     stored.append((np.asarray(t)[0], np.asarray(forward)[0]))
     path.lines[2].set_data(*np.array(stored, float).T)
+    gap.lines[2].set_data([time for time, _ in stored], [0.0] * len(stored))
     gap.lines[0].set_data(times, joined([np.maximum(each, TINY) for each in off]))
     gap.lines[1].set_data(times, joined(expected))
     low, high = np.log10(limits)

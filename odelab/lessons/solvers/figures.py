@@ -40,7 +40,7 @@ def slopes(end: float, top: float) -> Figure:
     fig = new_figure((9.6, 4.4))
     ax = fig.subplots()
     ax.plot([], [], color=COLORS["black"], linewidth=1.4, label="the solution")
-    ax.plot([], [], color=COLORS["black"], linestyle=(0, (1, 2)), linewidth=2, label="the step: the average slope")
+    ax.plot([], [], color=COLORS["black"], linestyle=(0, (1, 2)), linewidth=2, label="the step")
     ax.plot([], [], color=COLORS["orange"], linewidth=2, linestyle="--", label="error of the step")
     for i in range(STAGES):
         style = line_style(i) | {"linestyle": "-"}

@@ -55,6 +55,8 @@ LINEAR = {
     "entrywise": (lambda A, span, end: end @ torch.exp(A * span), "matrix_exp"),
     "one Euler step": (lambda A, span, end: end + span * end @ A, "one Euler step"),
     "nothing": (lambda A, span, end: end, "a\\(t1\\) itself"),
+    "one Euler step, minus": (lambda A, span, end: end - span * end @ A, "sign of a step forwards"),
+    "span outside": (lambda A, span, end: end @ exp(A) * span, "belongs into the exponent"),
     "two Euler steps": (lambda A, span, end: end @ torch.matrix_power(torch.eye(2) + A * span / 2, 2), "off by"),
     "a matrix": (lambda A, span, end: exp(A * span), "shape"),
     "one row of a matrix": (lambda A, span, end: end[None] @ exp(A * span), r"shape \(2,\), yours has shape \(1, 2\)"),
@@ -168,6 +170,25 @@ def in_one_vector(f, params, t, z, adjoint):
     return slope, adjoint_slope, torch.cat([share.flatten() for share in shares])
 
 
+def adjoint_outside(*signs):
+    """The rows of the Jacobians summed, then multiplied by the adjoint entry by entry."""
+
+    def answer(f, params, t, z, adjoint):
+        z = z.detach().requires_grad_()
+        slope = f(t, z)
+        by_state, *by_params = grad(slope, (z, *params), torch.ones_like(slope))
+        right = dynamics()(f, params, t, z, adjoint)[1]
+        return slope, signs[0] * adjoint * by_state if signs else right, [-adjoint * g for g in by_params]
+
+    return answer
+
+
+def without_star(f, params, t, z, adjoint):
+    z = z.detach().requires_grad_()
+    slope = f(t, z)
+    return slope, *grad(slope, (z, params), -adjoint)
+
+
 DYNAMICS = {
     "right": (dynamics(), None),
     "right, a tuple": (lambda *given: (*dynamics()(*given)[:2], tuple(dynamics()(*given)[2])), None),
@@ -184,6 +205,10 @@ DYNAMICS = {
     "wrong side": (from_the_wrong_side, "wrong side"),
     "adjoint forgotten": (without_adjoint, "adjoint itself is missing"),
     "adjoint forgotten in the parameters": (parameters_without_adjoint, "first parameter.*adjoint is missing"),
+    "adjoint outside": (adjoint_outside(-1.0), "slope of the adjoint: the rows .*third argument$"),
+    "adjoint outside, no minus": (adjoint_outside(1.0), "slope of the adjoint: the rows .*minus"),
+    "adjoint outside for the parameters": (adjoint_outside(), "first parameter.*the rows .*third argument"),
+    "no star": (without_star, r"\(z, \*params\), with the star"),
     "no third argument": (no_third_argument, "third argument"),
     "z without grad": (z_without_grad, "z must require grad"),
     "detached too early": (detached_too_early, "must not be detached before"),
@@ -263,7 +288,7 @@ def with_backward(step, theta, states, adjoint):
 
 
 def whole_chain(step, theta, states, adjoint):
-    """Right, though it keeps every step's graph: the path made anew from its start."""
+    """Ordinary backprop, which keeps every step's graph: the path made anew from its start."""
     z = states[0]
     for k in range(len(states) - 1):
         z = step(k, z)
@@ -317,17 +342,28 @@ def moved_before_theta(step, theta, states, adjoint):
     return adjoint, total
 
 
+def old_adjoint_added(step, theta, states, adjoint):
+    total = torch.zeros_like(theta)
+    for k in reversed(range(len(states) - 1)):
+        moved, share = grad(step(k, states[k]), (states[k], theta), adjoint)
+        adjoint = adjoint + moved
+        total = total + share
+    return adjoint, total
+
+
 CHECKPOINTS = {
     "right": (replay(), None),
     "right, by torch.func": (with_vjp, None),
     "right, by backward": (with_backward, None),
     "right, by recursion": (by_recursion, None),
     "right, with a list": (with_a_list, None),
-    "right, the whole chain": (whole_chain, None),
     "first to last": (replay(order=iter), "first to last"),
     "from the state after": (replay(shift=1), r"states\[k\]"),
     "not added up": (replay(add=False), "first step alone"),
     "adjoint never moves": (replay(move=False), "not moved"),
+    "the whole chain": (whole_chain, r"ordinary backprop.*states\[k\]"),
+    "the old adjoint added": (old_adjoint_added, "the old adjoint was added"),
+    "theta subtracted": (lambda *given: (replay()(*given)[0], -replay()(*given)[1]), "no minus here"),
     "zero": (lambda *given: (replay()(*given)[0], torch.zeros(2, 2)), "zero"),
     "no step": (no_step, "does not depend on one of these inputs|has no graph"),
     "no row": (no_row, "third argument"),
@@ -380,6 +416,8 @@ def test_nudge_plots_the_price_of_a_nudge(back: int, direction: int, size: float
         slope = (loss(times[k], z + tiny) - loss(times[k], z - tiny)) / 2e-5
         assert price.lines[1].get_ydata()[k] == pytest.approx(slope, abs=1e-5)
     assert np.allclose(plane.lines[6].get_xydata(), [path[30 - back], path[30 - back] + nudge])
+    ray = np.diff(plane.lines[9].get_xydata(), axis=0)[0]
+    assert np.allclose(ray / 0.9, nudge / size), "of one length, whatever the size of the nudge"
     assert f"Δ𝓛 = {size * price.lines[2].get_ydata()[0]:+.4f}" in text
 
 
@@ -391,6 +429,7 @@ def test_reconstruction_plots_the_way_back(rate: int, tolerance: float, stored: 
     t, forward = path.lines[0].get_xydata().T
     assert np.allclose(forward, np.exp(-rate * t), atol=5 * tolerance)
     assert np.allclose(np.sort(path.lines[2].get_xdata()), np.linspace(0, 1, stored))
+    assert np.allclose(np.sort(gap.lines[2].get_xdata()), np.linspace(0, 1, stored))
     pieces = np.split(path.lines[1].get_xydata(), np.flatnonzero(np.isnan(path.lines[1].get_xdata())))
     pieces = [piece[~np.isnan(piece[:, 0])] for piece in pieces][:-1]
     assert len(pieces) == stored - 1
