@@ -46,7 +46,13 @@ def end_of_euler(answer: Callable[[int], Any]) -> None:
 
 
 def _number(value: Any) -> Any:
-    """A fraction or a number of SymPy as a float; anything else as it is."""
+    """A fraction or a number of SymPy as a float; anything else as it is.
+
+    Raises:
+        Hint: for a formula in quotes.
+    """
+    if isinstance(value, str):
+        raise Hint("your function returns a text; return the number, so write the formula without quotes")
     return float(value) if not isinstance(value, (Tensor, list, tuple)) and hasattr(value, "__float__") else value
 
 
@@ -70,7 +76,10 @@ def euler(answer: Callable[[Field, Tensor, Tensor], Any]) -> None:
     z0 = torch.tensor([0.3, -1.2, 0.8], dtype=torch.float64)
     t = torch.tensor([0.0, 0.1, 0.4, 0.5, 0.9], dtype=torch.float64)
     right = _euler_states(_pushed, z0, t)
-    states = tensor_of("euler(f, z0, t)", answer(_pushed, z0.clone(), t.clone()))
+    given = answer(_pushed, z0.clone(), t.clone())
+    if isinstance(given, (list, tuple)):
+        raise Hint(f"yours is a {type(given).__name__} of {len(given)} states: torch.stack makes one tensor of them")
+    states = tensor_of("euler(f, z0, t)", given)
     if states.shape == z0.shape:
         raise Hint("that is one state; collect them all, starting with z0, and stack them")
     if states.shape == right[1:].shape:

@@ -14,10 +14,9 @@ from odelab.lessons.kit.live import Live
 from odelab.lessons.residual_networks import figures
 
 Field = Callable[[float, Tensor], Tensor]
-ANGLES = torch.arange(6) * 1.05
-STARTS = torch.stack([ANGLES.cos(), ANGLES.sin()], 1) * torch.tensor([[0.3], [1.6]]).repeat(3, 1)  # for the swirl
+STARTS = torch.tensor([[0.3, 0.0], [0.0, 1.6], [-0.3, 0.0], [0.0, -1.6]])  # for the swirl
 DEPTHS = (1, 2, 4, 8, 16, 32, 64)
-LINES, POINTS = 21, 161  # of the grid: lines each way, and points on each line
+LINES, POINTS = 21, 641  # of the grid: lines each way, and points on each line
 
 
 def swirl(t: float | Tensor, z: Tensor) -> Tensor:
@@ -109,7 +108,7 @@ def depth_flow(field: Field, head: torch.nn.Linear, points: Tensor, labels: Tens
         figures.update_depth_flow(fig, title, paths, labels.numpy(), warped[-1], velocity(t))
         accuracy = float(((paths[-1] @ normal + offset > 0) == labels.numpy()).mean())
         layer = f"layer {t * depth:g} of {depth}" + ("" if float(t * depth).is_integer() else " (between two layers)")
-        return f"{layer}: the classifier's line has {100 * accuracy:.1f} % of the points on their right side."
+        return f"{layer}: {100 * accuracy:.1f} % of the points lie on the correct side of the classifier's line."
 
     for count in DEPTHS:
         states(count)
@@ -154,9 +153,9 @@ def step_matrix(
     def update(fig: Figure, train: int | str, test: int) -> str:
         row, column, outputs = trained.index(train), tested.index(test), outcome(train, test)
         figures.update_step_matrix(fig, row, column, outputs, labels.numpy())
-        right = float(((outputs[:, 0] > 0) == labels.numpy()).mean())
+        correct = float(((outputs[:, 0] > 0) == labels.numpy()).mean())
         return (
-            f"trained with {train} layers, run with {test}: {100 * right:.1f} % right for the network shown, "
+            f"trained with {train} layers, run with {test}: {100 * correct:.1f} % correct for the network shown, "
             f"{100 * accuracy[row, column]:.1f} % on average over the seeds."
         )
 

@@ -135,7 +135,7 @@ def depth_error(depths: np.ndarray, errors: np.ndarray, power: float) -> Figure:
     fig = new_figure((5.4, 3.6))
     ax = fig.subplots()
     guide = errors[-1] * (depths[-1] / depths) ** power
-    ax.loglog(depths, guide, color=COLORS["grey"], linestyle=":", label=f"1/L to the power {power:.2f}")
+    ax.loglog(depths, guide, color=COLORS["grey"], linestyle=":", label=f"slope {-power:.2f}")
     ax.loglog(depths, errors, label="residual network", **line_style(0))
     ax.set(title="distance from the ODE", xlabel="layers L", ylabel="largest gap")
     ax.legend()
@@ -159,24 +159,32 @@ def line_paths(paths: Mapping[str, np.ndarray], alt: str) -> Figure:
 
 
 def clouds(
-    points: Mapping[str, np.ndarray], labels: np.ndarray, boundaries: Mapping[str, tuple[np.ndarray, float]], alt: str
+    points: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    names: tuple[str, str],
+    boundaries: Mapping[str, tuple[np.ndarray, float]],
+    alt: str,
 ) -> Figure:
     """Classified points in the plane, one panel per title.
 
     Args:
         points: title -> (n, 2).
         labels: 0 or 1, (n,).
+        names: of the two classes.
         boundaries: title -> (normal (2,), offset) of the line normal · z + offset = 0 where there is one.
     """
     fig = new_figure((3.3 * len(points), 3.5))
     for ax, (title, cloud) in zip(np.atleast_1d(fig.subplots(1, len(points))), points.items(), strict=True):
         for k, style in enumerate(CLASSES):
-            ax.plot(*cloud[labels == k].T, linestyle="none", markersize=3, **style)
+            ax.plot(*cloud[labels == k].T, linestyle="none", markersize=3, label=names[k], **style)
         middle, half = (cloud.max(0) + cloud.min(0)) / 2, 0.54 * np.ptp(cloud, axis=0).max()
         ax.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
         ax.set(title=title, aspect="equal")
         if title in boundaries:
             decision_line(ax, *boundaries[title])
+            ax.lines[-1].set_label("classifier")
+    handles = {line.get_label(): line for ax in fig.axes for line in ax.lines}
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), markerscale=2)
     return describe(fig, alt)
 
 
@@ -239,23 +247,21 @@ def update_depth_flow(
         right.lines[1 + k].set_data(*of_class[-1].T)
 
 
-def folds(maps: Mapping[str, tuple[np.ndarray, np.ndarray]], alt: str) -> Figure:
+def folds(maps: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], alt: str) -> Figure:
     """A square of the plane where a map takes it, one panel per title; what is turned over is orange, and on top.
 
     Args:
-        maps: title -> the places where the corners of n × n small squares end, (n + 1, n + 1, 2), and which of the
-            squares are turned over, (n, n).
+        maps: title -> the places where the corners of n × n small squares end, (n + 1, n + 1, 2), which of the
+            squares are turned over, (n, n), and where lines of the plane end, (points, lines, 2).
     """
     fig = new_figure((4.8 * len(maps), 4.4))
     pale, bright, ink = GROUNDS["pale blue"], COLORS["vermillion"], COLORS["grey"]
-    for ax, (title, (grid, over)) in zip(np.atleast_1d(fig.subplots(1, len(maps))), maps.items(), strict=True):
+    for ax, (title, (grid, over, lines)) in zip(np.atleast_1d(fig.subplots(1, len(maps))), maps.items(), strict=True):
         corners = np.stack([grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]], axis=2)
         ax.add_collection(PolyCollection([*corners.reshape(-1, 4, 2)], facecolors=pale, edgecolors=pale))
-        every = len(over) // 20
-        lines = np.concatenate([grid[::every], np.swapaxes(grid, 0, 1)[::every]])
-        ax.plot(*polylines(lines), color=ink, linestyle="-", linewidth=0.5)
+        ax.plot(*polylines(np.swapaxes(lines, 0, 1)), color=ink, linestyle="-", linewidth=0.5)
         ax.add_collection(PolyCollection([*corners[over]], facecolors=bright, edgecolors=bright, zorder=3))
-        for color, name in ((pale, "right side up"), (bright, "turned over")):
+        for color, name in ((pale, "not turned over"), (bright, "turned over")):
             ax.plot([], [], "s", markersize=9, color=color, markeredgecolor=ink, label=name)
         ax.set(title=title, aspect="equal", xlabel="first entry of z", ylabel="second entry of z")
         ax.grid(visible=False)

@@ -43,6 +43,7 @@ END_OF_EULER: Answers = {
     "decay": (lambda L: (1 - 1 / L) ** L, "1 \\+ 1/L"),
     "two of them": (lambda L: (1 + 1 / L) ** 2, "L = 2|leads from 1 to 2"),
     "all states": (lambda L: [(1 + 1 / L) ** k for k in range(L + 1)], "one number"),
+    "a formula in quotes": (lambda L: "(1 + 1 / L) ** L", "without quotes"),
 }
 
 
@@ -71,7 +72,8 @@ def backwards_recursion(f, z0, t):  # type: ignore[no-untyped-def]
 
 
 def accumulated(f, z0, t):  # type: ignore[no-untyped-def]
-    return list(accumulate(pairwise(t), lambda z, ends: z + (ends[1] - ends[0]) * f(ends[0], z), initial=z0))
+    states = accumulate(pairwise(t), lambda z, ends: z + (ends[1] - ends[0]) * f(ends[0], z), initial=z0)
+    return torch.stack(list(states))
 
 
 def in_place(f, z0, t, copies=False):  # type: ignore[no-untyped-def]
@@ -91,7 +93,8 @@ EULER: Answers = {
     "the library's": (lambda f, z0, t: solve(f, z0, t, method="euler").y, None),
     "preallocated": (preallocated, None),
     "recursive": (backwards_recursion, None),
-    "accumulate, as a list": (accumulated, None),
+    "accumulate": (accumulated, None),
+    "a list": (lambda f, z0, t: list(accumulated(f, z0, t)), "torch.stack makes one tensor"),
     "in place, with copies": (lambda f, z0, t: in_place(f, z0, t, copies=True), None),
     "in place": (in_place, r"z \+= … changes the tensor"),
     "first step": (slipped("first step"), "differ"),
@@ -295,8 +298,10 @@ def test_every_line_and_arrow_shows_on_a_projector() -> None:
         figures.plane_paths({"a": path}, explorables.swirl_arrows(), "paths over the arrows of a field"),
         figures.slope_field(place, place, place, {"a": (place, place)}, {}, "a field of slopes, as dashes"),
         figures.line_paths({"a": grid}, "paths of three numbers in time"),
-        figures.clouds({"a": points.numpy()}, labels.numpy(), {}, "points of two classes, apart"),
-        figures.folds({"a": (np.zeros((21, 21, 2)), np.zeros((20, 20), bool))}, "a square that is not turned over"),
+        figures.clouds({"a": points.numpy()}, labels.numpy(), ("a", "b"), {}, "points of two classes, apart"),
+        figures.folds(
+            {"a": (np.zeros((21, 21, 2)), np.zeros((20, 20), bool), path)}, "a square that is not turned over"
+        ),
     ]
     assert [sentence for fig in drawn for sentence in faint(fig)] == []
 
