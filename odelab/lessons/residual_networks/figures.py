@@ -173,7 +173,7 @@ def clouds(
         names: of the two classes.
         boundaries: title -> (normal (2,), offset) of the line normal · z + offset = 0 where there is one.
     """
-    fig = new_figure((3.3 * len(points), 3.5))
+    fig = new_figure((3.3 * len(points), 4.1))
     for ax, (title, cloud) in zip(np.atleast_1d(fig.subplots(1, len(points))), points.items(), strict=True):
         for k, style in enumerate(CLASSES):
             ax.plot(*cloud[labels == k].T, linestyle="none", markersize=3, label=names[k], **style)
