@@ -67,7 +67,7 @@ def load_rows(path: Path) -> list[Row]:
     try:
         rows = [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
         for row in rows:
-            if not (isinstance(row.key, dict) and isinstance(row.seed, int) and isinstance(row.result, dict)):
+            if not (isinstance(row.key, dict) and isinstance(row.seed, int | None) and isinstance(row.result, dict)):
                 raise TypeError(f"key {row.key!r}, seed {row.seed!r} and their result are no dict, int and dict")
         return rows
     except (ValueError, KeyError, TypeError) as error:

@@ -79,7 +79,7 @@ def test_ctrl_c_stops_after_the_step_and_resume_ends_as_if_nothing_had_been(
     """Two runs are cut off; then someone else is at one of the four."""
     alone, path = go(fake), tmp_path / "cut" / "fake.json"
     folder = path.parent / "runs" / "fake" / "full"
-    tell_workers(scheduler, FAKE_SLEEP="0.5")
+    tell_workers(scheduler, FAKE_SLEEP="1.5")
 
     def interrupt() -> None:
         while len(list(folder.glob("*seed0/lock"))) < 2:

@@ -72,6 +72,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]
         with pytest.raises(Reached) as caught:
             run(context)
         batch = caught.value.batches(3)
+        batch = batch[0] if isinstance(batch, tuple) else batch
         return batch if isinstance(batch, Tensor) else batch.x
 
     return draw
