@@ -183,8 +183,8 @@ def clouds(
         if title in boundaries:
             decision_line(ax, *boundaries[title])
             ax.lines[-1].set_label("classifier")
-    handles = {line.get_label(): line for ax in fig.axes for line in ax.lines}
-    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), markerscale=2)
+    handles = {str(line.get_label()): line for ax in fig.axes for line in ax.lines}
+    fig.legend([*handles.values()], [*handles], loc="outside lower center", ncols=len(handles), markerscale=2)
     return describe(fig, alt)
 
 
