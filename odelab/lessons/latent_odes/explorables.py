@@ -82,6 +82,18 @@ def turning_explorer(models: Mapping[str, LatentODE], windows: int = 8, seed: in
     return Explorable(figures.turning([*models]), update, controls)
 
 
+def turned_wrongly(model: LatentODE, data: Spirals) -> float:
+    """Share of the windows in which the path from the posterior's mean turns the other way than the curve."""
+    path = model.predict(data.x, data.times, data.mask, data.times)
+    return float((sense(path) != sense(data.truth)).float().mean())
+
+
+def sense(curve: Tensor) -> Tensor:
+    """The sign of the area that curves (n, T, 2) sweep around the origin, (n,): 1 counter-clockwise."""
+    here, there = curve[:, :-1], curve[:, 1:]
+    return (here[..., 0] * there[..., 1] - here[..., 1] * there[..., 0]).sum(1).sign()
+
+
 @torch.no_grad()
 def turned(model: LatentODE, data: Spirals, times: Tensor) -> float:
     """Angle in radians by which the latent velocity turns over times (T,), mean over the windows of the data."""

@@ -95,6 +95,16 @@ def test_latent_velocity_of_a_rotation_turns_with_the_clock() -> None:
     assert explorables.turned(turning, data, torch.linspace(0, 2.5, 80)) == pytest.approx(2.5, abs=0.01)
 
 
+def test_windows_that_turn_the_other_way_are_counted() -> None:
+    data = spirals(10, generator=seeded(2))
+    assert torch.equal(explorables.sense(data.truth) < 0, data.clockwise)
+    model = LatentODE(RecurrentEncoder(2, 2), LatentField(2), GaussianDecoder(2, 2, ()))
+    mirrored = data.truth * torch.tensor([1.0, -1.0])
+    answers = torch.cat([mirrored[:3], data.truth[3:]])
+    model.predict = lambda x, times, mask, at: answers  # type: ignore[method-assign]
+    assert explorables.turned_wrongly(model, data) == pytest.approx(0.3)
+
+
 @pytest.mark.parametrize("frame", [2, 33])
 def test_portrait_player_plots_latent_places_and_what_they_decode_to(model: LatentODE, frame: int) -> None:
     data = spirals(8, kept=30, generator=seeded(5))
