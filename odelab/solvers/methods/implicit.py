@@ -305,7 +305,7 @@ def linearise(f: Field, t: Time, y: Tensor, rows: int) -> tuple[Tensor | None, T
     t = t.detach() if isinstance(t, Tensor) else t
     with torch.inference_mode(False), torch.enable_grad():
         x = real(y.detach().clone()).reshape(max(rows, 1), -1).requires_grad_()
-        slope = f(t, unreal(x, y))
+        slope = f(t, unreal(x, y).clone())  # no view of a leaf: where func changes it, `changed_in_place` says so
         return slope.detach(), jacobians(real(slope).reshape(x.shape), x)
 
 

@@ -78,7 +78,7 @@ def linearise(f: Field, t: Time, y: Tensor, differentiable: bool) -> tuple[Tenso
         )
     if y.is_complex():
         raise ValueError("rodas3 differentiates real states; integrate torch.view_as_real(y) instead")
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
         now = torch.as_tensor(t, dtype=y.dtype, device=y.device).reshape(1)
         # One tensor that depends on the state: differentiation with respect to it stops there, where with respect to a
         # leaf, as a time would be, it visits all that y was computed from.
