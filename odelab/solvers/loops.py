@@ -197,9 +197,9 @@ def fixed_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
         dt = t1 - t0
         problem.callbacks.step(t0, y, dt)
         if perturb:
-            direction = math.copysign(1.0, dt)
-            side0 = just_before(as_float(t0), -direction, y.dtype)
-            side1 = just_before(as_float(t1), direction, y.dtype)
+            direction = math.copysign(1.0, as_float(dt))
+            side0 = t0 + (just_before(as_float(t0), -direction, y.dtype) - as_float(t0))  # with the gradient of t0
+            side1 = t1 + (just_before(as_float(t1), direction, y.dtype) - as_float(t1))
             step = method.step(f, side0, side1, dt, y, f(side0, y))
             step.t0, step.t1, step.sides = t0, t1, (side0, side1)
         else:

@@ -189,3 +189,15 @@ def test_a_jacobian_is_taken_without_a_visit_to_all_that_the_state_was_computed_
     monkeypatch.setattr(torch.autograd, "grad", spy)
     solve(Linear(), y0, times(), method="rodas3", rtol=1e-3, atol=1e-4)
     assert len(leaves) >= 3 and not any(leaves), leaves
+
+
+@pytest.mark.parametrize("method", ["euler", "rk4", "implicit_euler", "gl4"])
+def test_perturbed_steps_keep_the_gradient_of_times(method):
+    """func sees times that are moved by a rounding; they have the gradients of those from which they were moved."""
+    grads = []
+    for perturb in (True, False):
+        t = torch.tensor([0.0, 0.5, 1.2], dtype=torch.float64, requires_grad=True)
+        y0 = torch.ones(2, dtype=torch.float64)
+        y = solve(lambda t, y: torch.sin(t) - y**2, y0, t, method=method, options={"perturb": perturb}).y
+        grads += torch.autograd.grad(y.sum(), t)
+    torch.testing.assert_close(*grads)
