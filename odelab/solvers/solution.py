@@ -1,6 +1,7 @@
 """What a solve gives back."""
 
 import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,15 +25,20 @@ class DenseSolution:
         self.starts.append(as_float(step.t0))
         self.pieces.append((step.t0, step.dt, solution))
 
-    def __call__(self, t: float | Tensor) -> State:
+    def __call__(self, t: float | Sequence[float] | Tensor) -> State:
         """y(t): for a number or 0-d tensor of the shape of y0, for times (n,) of shape (n, *y0.shape).
 
         Raises:
-            ValueError: for times outside the interval that was solved.
+            ValueError: for times outside the interval that was solved, and for a table of times.
         """
-        if isinstance(t, Tensor) and t.ndim == 1:
-            return self.layout.unpack(torch.stack([self._at(x) for x in t]), (len(t),))
-        return self.layout.unpack(self._at(t))
+        shape = t.shape if isinstance(t, Tensor) else torch.as_tensor(t).shape
+        if len(shape) > 1:
+            raise ValueError(f"dense output is for one time, or for times (n,), got shape {tuple(shape)}")
+        if shape:
+            states = [self._at(x) for x in t]  # type: ignore[union-attr]
+            y = torch.stack(states) if states else self._at(self.starts[0])[None][:0]
+            return self.layout.unpack(y, tuple(shape))
+        return self.layout.unpack(self._at(t))  # type: ignore[arg-type]
 
     def _at(self, t: float | Tensor) -> Tensor:
         now, forward = as_float(t), as_float(self.pieces[0][1]) > 0

@@ -336,3 +336,16 @@ def test_a_stiff_problem_on_a_coarse_grid(method, gradient):
     factor["gl4"] = (1 - 150 + 300**2 / 12) / (1 + 150 + 300**2 / 12)
     torch.testing.assert_close(y[-1], tensor(2 + 0.5 * factor[method] ** 10))
     assert gradients(y[-1].sum(), rate)[0].isfinite().all()
+
+
+def test_half_precision_is_refused_in_words():
+    with pytest.raises(ValueError, match=r"kvaerno5.*torch\.bfloat16.*y0\.float"):
+        solve(lambda t, y: -y, torch.ones(2, dtype=torch.bfloat16), [0.0, 1.0], method="kvaerno5", rtol=0.1, atol=0.1)
+
+
+def test_dense_output_at_a_list_of_times_at_none_and_at_a_table():
+    dense = solve(lambda t, y: -y, tensor(1.0, 2.0), tensor(0.0, 1.0), method="kvaerno3", dense=True).dense
+    torch.testing.assert_close(dense([0.1, 0.9]), dense(tensor(0.1, 0.9)))
+    assert dense(tensor(0.1, 0.9)[:0]).shape == (0, 2)
+    with pytest.raises(ValueError, match=r"times \(n,\), got shape \(2, 2\)"):
+        dense(torch.zeros(2, 2))

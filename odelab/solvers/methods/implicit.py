@@ -310,6 +310,8 @@ def linearise(f: Field, t: Time, y: Tensor, rows: int) -> tuple[Tensor | None, T
 
 
 def _refuse_large(y: Tensor, rows: int, stages: int, name: str) -> None:
+    if torch.finfo(y.dtype).bits < 32:
+        raise ValueError(f"{name} decomposes matrices, and PyTorch does none of {y.dtype}: integrate y0.float()")
     n = y.numel() * (2 if y.is_complex() else 1) // max(rows, 1) * stages
     if n <= LARGEST and max(rows, 1) * n * n <= ENTRIES:
         return
