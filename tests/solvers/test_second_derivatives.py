@@ -96,7 +96,11 @@ def test_odeint_event_can_be_differentiated_once_and_says_so():
         first.sum().backward()
 
 
-@pytest.mark.parametrize("how", [{}, {"options": {"per_sample": True}}, {"event_fn": lambda t, y: y[0] - 0.7}], ids=["plain", "rows", "event"])
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"options": {"per_sample": True}}, {"event_fn": lambda t, y: y[0] - 0.7}],
+    ids=["plain", "rows", "event"],
+)
 @torch.no_grad()
 def test_without_gradients_nothing_is_paid_for_those_of_times(how):
     y0, nfe = tensor(0.8)[:, None], []
