@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odelab.lessons.kit.exercises import Hint
+from odelab.lessons.kit.exercises import Hint, NotAttempted
 
 
 def compare(
@@ -53,7 +53,10 @@ def tensor_of(name: str, answer: Any, shape: Sequence[int] | None = None) -> Ten
 
     Raises:
         Hint: when it holds no numbers, or has another shape than this one.
+        NotAttempted: when it is, or holds, the ``...`` of a stub.
     """
+    if answer is ... or (isinstance(answer, (list, tuple)) and any(part is ... for part in answer)):
+        raise NotAttempted
     if isinstance(answer, (list, tuple)) and any(isinstance(part, Tensor) for part in answer):
         answer = torch.stack(list(answer))
     try:

@@ -46,7 +46,8 @@ SECOND_ORDER = {
     ),
     "rows only": (rows_only, "does not fit|shape|Error"),
     "not a field": (lambda f: f(torch.zeros(1, 2).double(), torch.zeros(1, 2).double()), "function of"),
-    "stub": (lambda f: ..., "not attempted"),
+    "stub": (lambda f: lambda t, z: ..., "not attempted"),
+    "nothing": (lambda f: ..., "not attempted"),
 }
 
 
