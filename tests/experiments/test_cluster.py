@@ -73,6 +73,15 @@ def test_two_workers_leave_the_rows_of_one_process(fake: ModuleType, know_fake: 
     assert not list((tmp_path / "together" / "runs").rglob("*"))
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts, also in a process that a shell has put in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_after_the_step_and_resume_ends_as_if_nothing_had_been(
     fake: ModuleType, scheduler: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
