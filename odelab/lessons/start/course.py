@@ -15,6 +15,7 @@ from pandas import DataFrame
 import odelab
 from odelab.datasets import data_file
 from odelab.experiments.tables import Table
+from odelab.folders import notebooks
 
 PACKAGES = ("torch", "numpy", "scipy", "matplotlib", "ipywidgets", "jupyterlab")
 # Folders under ODELAB_DATA, and what happens without them.
@@ -48,13 +49,14 @@ class Lesson:
         return re.split("[:,]", self.title)[0]
 
 
-def read_course(folder: str | Path = ".") -> dict[int, Lesson]:
-    """All lessons of ``folder`` by their numbers.
+def read_course(folder: str | Path | None = None) -> dict[int, Lesson]:
+    """All lessons of ``folder`` by their numbers; by default of the course itself, wherever a copy of lesson 00 lies.
 
     Raises:
         ValueError: for a notebook that does not say its title, promise, prerequisites or minutes.
     """
-    return {int(path.name[:2]): _read_lesson(path) for path in sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))}
+    paths = notebooks() if folder is None else sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    return {int(path.name[:2]): _read_lesson(path) for path in paths}
 
 
 def _read_lesson(path: Path) -> Lesson:

@@ -56,6 +56,7 @@ def test_the_readout_counts_inputs_that_changed_places() -> None:
 
 def test_map_and_list_hold_every_notebook() -> None:
     lessons = course.read_course(NOTEBOOKS)
+    assert course.read_course() == lessons, "wherever one stands"
     files = sorted(path.name for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     assert [lesson.file for lesson in lessons.values()] == files
     assert all(lesson.minutes > 0 and len(lesson.promise) > 40 for lesson in lessons.values())
