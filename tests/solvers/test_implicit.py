@@ -1,6 +1,7 @@
 """Implicit Runge–Kutta methods: Newton's iteration, its gradients, its Jacobians, and what they are refused for."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -349,3 +350,15 @@ def test_dense_output_at_a_list_of_times_at_none_and_at_a_table():
     assert dense(tensor(0.1, 0.9)[:0]).shape == (0, 2)
     with pytest.raises(ValueError, match=r"times \(n,\), got shape \(2, 2\)"):
         dense(torch.zeros(2, 2))
+
+
+def test_rodas3_warns_where_autograd_does_not_see_what_func_does() -> None:
+    """Its Jacobian would be zero in silence, and its order lost; a func that is constant warns of nothing."""
+    y0, t = torch.ones(1, dtype=torch.float64), torch.tensor([0.0, 1.0], dtype=torch.float64)
+    with pytest.warns(UserWarning, match="rodas3 needs the derivatives of func, and autograd sees none"):
+        y = solve(lambda t, y: -y.detach(), y0, t, method="rodas3").y
+    assert abs(y[-1] - math.exp(-1)) > 1e-5, "so the warning has a reason"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert abs(solve(lambda t, y: torch.full_like(y, 2.0), y0, t, method="rodas3").y[-1] - 3) < 1e-6
+        assert abs(solve(lambda t, y: -y, y0, t, method="rodas3").y[-1] - math.exp(-1)) < 1e-6

@@ -7,6 +7,7 @@ order 3 with an embedded method of order 2. Coefficients: Sandu et al. 1997, Atm
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,11 @@ GAMMA_T = (0.5, 1.5, 0.0, 0.0)  # weights of ∂f/∂t
 A = ((), (0.0,), (2.0, 0.0), (2.0, 0.0, 1.0))
 C = ((), (4.0,), (1.0, -1.0), (1.0, -1.0, -8.0 / 3.0))
 M = (2.0, 0.0, 1.0, 1.0)
+UNTRACED = (
+    "rodas3 needs the derivatives of func, and autograd sees none, although what func returns changes; the solution is "
+    "less accurate than the tolerance says. Write func without detach, no_grad, float(t) and NumPy, or take 'kvaerno5' "
+    "or 'radauIIA5', which stay accurate"
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Rodas3:
     ) -> Step:
         # Differentiable only where a gradient will be asked for: graphs of Jacobians are expensive.
         graph = torch.is_grad_enabled() and (y0.requires_grad or slope0 is None or slope0.requires_grad)
-        slope0, jacobian, time_slope = linearise(f, t0, y0, graph)
+        slope0, jacobian, time_slope, traced = linearise(f, t0, y0, graph)
         identity = torch.eye(y0.numel(), dtype=y0.dtype, device=y0.device)
         lu, pivots = torch.linalg.lu_factor(identity / (GAMMA * dt) - jacobian)
         increments: list[Tensor] = []
@@ -50,6 +56,8 @@ class Rodas3:
             for aij, cij, k in zip(a, c, increments, strict=True):
                 y, right = y + aij * k, right + (cij / dt) * k
             slope = slope0 if i < 2 else f(t1 if alpha == 1 else t0, y)
+            if not (traced or torch.equal(slope.detach(), slope0)):
+                warnings.warn(UNTRACED, stacklevel=2)
             right = (right + slope).reshape(-1, 1)
             increments.append(torch.linalg.lu_solve(lu, pivots, right).reshape(y0.shape))
         y1 = y0
@@ -62,11 +70,12 @@ class Rodas3:
         return step.error
 
 
-def linearise(f: Field, t: Time, y: Tensor, differentiable: bool) -> tuple[Tensor, Tensor, Tensor]:
+def linearise(f: Field, t: Time, y: Tensor, differentiable: bool) -> tuple[Tensor, Tensor, Tensor, bool]:
     """f, ∂f/∂y and ∂f/∂t at (t, y), as graphs where differentiable.
 
     Returns:
-        slope, the shape of y; Jacobian (numel, numel); time derivative, the shape of y.
+        slope, the shape of y; Jacobian (numel, numel); time derivative, the shape of y; whether autograd saw the slope
+        depend on anything: where it did not, both derivatives are 0.
 
     Raises:
         ValueError: for complex states, and for states too large for a dense Jacobian.
@@ -87,6 +96,7 @@ def linearise(f: Field, t: Time, y: Tensor, differentiable: bool) -> tuple[Tenso
             point = point.detach().requires_grad_(True)
         slope = f(point[0], point[1:].view(y.shape))
         jacobian = jacobians(slope.reshape(-1), point, differentiable)
+    traced = slope.requires_grad
     if not differentiable:
         slope = slope.detach()
-    return slope, jacobian[:, 1:], jacobian[:, 0].reshape(y.shape)
+    return slope, jacobian[:, 1:], jacobian[:, 0].reshape(y.shape), traced
