@@ -51,6 +51,8 @@ EXPERIMENTS: dict[str, str] = {
     "ffjord-digits": "odelab.experiments.ffjord_digits.recipe",
     "ffjord-mnist": "odelab.experiments.ffjord_mnist.recipe",
     "rnode": "odelab.experiments.rnode.recipe",
+    "flow-matching": "odelab.experiments.rnode.recipe",
+    "rnode-coarse": "odelab.experiments.rnode.recipe",
     "latent-spirals": "odelab.experiments.latent_spirals.recipe",
     "rotating-mnist": "odelab.experiments.rotating_mnist.recipe",
     "rotating-mnist-28": "odelab.experiments.rotating_mnist.recipe",

@@ -12,6 +12,7 @@ from odelab.flows.divergence import (
 )
 from odelab.flows.flow import CNFTransform, Flow
 from odelab.flows.images import MultiscaleCNF, bits_per_dim, dequantize, logit_transform
+from odelab.flows.matching import matching_loss, optimal_pairs
 from odelab.flows.planar import PlanarCNF, PlanarDensity, PlanarFlow
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "hutchinson_divergence",
     "jacobian_products",
     "logit_transform",
+    "matching_loss",
+    "optimal_pairs",
     "probes",
     "unit_directions",
 ]

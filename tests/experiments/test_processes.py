@@ -84,7 +84,7 @@ def walks(n: int) -> Tensor:
 
 RUNS: dict[str, Callable[[Context], Any]] = {
     "digits": lambda context: digits.run({"model": "nice"}, context),
-    "rnode": lambda context: rnode.run({"data": "digits", "penalty": "none"}, context),
+    "rnode": lambda context: rnode.run_coarse({"steps": 2, "data": "digits", "penalty": "none"}, context),
     "ffjord-mnist": lambda context: ffjord_mnist.run({"flow": "rnode"}, context),
     "spirals": lambda context: latent_spirals.run({"model": "rnn", "kept": 30}, context),
     "mnist": lambda context: mnist.run({"body": "mlp"}, context),

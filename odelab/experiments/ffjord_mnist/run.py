@@ -16,11 +16,11 @@ from odelab.experiments.ffjord_mnist.recipe import SIZES, SOLVERS
 from odelab.experiments.flow_training import in_parts, train_flow
 from odelab.experiments.recipe import FlowRecipe
 from odelab.experiments.results import Key
-from odelab.experiments.rnode.run import notes_weights
+from odelab.experiments.rnode.recipe import LAMBDA, notes_weights
 from odelab.flows import MultiscaleCNF, bits_per_dim, dequantize, logit_transform
 from odelab.training import Epochs
 
-DIM, LEVELS, ALPHA, LAMBDA = 784, 256, 1e-6, 0.01
+DIM, LEVELS, ALPHA = 784, 256, 1e-6
 
 
 def run(key: Key, context: Context) -> dict[str, Any]:

@@ -1,24 +1,66 @@
-"""The ablation: last and best iteration, the time to a target, the paper's numbers for one data set."""
+"""The ablation: what a penalty changes seed by seed, the time to a target, and rows that are still few."""
 
-from odelab.experiments.rnode.table import rnode_table, to_target
+import pytest
+
+from odelab.experiments.results import Row
+from odelab.experiments.rnode.table import coarse_table, matching_table, outcome, rnode_table, seconds_to_target
 from tests.experiments.rows import cells, row
 
 
+def arm(penalty: str, seed: int, gap: float, nfe: int, losses: tuple[float, ...]) -> Row:
+    curve = [{"loss": loss, "cpu_seconds": 10.0 * (i + 1)} for i, loss in enumerate(losses)]
+    measured = {"nll": 2.0 + gap, "gap": gap, "gap_error": 0.001, "nfe": nfe, "nfe_loose": nfe / 2, "cpu_seconds": 30.0}
+    return row({"data": "circles", "penalty": penalty}, seed, curve=curve, **measured)
+
+
+ROWS = [
+    arm("none", 0, 0.03, 100, (2.5, 2.2, 2.0)),
+    arm("none", 1, 0.05, 140, (2.5, 2.2, 2.0)),
+    arm("both", 0, 0.04, 50, (2.5, 2.01, 2.0)),
+    arm("both", 1, 0.04, 70, (2.5, 2.4, 2.1)),
+    arm("both x10", 1, 0.14, 35, (2.6, 2.5, 2.4)),
+]
+
+
 def test_time_to_a_target_counts_the_seeds_that_came_so_far() -> None:
-    runs = [row({}, seed, target={"cpu_seconds": seconds}) for seed, seconds in enumerate((10.0, None, 14.0))]
-    assert to_target(runs) == "12 ± 3 (2 of 3)" and to_target(runs[1:2]) == "never"
-    assert to_target([runs[0], runs[2]]) == "12 ± 3" and to_target([]) == "–"
-
-
-def test_one_data_set_stands_beside_the_paper() -> None:
-    names = ("last_nll", "last_nll_own_solver", "last_nfe", "nll", "nll_own_solver", "nfe")
-    rows = [
-        row({"data": "checkerboard", "penalty": "none"}, seed, **dict(zip(names, values, strict=True)))
-        for seed, values in enumerate(((5.0, 3.0, 200, 4.0, 4.0, 30), (7.0, 2.0, 240, 4.2, 4.1, 36)))
+    assert seconds_to_target(ROWS[0], ROWS[0]) == 30.0 and seconds_to_target(ROWS[2], ROWS[0]) == 20.0
+    assert seconds_to_target(ROWS[3], ROWS[1]) is None
+    table = rnode_table(rows=ROWS)
+    column = list(table.frame.columns).index("CPU s to the target")
+    assert [cells(table, "circles", name)[column] for name in ("none", "both", "both x10")] == [
+        "30 ± 0",
+        "20 (1 of 2)",
+        "never",
     ]
-    table = rnode_table({"quick: here": {"none": "λ = 0: 4.50 (3.10), 120"}}, rows, "checkerboard")
+    assert cells(rnode_table(rows=ROWS[2:]), "circles", "both")[column] == "–", "nothing to compare with"
+
+
+def test_gaps_are_compared_seed_by_seed() -> None:
+    table = rnode_table(rows=ROWS)
+    column = list(table.frame.columns).index("gap − that of none")
+    assert cells(table, "circles", "both")[column] == "0.000 ± 0.014"
+    assert cells(table, "circles", "both x10")[column] == "0.090"
+    assert cells(table, "circles", "kinetic") == ["not run yet"] * len(table.frame.columns)
+
+
+def test_the_sentence_follows_the_rows() -> None:
+    assert "0.50 of those without a penalty (0.50 to 0.50)" in outcome(ROWS)
+    assert "2 pairs of runs, 1 of 5" in outcome(ROWS)
+    assert "+0.000 nats (-0.010 to +0.010)" in outcome(ROWS)
+    assert outcome(ROWS[:2]) == "No flow with both has been run beside one without a penalty yet."
+    assert outcome(ROWS) in rnode_table(rows=ROWS).note
+
+
+def test_one_density_stands_beside_the_paper() -> None:
+    table = rnode_table({"quick: here": {"none": "2.10, 120"}}, ROWS, "circles")
     line = cells(table, "none")
-    assert line[:4] == ["λ = 0: 4.50 (3.10), 120", "6.00 ± 1.41", "2.50 ± 0.71", "220 ± 28"]
-    assert line[4:7] == ["4.10 ± 0.14", "4.05 ± 0.07", "33 ± 4"] and line[-1] == "0.97 bits/dim, 68.5 h"
-    assert cells(table, "jacobian").count("not run yet") == 11 and "24.4 h" in cells(table, "both")[-1]
-    assert cells(rnode_table(rows=rows), "checkerboard", "none") == line[1:-1], "all data sets: no paper"
+    assert line[:3] == ["2.10, 120", "2.040 ± 0.014", "0.040 ± 0.014"] and line[-1] == "0.97 bits/dim, 68.5 h"
+    assert "24.4 h" in cells(table, "both")[-1]
+
+
+@pytest.mark.parametrize("rows", [None, []])
+def test_tables_of_stored_rows_and_of_none_can_be_made(rows: list[Row] | None) -> None:
+    table = rnode_table(rows=rows)
+    assert len(table.frame) == 50 and " nan" not in table.markdown()
+    assert {len(names) for names in coarse_table(rows).frame.index} == {3}
+    assert len(matching_table(rows).frame) == 10
