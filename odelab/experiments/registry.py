@@ -48,6 +48,7 @@ EXPERIMENTS: dict[str, str] = {
     "mnist": "odelab.experiments.mnist.recipe",
     "planar": "odelab.experiments.planar.recipe",
     "ffjord-toy": "odelab.experiments.ffjord_toy.recipe",
+    "coupling-toy": "odelab.experiments.ffjord_toy.recipe",
     "ffjord-digits": "odelab.experiments.ffjord_digits.recipe",
     "ffjord-mnist": "odelab.experiments.ffjord_mnist.recipe",
     "rnode": "odelab.experiments.rnode.recipe",

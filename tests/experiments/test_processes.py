@@ -105,8 +105,12 @@ def test_two_processes_draw_the_batch_of_one(name: str, drawn: Callable[..., Any
 
 @pytest.mark.parametrize(
     ("run", "key"),
-    [(ffjord.run, {"density": "8gaussians"}), (rnode.run, {"data": "8gaussians", "penalty": "none"})],
-    ids=["ffjord", "rnode"],
+    [
+        (ffjord.run, {"density": "8gaussians"}),
+        (ffjord.run_coupling, {"density": "8gaussians"}),
+        (rnode.run, {"data": "8gaussians", "penalty": "none"}),
+    ],
+    ids=["ffjord", "coupling", "rnode"],
 )
 def test_fresh_points_are_as_many_together_as_one_process_has(
     run: Callable[..., Any], key: dict[str, str], drawn: Callable[..., Any]
