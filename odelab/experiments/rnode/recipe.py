@@ -45,7 +45,7 @@ RECIPES = {"lecture": FlowRecipe(iterations=300, every=100), "full": FlowRecipe(
 # An iteration has one evaluation of the field and not a hundred, so there are more of them.
 MATCHING = {
     "lecture": FlowRecipe(iterations=2000, batch=256, every=500, ema=0.999),
-    "full": FlowRecipe(iterations=10_000, batch=256, every=1000, ema=0.999),
+    "full": FlowRecipe(iterations=5000, batch=256, every=1000, ema=0.999),
 }
 
 # The flow that exploits its solver: λ 36 times the paper's beside two RK4 steps, the paper's beside four.

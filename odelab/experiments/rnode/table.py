@@ -172,7 +172,7 @@ def matching_table(rows: Rows = None) -> Table:
     return Table(
         summarise("flow-matching", rows, ("data", "coupling"), MEASURED | {"seeds": seeds}),
         "The same flows trained without a solve: flow matching, pairs at random or by minibatch transport",
-        "10,000 iterations of 256 pairs; likelihood and evaluations as in the table of penalties, where these flows "
+        "5,000 iterations of 256 pairs; likelihood and evaluations as in the table of penalties, where these flows "
         "stand beside the others. It shows what training without a solve reaches in its time; it does not show that "
         "either objective is better where both are given the same time.",
     )
