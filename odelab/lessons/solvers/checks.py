@@ -53,6 +53,12 @@ def midpoint_step(step: Step) -> None:
         "you stopped in the middle: that half step is only there to read off a better slope": middle,
         "the better slope is good for the whole step h, not for half of it": y + h / 2 * better,
         "you walked to the end of the step before reading the slope; go half-way": y + h * f(t + h, y + h * k1),
+        "the time is that of the middle, but the state is that of the end: both belong to the middle": (
+            y + h * f(t + h / 2, y + h * k1)
+        ),
+        "the state is that of the middle, but the time is that of the end: both belong to the middle": (
+            y + h * f(t + h, middle)
+        ),
         "this is Heun's method: right order, other table": y + h / 2 * (k1 + f(t + h, y + h * k1)),
         "this is the increment; the step returns y plus it": h * better,
         "this is the slope in the middle; now walk with it": better,

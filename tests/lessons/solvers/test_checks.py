@@ -63,6 +63,15 @@ MIDPOINT = {
         "quarter of the step",
     ),
     "middle without slope": (lambda f, t, y, h: y + h * f(t + h / 2, y + h / 2), "h/2 times the slope"),
+    "guess goes a whole step": (lambda f, t, y, h: y + h * f(t + h, y + h * f(t, y)), "before reading the slope"),
+    "guess goes a whole step, time half": (
+        lambda f, t, y, h: y + h * f(t + h / 2, y + h * f(t, y)),
+        "state is that of the end",
+    ),
+    "guess goes half a step, time whole": (
+        lambda f, t, y, h: y + h * f(t + h, y + h / 2 * f(t, y)),
+        "time is that of the end",
+    ),
     "heun": (lambda f, t, y, h: y + h / 2 * (f(t, y) + f(t + h, y + h * f(t, y))), "Heun"),
     "increment only": (lambda f, t, y, h: h * f(t + h / 2, y + h / 2 * f(t, y)), "increment"),
     "slope only": (lambda f, t, y, h: f(t + h / 2, y + h / 2 * f(t, y)), "now walk"),
