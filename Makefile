@@ -22,10 +22,10 @@ NUMERICAL := $(addprefix tests/,solvers nets flows latent datasets)
 OLD_CPU := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 OPENBLAS_CORETYPE=Nehalem
 
 # One thread per process: small tensors gain nothing from more, and two test workers would fight over the cores.
-run test coverage test-cpus test-student test-browser bench: export OMP_NUM_THREADS ?= 1
+run test coverage test-cpus test-student test-browser site slides bench: export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test coverage test-cpus test-student test-browser run bench lint format student instructor assignment image clean
+.PHONY: help install lab test coverage test-cpus test-student test-browser run site slides bench lint format student instructor assignment image clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ run: $(STAMP)  ## execute every notebook without a browser; HTML under build/htm
 
 site: $(STAMP)  ## the course as web pages with sliders that live without Python, under build/site/html
 	$(PY) -m docs.site
+
+slides: $(STAMP)  ## a deck a lesson, one file each with everything in it, under build/slides
+	$(PY) -m docs.slides
 
 bench: $(STAMP)  ## time the solvers and the widgets, side by side with other libraries
 	$(PY) -m benchmarks.run

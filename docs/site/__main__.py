@@ -12,6 +12,7 @@ from typing import Any
 from docs.site import api, pages
 from docs.site.lessons import lessons, page
 from docs.site.sliders import copy_pictures, exports
+from docs.slides.html import write
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -44,14 +45,16 @@ def copy_mathjax(target: Path) -> None:
 
 
 def build(folder: Path, sliders: dict[str, Any]) -> None:
-    """Write the site into ``folder``/html; raises CalledProcessError when Sphinx warns."""
+    """Write the site into ``folder``/html; the decks among it; raises CalledProcessError when Sphinx warns."""
     source = folder / "source"
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
     assemble(source, sliders)
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", "-c", str(HERE)]
     subprocess.run([*command, "-d", str(folder / "doctrees"), str(source), str(folder / "html")], check=True, cwd=ROOT)
-    for lesson in lessons(ROOT / "notebooks"):  # the button above a lesson downloads the notebook itself
+    course = lessons(ROOT / "notebooks")
+    write(folder / "html" / "slides", course, sliders)
+    for lesson in course:  # the button above a lesson downloads the notebook itself
         shutil.copy(lesson.path, folder / "html" / "notebooks")
 
 

@@ -110,7 +110,20 @@ def page(lesson: Lesson, sliders: Mapping[str, Any], pictures: Path) -> dict[str
                 output["data"] = {"text/html": picture, "text/plain": alt}
                 output["metadata"] = {}
         cells.append(cell)
+    links = slides_html(lesson, "../slides")
+    cells[1:1] = [{"cell_type": "markdown", "id": "slides", "metadata": {}, "source": links}] if links else []
     return {**lesson.notebook, "cells": cells}
+
+
+def slides_html(lesson: Lesson, folder: str) -> str:
+    """Links to the deck of a lesson, its short cut, and the page that prints it; nothing where there is no deck."""
+    if not any("slide" in cell["metadata"].get("tags", ()) for cell in lesson.notebook["cells"]):
+        return ""
+    deck = f"{folder}/{lesson.name}.html"
+    return (
+        f'<a href="{deck}">Slides</a> (<a href="{deck}?cut=15">15 minutes</a>, '
+        f'<a href="{deck}?print-pdf">to print</a>; press S for the notes of the speaker)'
+    )
 
 
 def address(link: re.Match[str]) -> str:

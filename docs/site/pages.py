@@ -9,11 +9,11 @@ from typing import Any
 
 from docs.site.ledger import ledger_page
 from docs.site.lessons import LINK as LESSON_LINK
-from docs.site.lessons import Lesson, address, image_html, slider_html, slug
+from docs.site.lessons import Lesson, address, image_html, slider_html, slides_html, slug
 from docs.site.which_solver import measured_table
 
 STORED = ("docs/results.md", "docs/benchmarks.md", "docs/your_own_series.md", "docs/glossary.md")
-STORED += ("docs/which_solver.md", "docs/coming_from.md", "CHANGELOG.md")
+STORED += ("docs/which_solver.md", "docs/coming_from.md", "docs/jupyterhub.md", "CHANGELOG.md")
 LINK = re.compile(r"\]\(<?([^()\s<>]+)>?\)")
 # A correction is marked in bold, or says what a source prints where the lesson has something else.
 ERRATUM = re.compile(
@@ -59,7 +59,7 @@ def front_page(course: Sequence[Lesson], sliders: Mapping[str, Any], changelog: 
         "What came out": ["docs/results", "docs/ledger", "docs/errata", "docs/benchmarks"],
         "Using odelab": ["docs/which_solver", "docs/coming_from", "docs/your_own_series", "api/index"],
         "Looking up": ["docs/notation", "docs/glossary", "docs/bibliography"],
-        "Teaching": ["docs/teaching", *([changelog] if changelog else [])],
+        "Teaching": ["docs/teaching", "docs/jupyterhub", *([changelog] if changelog else [])],
     }
     trees_text = "\n\n".join(
         "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *names, "```"])
@@ -185,7 +185,8 @@ def teaching(course: Sequence[Lesson]) -> str:
         "# Teaching guide",
         "",
         "What each lesson says to whoever teaches it: plans for 20, 45 and 90 minutes, questions that tell who has "
-        "followed, and what goes wrong in class. `make student` writes copies for the class without solutions.",
+        "followed, and what goes wrong in class. Each lesson has slides that follow the plan for 45 minutes. "
+        "`make student` writes copies for the class without solutions.",
     ]
     for lesson in course:
         for cell in lesson.notebook["cells"]:
@@ -194,7 +195,8 @@ def teaching(course: Sequence[Lesson]) -> str:
                 text = re.sub(r"\]\((?=\d\d_)", "](../notebooks/", text)
                 text = re.sub(r"\]\(#([^)]+)\)", rf"](../notebooks/{lesson.path.name}#\1)", text)
                 text = LESSON_LINK.sub(address, text)
-                lines += ["", f"## [{lesson.title}](../notebooks/{lesson.path.name})", "", text.strip()]
+                lines += ["", f"## [{lesson.title}](../notebooks/{lesson.path.name})", ""]
+                lines += [slides_html(lesson, "../slides"), "", text.strip()]
     return "\n".join(lines) + "\n"
 
 

@@ -82,3 +82,31 @@ def open_reader(chromium: Browser, laboratory: Laboratory) -> Iterator[Callable[
     yield start
     for page in pages:
         page.close()
+
+
+@pytest.fixture
+def open_file(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens files on disk, from where nothing may be fetched; what a page complains about fails the test at its end."""
+    complaints: list[str] = []
+    pages: list[Page] = []
+
+    def gate(route: Route) -> None:
+        if route.request.url.startswith(("file:", "data:", "blob:", "about:")):
+            route.continue_()
+        else:
+            complaints.append(f"asked the network for {route.request.url}")
+            route.abort()
+
+    def start(file: Path, query: str = "", *, width: int = 1280, height: int = 900, theme: str = "light") -> Page:
+        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+        context.route("**/*", gate)
+        context.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        pages.append(context.new_page())
+        pages[-1].goto(f"{file.as_uri()}?{query}")
+        return pages[-1]
+
+    yield start
+    for page in pages:
+        page.context.close()
+    assert complaints == []

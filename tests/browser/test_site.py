@@ -7,12 +7,12 @@ and axe-core looks at every page.
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page
 
 from docs.site.__main__ import build
 from docs.site.lessons import SMALLEST_TEXT, lessons
@@ -46,32 +46,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def visit(chromium: Browser, site: Path) -> Iterator[Open]:
-    """Opens a page of the site; whatever it complains about fails the test at its end."""
-    complaints: list[str] = []
-    pages: list[Page] = []
-
-    def gate(route: Route) -> None:
-        if route.request.url.startswith(("file:", "data:", "blob:")):
-            route.continue_()
-        else:
-            complaints.append(f"asked the network for {route.request.url}")
-            route.abort()
+def visit(open_file: Open, site: Path) -> Open:
+    """Opens a page of the site."""
 
     def start(name: str, width: int = 1280, theme: str = "light") -> Page:
-        page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
-        pages.append(page)
-        page.route("**/*", gate)
-        page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto((site / name.partition("?")[0]).with_suffix(".html").as_uri() + "?" + name.partition("?")[2])
+        path, _, query = name.partition("?")
+        page = open_file((site / path).with_suffix(".html"), query, width=width, theme=theme)
         page.wait_for_function(QUIET)
         return page
 
-    yield start
-    for page in pages:
-        page.close()
-    assert complaints == []
+    return start
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])

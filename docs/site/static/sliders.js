@@ -43,8 +43,9 @@
   // Frames: the picture of a position is a file.
   const frames = (figure, spec) => {
     const image = figure.querySelector("img"), base = new URL(figure.dataset.folder + "/" + spec.name + "/", document.baseURI), loaded = new Map();
+    const within = spec.pictures || {}; // a deck holds them itself
     const load = (file) => {
-      if (!loaded.has(file)) { const img = new Image(); img.src = new URL(file, base); loaded.set(file, img); }
+      if (!loaded.has(file)) { const img = new Image(); img.src = within[file] || new URL(file, base); loaded.set(file, img); }
       return loaded.get(file);
     };
     new IntersectionObserver((entries, observer) => {
@@ -61,7 +62,7 @@
   // A twin: the model itself, on a canvas in place of the picture.
   const twin = (figure, spec) => {
     const image = figure.querySelector("img"), canvas = document.createElement("canvas"), model = window.odelabTwins[spec.twin];
-    const scale = Math.max(1, window.devicePixelRatio || 1);
+    const scale = Math.max(2, window.devicePixelRatio || 1);
     canvas.width = spec.width * scale;
     canvas.height = spec.height * scale;
     canvas.setAttribute("role", "img");
