@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import methodcaller
@@ -27,7 +28,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from odelab.solvers.control import Norm, rms_norm
-from odelab.solvers.errors import differentiated_once
+from odelab.solvers.errors import SolverError, differentiated_once
 from odelab.solvers.inputs import (
     Call,
     Layout,
@@ -46,6 +47,9 @@ from odelab.solvers.stepping import RungeKutta, Step
 Grads = Sequence[Tensor | None]
 _ONCE = "gradient={} can be differentiated once, and this is a second derivative: take gradient='backprop'"
 ADJOINT_ONCE = _ONCE.format("'adjoint' (odeint_adjoint)")
+WAY_BACK = "gradient='adjoint' solves y backwards, where what decayed quickly grows"
+REPLAY = "gradient='checkpoint' replays the steps instead, or give adjoint_rtol and adjoint_atol smaller values"
+ASTRAY = 0.1  # of a state, by which its solution backwards may miss it
 CHECKPOINT_ONCE = _ONCE.format("'checkpoint' with computed parameters")
 
 
@@ -426,8 +430,8 @@ class _Adjoint(torch.autograd.Function):
         times = [*map(as_float, problem.times)]
         stats, forward_stats = Stats(method=scheme.name), problem.f.stats
         problem.f.stats = stats  # what func is asked from here on belongs to the backward pass
-        a, dt = grad_out[-1], None
-        with ctx.here.restored():
+        a, dt, returned = grad_out[-1], None, []
+        with ctx.here.restored(), _told_of_the_way_back():
             for i in range(len(times) - 1, 0, -1):
                 state = field.pack(states[i], a, field.totals)
                 augmented = VectorField(field, state, Stats(method=scheme.name))
@@ -441,13 +445,38 @@ class _Adjoint(torch.autograd.Function):
                         for i_stage, weight in weights:  # θ's gradient over the step, by the method's own quadrature
                             slope: Any = step.stages[i_stage]
                             accumulate(field.totals, slope.integrand, weight * float(step.dt))
-                _, a, thetas = field.unpack(state)
+                y, a, thetas = field.unpack(state)
+                returned.append(y)
                 a, field.totals = a + grad_out[i - 1], thetas or field.totals
         if field.missing:
             raise _disconnected(params[min(field.missing)])
         problem.f.stats = forward_stats
+        if returned:
+            _check_way_back(torch.stack(returned[::-1]), states)
         forward_stats.nfe_backward += stats.nfe
         return None, None, None, a, *field.totals
+
+
+@contextmanager
+def _told_of_the_way_back() -> Iterator[None]:
+    """Says of an error that it happened backwards, and what else there is."""
+    try:
+        yield
+    except SolverError as error:
+        error.hint = f"{error.hint}. {WAY_BACK}; {REPLAY}"
+        error.args = (f"{error.args[0]}. {WAY_BACK}; {REPLAY}",)
+        raise
+
+
+@torch.no_grad()
+def _check_way_back(returned: Tensor, states: Tensor) -> None:
+    """Warn where y, solved backwards from each output, (n − 1, …), is not the state before it of states (n, …)."""
+    off = (returned - states[:-1]).abs().flatten(1)
+    size = torch.maximum(states[:-1].abs().flatten(1).norm(dim=1), states[1:].abs().flatten(1).norm(dim=1))
+    ratio = float((off.norm(dim=1) / size.clamp_min(torch.finfo(size.dtype).tiny)).max()) if off.numel() else 0.0
+    if not ratio <= ASTRAY:
+        what = f"came {ratio:.2g} times its size away from where it had been" if math.isfinite(ratio) else "became NaN"
+        warnings.warn(f"the gradient may be wrong: {WAY_BACK}, and it {what}; {REPLAY}", stacklevel=3)
 
 
 @dataclass

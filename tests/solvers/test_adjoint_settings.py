@@ -1,10 +1,13 @@
 """Every way to solve the adjoint, and who its norm and tolerance speak to."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
 
 from odelab import odeint_adjoint, solve
+from odelab.solvers import SolverError
 from tests.solvers.gradient_problems import TIGHT, Network, inputs, loss_of
 from tests.solvers.problems import Linear, gradients, tensor, times
 
@@ -72,3 +75,57 @@ def test_adjoint_error_follows_its_tolerance_and_checkpoint_is_exact():
     backprop = found("backprop")
     assert (found("checkpoint") - backprop).norm() < 1e-5 * backprop.norm()
     assert (found("adjoint") - backprop).norm() < 0.1 * backprop.norm()
+
+
+class SlowAndFast(nn.Module):
+    """The second number follows the first at a rate of `fast`."""
+
+    def __init__(self, fast: float) -> None:
+        super().__init__()
+        self.rate, self.fast = nn.Parameter(tensor(0.7, 1.3)), fast
+
+    def forward(self, t, y):
+        return torch.stack([-self.rate[0] * y[0], -self.fast * (y[1] - self.rate[1] * y[0])])
+
+
+class Reaction(nn.Module):
+    """Stiff as Robertson's problem."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rate = nn.Parameter(tensor(0.7, 130.0))
+
+    def forward(self, t, y):
+        there, back = self.rate[0] * y[0], self.rate[1] * y[1] * (1 - y[0] - y[1])
+        return torch.stack([back - there, there - back - 1e4 * y[1] ** 2])
+
+
+@pytest.mark.parametrize(
+    ("field", "how", "match"),
+    [
+        (SlowAndFast(10.0), {"method": "implicit_euler", "options": {"step_size": 0.1}}, "y backwards"),
+        (SlowAndFast(1e4), {"method": "kvaerno5", "options": {"step_size": 0.1}}, "y backwards"),
+        (SlowAndFast(1e4), {"method": "trapezoid", "options": {"step_size": 0.1}}, "y backwards"),
+        (Reaction(), {"method": "kvaerno5", "rtol": 1e-5, "atol": 1e-7}, "y backwards"),
+    ],
+    ids=["implicit_euler", "kvaerno5", "trapezoid", "adaptive"],
+)
+def test_a_stiff_problem_solved_backwards_warns(field, how, match):
+    """Its gradient is useless there, and finite."""
+    losses = {}
+    for gradient in ("checkpoint", "adjoint"):
+        y0 = tensor(1.0, 0.0).requires_grad_()
+        y = solve(field, y0, times(2.0, 5), gradient=gradient, **how).y
+        expectation = pytest.warns(UserWarning, match=match) if gradient == "adjoint" else nullcontext()
+        with expectation as caught:
+            losses[gradient] = torch.cat(gradients((y[1:] ** 2).sum(), y0, field.rate))
+        assert caught is None or 1 <= len(caught) <= 2
+    off = (losses["adjoint"] - losses["checkpoint"]).abs().max() / losses["checkpoint"].abs().max()
+    assert off > 1, "so the warning has a reason"
+
+
+def test_an_error_on_the_way_back_says_that_it_is_one():
+    y0 = tensor(1.0, 0.0).requires_grad_()
+    y = solve(Reaction(), y0, times(40.0, 2), gradient="adjoint", method="kvaerno5", rtol=1e-4, atol=1e-6).y
+    with pytest.raises(SolverError, match=r"y backwards.*gradient='checkpoint'"):
+        y[-1].sum().backward()

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -241,3 +242,34 @@ def test_stability_limits_are_those_of_the_books():
     exact = {"euler": 2.0, "heun2": 2.0, "bosh3": 2.5127, "rk4": 2.7853, "dopri5": 3.3066}
     for name, limit in exact.items():
         assert stability_limit(TABLEAUS[name]) == pytest.approx(limit, rel=2e-3)
+
+
+POLES = {  # slope and start of solutions that end, and when
+    "1 / (1 − t)": (lambda t, y: y**2, (1.0,), 1.0),
+    "two rows": (lambda t, y: y**2, (1.0, 1.0), 1.0),
+    "tan t": (lambda t, y: 1 + y**2, (0.0,), math.pi / 2),
+    "twenty numbers": (lambda t, y: torch.cat([y[:1] ** 2, -y[1:]]), (1.0, *[0.5] * 19), 1.0),
+}
+
+
+@pytest.mark.parametrize("first_step", [None, 1.3])
+@pytest.mark.parametrize("pole", POLES)
+def test_rodas3_does_not_step_over_a_pole(pole, first_step):
+    """It follows 1 / (t* − t) without an error, and its formula goes on behind t*, as the solution does not."""
+    slope, y0, end = POLES[pole]
+    how = {"rtol": 1e-4, "atol": 1e-6, "options": {"first_step": first_step}}
+    error = fails(SolverError, slope, tensor(*y0), times(3.0), method="rodas3", **how)
+    assert error.t == pytest.approx(end, abs=1e-3) and "blow up" in error.hint
+
+
+def test_an_implicit_step_too_long_for_the_growth_is_warned_about_once():
+    """y' = 10 y in steps of 0.15 by implicit Euler: the factor is 1 / (1 − 1.5) = −2, and e^1.5 would be right."""
+    growth, t = {"method": "implicit_euler", "options": {"step_size": 0.15}}, times(0.6)
+    for rows in (1, 2, 20):
+        with pytest.warns(UserWarning, match="too fast for a step of dt = 0.15") as caught:
+            y = solve(lambda t, y: 10 * y, torch.ones(rows).double()[: rows - (rows == 20)], t, **growth).y
+        assert len(caught) == 1 and float(y[-1, 0]) == pytest.approx(16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solve(lambda t, y: 10 * y, tensor(1.0), t, method="implicit_euler", options={"step_size": 0.05})
+        solve(lambda t, y: -1e4 * y, tensor(1.0), t, **growth)

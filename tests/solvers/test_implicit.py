@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -336,12 +337,16 @@ def test_a_stiff_problem_on_a_coarse_grid(method, gradient):
     factor = {"implicit_euler": 1 / 301, "radauIIA3": (1 - 100) / (1 + 200 + 300**2 / 6)}
     factor["gl4"] = (1 - 150 + 300**2 / 12) / (1 + 150 + 300**2 / 12)
     torch.testing.assert_close(y[-1], tensor(2 + 0.5 * factor[method] ** 10))
-    assert gradients(y[-1].sum(), rate)[0].isfinite().all()
+    lost = gradient == "adjoint" and method != "gl4"  # the layer at the start, for whoever comes from behind
+    with pytest.warns(UserWarning, match="y backwards") if lost else nullcontext():
+        assert gradients(y[-1].sum(), rate)[0].isfinite().all()
 
 
-def test_half_precision_is_refused_in_words():
-    with pytest.raises(ValueError, match=r"kvaerno5.*torch\.bfloat16.*y0\.float"):
-        solve(lambda t, y: -y, torch.ones(2, dtype=torch.bfloat16), [0.0, 1.0], method="kvaerno5", rtol=0.1, atol=0.1)
+@pytest.mark.parametrize("method", ["kvaerno5", "rodas3", "implicit_euler"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_refused_in_words(method, dtype):
+    with pytest.raises(ValueError, match=rf"{method}.*{dtype}.*y0\.float"):
+        solve(lambda t, y: -y, torch.ones(2, dtype=dtype), [0.0, 1.0], method=method, rtol=0.1, atol=0.1)
 
 
 def test_dense_output_at_a_list_of_times_at_none_and_at_a_table():

@@ -16,6 +16,10 @@ costs one evaluation of f a stage.
 kvaerno5 has a stage at t + 1.23 dt: it asks f behind the end of a step, and in the last steps behind the end of the
 solve. Where f is not defined there, or jumps, take radauIIA5 or kvaerno3.
 
+On a fixed grid nothing watches the error. Where the solution grows within a step by more than about e^2, a step passes
+a pole of the method, and its result is damped, or has changed its sign; a warning says so. The equations of the stages
+may also have several solutions; Newton's iteration takes the one that it comes to from y0.
+
 Gradients come from the implicit function theorem. At a solution of R(z, θ) = 0, ∂z/∂θ = −(∂R/∂z)⁻¹ ∂R/∂θ whatever the
 iterations were, so that only one evaluation of f at the solution is recorded; its Jacobian, which is no longer that at
 the start of the step, is taken when the gradient is asked for.
@@ -24,6 +28,7 @@ the start of the step, is taken when the gradient is asked for.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +38,7 @@ from torch import Tensor
 
 from odelab.solvers.errors import NewtonFailure, differentiated_once
 from odelab.solvers.inputs import Field, Time, as_float
-from odelab.solvers.methods.jacobian import LARGEST, jacobians, real, unreal
+from odelab.solvers.methods.jacobian import LARGEST, jacobians, passes_a_pole, real, unreal
 from odelab.solvers.stepping import Step, increment
 from odelab.solvers.tableaus import ButcherTableau, Row
 
@@ -42,6 +47,14 @@ FIXED_ITERS, ADAPTIVE_ITERS = 100, 10
 SAFETY = 0.01  # the error of the stages, in units of the tolerance of a step
 ROUNDINGS, STALLED = 4.0, 64.0  # to be exact is to change by so few roundings, or by so many and no longer less
 TINY = 1e-300
+TOO_LONG = (
+    "{name} at t = {t:.6g}: the solution grows too fast for a step of dt = {dt:.3g}, which passes a pole of the method: "
+    "what grows comes out damped, or with the other sign. Take a smaller step_size, or a method that chooses steps"
+)
+STIFF_WAY_BACK = (
+    "the gradient may be wrong: gradient='adjoint' solves y backwards, where what decays quickly grows, too fast for a "
+    "step of {name} at t = {t:.6g} by dt = {dt:.3g}. gradient='checkpoint' replays the forward steps instead"
+)
 
 
 @dataclass(frozen=True)
@@ -171,7 +184,14 @@ class _Newton:
         if entries not in self.systems:
             matrix = torch.tensor(entries, dtype=self.x0.dtype, device=self.x0.device)
             whole = stage_matrix(matrix, self.jacobian[:, None], self.h)
-            self.systems[entries] = matrix, *torch.linalg.lu_factor_ex(whole)[:2]
+            lu, pivots, _ = torch.linalg.lu_factor_ex(whole)
+            last = self.method.last
+            if not (self.method.adaptive or "warned" in last) and bool(passes_a_pole(whole, lu, pivots).any()):
+                last["warned"] = True
+                text = STIFF_WAY_BACK if hasattr(getattr(self.f, "func", None), "jacobian_by_rows") else TOO_LONG
+                name, t, dt = self.method.tableau.name, as_float(self.t0), as_float(self.dt)
+                warnings.warn(text.format(name=name, t=t, dt=dt), stacklevel=2)
+            self.systems[entries] = matrix, lu, pivots
         return self.systems[entries]
 
     def solve(self, block: tuple[int, ...], stages: list[Tensor]) -> tuple[Tensor, list[Tensor]]:

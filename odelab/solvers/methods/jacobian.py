@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+FEW = 16  # eigenvalues of so small a matrix cost little beside its Jacobian
 LARGEST = 2048  # unknowns of one linear system: beyond it a dense Jacobian is the wrong tool
 CHUNK = 256  # vector–Jacobian products at a time
 
@@ -55,3 +56,25 @@ def unreal(x: Tensor, like: Tensor) -> Tensor:
     if like.is_complex():
         return torch.view_as_complex(x.reshape(*like.shape, 2).contiguous())
     return x.reshape(like.shape)
+
+
+@torch.no_grad()
+def passes_a_pole(matrix: Tensor, lu: Tensor, pivots: Tensor) -> Tensor:
+    """Whether I − h A ⊗ J was singular for some step shorter than h, (rows,): the stages have a pole there.
+
+    At h = 0 all eigenvalues are 1, and one that has become negative went through 0. What is behind that pole belongs to
+    no solution from y0: one with J > 0 grows, there it would have changed its sign. Of large matrices only the
+    determinant is looked at, which does not tell of two eigenvalues at once.
+
+    Args:
+        matrix: (rows, n, n), for the step h; lu, pivots: decomposed.
+    """
+    n = matrix.shape[-1]
+    if not bool(matrix.isfinite().all()):
+        return torch.zeros_like(pivots[..., 0], dtype=torch.bool)
+    if n <= FEW and matrix.device.type == "cpu":
+        roots = torch.linalg.eigvals(matrix)
+        return ((roots.real <= 0) & (roots.imag.abs() <= 1e-3 * roots.real.abs())).any(-1)
+    diagonal = lu.diagonal(dim1=-2, dim2=-1)
+    swaps = pivots != torch.arange(1, n + 1, device=pivots.device)
+    return (((diagonal < 0).sum(-1) + swaps.sum(-1)) % 2 == 1) | (diagonal == 0).any(-1)

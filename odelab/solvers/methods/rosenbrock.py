@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from odelab.solvers.inputs import Field, Time
-from odelab.solvers.methods.jacobian import LARGEST, jacobians
+from odelab.solvers.errors import NewtonFailure
+from odelab.solvers.inputs import Field, Time, as_float
+from odelab.solvers.methods.jacobian import LARGEST, jacobians, passes_a_pole
 from odelab.solvers.stepping import Step
 
 GAMMA = 0.5
@@ -45,11 +46,29 @@ class Rodas3:
     def step(
         self, f: Field, t0: Time, t1: Time, dt: Time, y0: Tensor, slope0: Tensor | None = None, *, end: bool = True
     ) -> Step:
+        """Advance y0 from t0 to t1 = t0 + dt.
+
+        Raises:
+            NewtonFailure: where the linear systems would have been singular for a shorter step. Where y grows like
+                1 / (t* − t) the method follows it exactly up to t*, and its formula goes on behind it, as the solution
+                does not; the error estimate sees nothing of it.
+            ValueError: see `linearise`.
+        """
         # Differentiable only where a gradient will be asked for: graphs of Jacobians are expensive.
         graph = torch.is_grad_enabled() and (y0.requires_grad or slope0 is None or slope0.requires_grad)
         slope0, jacobian, time_slope, traced = linearise(f, t0, y0, graph)
         identity = torch.eye(y0.numel(), dtype=y0.dtype, device=y0.device)
-        lu, pivots = torch.linalg.lu_factor(identity / (GAMMA * dt) - jacobian)
+        matrix = identity / (GAMMA * dt) - jacobian
+        lu, pivots, _ = torch.linalg.lu_factor_ex(matrix)
+        backwards = hasattr(getattr(f, "func", None), "jacobian_by_rows")  # the adjoint's y, which grows there anyway
+        if not backwards and bool(passes_a_pole(matrix.detach() * (GAMMA * as_float(dt)), lu, pivots)):
+            raise NewtonFailure(
+                "a step of 'rodas3' would pass a pole of its formula, behind which lies no solution from y0,",
+                t=as_float(t0),
+                dt=as_float(dt),
+                nfe=f.stats.nfe,  # type: ignore[attr-defined]
+                hint=f"the solution may blow up in finite time near t = {as_float(t0):.6g}",
+            )
         increments: list[Tensor] = []
         for i, (alpha, gamma_t, a, c) in enumerate(zip(ALPHA, GAMMA_T, A, C, strict=True)):
             y, right = y0, (gamma_t * dt) * time_slope  # the first two stages share f(t0, y0)
@@ -85,6 +104,8 @@ def linearise(f: Field, t: Time, y: Tensor, differentiable: bool) -> tuple[Tenso
         raise ValueError(
             f"rodas3 builds the full {n} × {n} Jacobian; beyond {LARGEST} entries use an explicit method or SciPy's"
         )
+    if torch.finfo(y.dtype).bits < 32:
+        raise ValueError(f"rodas3 decomposes matrices, and PyTorch does none of {y.dtype}: integrate y0.float()")
     if y.is_complex():
         raise ValueError("rodas3 differentiates real states; integrate torch.view_as_real(y) instead")
     with torch.inference_mode(False), torch.enable_grad():
