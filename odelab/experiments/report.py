@@ -31,8 +31,8 @@ LINES: tuple[tuple[str, str, str, Any, str, str], ...] = (
     # lesson, what was measured, experiment, row, the paper's column or a word for what it has, our column
     ("04", "test error on MNIST, %: ODE-Net", "mnist", "ODE-Net", "paper", "features of 3×3"),
     ("04", "test error on MNIST, %: ResNet", "mnist", "ResNet, six blocks", "paper", "features of 3×3"),
-    ("05", "KL to the density of U1, nats: CNF, M = 32", "planar", "CNF, M = 32", "pictures", "U1"),
-    ("05", "KL to the density of U1, nats: NF, K = 32", "planar", "NF, K = 32", "pictures", "U1"),
+    ("05", "KL to the density of U1, nats: CNF, M = 32", "planar", "CNF, M = 32", "a plot (Fig. 4d)", "U1"),
+    ("05", "KL to the density of U1, nats: NF, K = 32", "planar", "NF, K = 32", "a plot (Fig. 4d)", "U1"),
     ("06", "bits per pixel, 8×8 digits: FFJORD", "ffjord-digits", "FFJORD", "MNIST only", "bits per dimension"),
     ("07", "NFE on swissroll: no penalty", "rnode", ("swissroll", "none"), "MNIST only", "NFE"),
     ("07", "NFE on swissroll: both penalties", "rnode", ("swissroll", "both"), "MNIST only", "NFE"),

@@ -1,4 +1,4 @@
-"""Explorables of lesson 05: mass under a curve, a layer that may fold, what a density costs, whole flows."""
+"""Explorables of lesson 05: a patch of mass, mass under a curve, a layer that may fold, what a density costs, flows."""
 
 import math
 import time
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from odelab.datasets.plane import plane_grid
-from odelab.flows import PlanarFlow, exact_divergence, hutchinson_divergence, probes
+from odelab.flows import PlanarCNF, PlanarFlow, exact_divergence, hutchinson_divergence, probes
 from odelab.flows.planar import invertible, planar, planar_inverse
 from odelab.lessons.change_of_variables import figures
 from odelab.lessons.kit.explorable import Explorable
@@ -22,6 +22,68 @@ from odelab.solvers import solve
 STRIPS = 17
 HIDDEN = 64  # units of the network whose trace is priced
 NORMAL_AT_0 = 1 / math.sqrt(2 * math.pi)
+
+FRAMES = 16  # moments of the first picture
+PLACES = (-1.6, -0.8, 0.0, 0.8, 1.6)  # x of the patch's centre at the start
+LEVEL = 0.3  # its y
+SIZES = {"small": 0.04, "middle": 0.2, "large": 0.8}  # side of the patch at the start
+
+
+class Split:
+    """dx/dt = tanh(2x) + y/2, dy/dt = sin(x + t) − 0.7y: pushes left and right halves apart, and squeezes y."""
+
+    def __call__(self, t: Any, z: Tensor) -> Tensor:
+        return self.with_divergence(t, z)[0]
+
+    def with_divergence(self, t: Any, z: Tensor) -> tuple[Tensor, Tensor]:
+        """f (…, 2) and ∂f₁/∂x + ∂f₂/∂y (…), for z (…, 2)."""
+        x, y = z.unbind(-1)
+        f = torch.stack((torch.tanh(2 * x) + y / 2, torch.sin(x + t) - 0.7 * y), dim=-1)
+        return f, 2 / torch.cosh(2 * x) ** 2 - 0.7
+
+
+def outline(points: int = 20) -> Tensor:
+    """The edge of a square of side 1 around the origin, (4 · points, 2)."""
+    side = torch.stack([torch.linspace(-0.5, 0.5, points + 1)[:-1], torch.full((points,), -0.5)], -1)
+    turn = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
+    return torch.cat([side @ torch.linalg.matrix_power(turn, k) for k in range(4)])
+
+
+def polygon_area(corners: Tensor) -> Tensor:
+    """Of polygons with corners (…, n, 2) in order, by the shoelace formula: (…)."""
+    x, y = corners.unbind(-1)
+    return (x * y.roll(-1, -1) - y * x.roll(-1, -1)).sum(-1).abs() / 2
+
+
+def patch(last: float = 1.5) -> Explorable:
+    """Sliders for time, place and size of a square patch that a flow carries: its area against the density in it."""
+    field, times = Split(), torch.linspace(0, last, FRAMES)
+    densities = time_densities(field, plane_grid(4.0, SIDE)[0].float(), times)
+    centres = torch.tensor([[x, LEVEL] for x in PLACES])
+    sizes = torch.tensor([*SIZES.values()])
+    edges = centres[:, None, None] + sizes[None, :, None, None] * outline()
+    edges = torch.as_tensor(solve(field, edges, times, rtol=1e-6, atol=1e-6).y)  # (time, place, size, corner, 2)
+    path, log_density = carried(field, centres, log_normal(centres), times)
+    areas = polygon_area(edges) / polygon_area(edges)[:1]
+    heights = (log_density - log_density[:1]).exp()
+
+    def update(fig: Figure, frame: int, place: float, size: str) -> str:
+        at, of = PLACES.index(place), [*SIZES].index(size)
+        so_far = slice(frame + 1)
+        growth = (times[so_far], areas[so_far, at, of], heights[so_far, at])
+        figures.update_patch(fig, densities[frame], edges[so_far, at, of], path[so_far, at], growth)
+        grown, density = (float(curve[-1]) for curve in growth[1:])
+        return (
+            f"t = {float(times[frame]):.1f}: the patch has {grown:.2f} times its area, the density at its middle is "
+            f"{density:.2f} times what it was; the product is {grown * density:.2f}"
+        )
+
+    controls = {
+        "frame": widgets.IntSlider(0, min=0, max=FRAMES - 1, description="time"),
+        "place": widgets.SelectionSlider(options=PLACES, value=0.0, description="where it starts"),
+        "size": widgets.SelectionSlider(options=[*SIZES], value="middle", description="size of the patch"),
+    }
+    return Explorable(figures.patch(densities, times), update, controls, play="frame")
 
 
 def square_grid(half_width: float = 3.0, lines: int = 21, points: int = 61) -> Tensor:
@@ -195,6 +257,32 @@ def log_normal(z: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def portrait(model: PlanarFlow | PlanarCNF, half_width: float = 4.0, side: int = 56) -> Tensor:
+    """The density that a flow makes of a standard normal, by its inverse at every pixel, (side, side)."""
+    points = plane_grid(half_width, side)[0].float()
+    if isinstance(model, PlanarCNF):
+        return time_densities(model, points, torch.tensor([0.0, 1.0]))[1]
+    z = model.inverse(points)
+    return (log_normal(z) - model(z)[1]).exp()
+
+
+@torch.no_grad()
+def remaining_densities(flow: PlanarFlow, points: Tensor, passed: Sequence[int]) -> Tensor:
+    """Densities at points (…, 2) on the way of layers that turn data into a standard normal, (len(passed), …).
+
+    After so many of the layers, the rest of them leads to the base.
+    """
+    layers, found = list(zip(*flow.effective(), strict=True)), []
+    for k in passed:
+        z, log_det = points, torch.zeros(points.shape[:-1])
+        for parameters in layers[k:]:
+            z, change = planar(z, *parameters)
+            log_det = log_det + change
+        found.append((log_normal(z) + log_det).exp())
+    return torch.stack(found)
+
+
+@torch.no_grad()
 def layer_densities(flow: PlanarFlow, points: Tensor) -> Tensor:
     """Densities at points (…, 2) after 0, 1, … K layers, (K + 1, …), from a standard normal before the first."""
     layers = list(zip(*flow.effective(), strict=True))
@@ -243,7 +331,7 @@ def carried(field: Any, z: Tensor, log_p: Tensor, times: Tensor, step_size: floa
 
 @torch.no_grad()
 def time_densities(field: Any, points: Tensor, times: Tensor) -> Tensor:
-    """Densities at points (…, 2) at the times (T,), (T, …), from a standard normal at time 0: each by a way back."""
+    """Densities at points (…, 2) at the times (T,), (T, …), from a standard normal at the first: each by a way back."""
     found = [log_normal(points).exp()]
     for t in times[1:]:
         back, gained = carried(field, points, torch.zeros(points.shape[:-1]), torch.stack([t, times[0]]))

@@ -1,4 +1,4 @@
-"""Figures of lesson 05: mass in strips and squares, a layer that folds, costs; then whole flows of densities.
+"""Figures of lesson 05: mass in patches and strips, a layer that folds, costs; then whole flows of densities.
 
 Every function draws the arrays it is given.
 """
@@ -20,6 +20,97 @@ FOLD: dict[str, Any] = {"color": COLORS["vermillion"], "linestyle": "-", "linewi
 GRID: dict[str, Any] = {"color": COLORS["blue"], "linestyle": "-", "linewidth": 0.8}
 ROUTES = ("determinant", "trace, d passes", "trace, one batched pass", "Hutchinson, one probe")
 Costs = Mapping[int, Mapping[str, tuple[float, float]]]  # dimension -> route -> (multiplications, seconds)
+
+
+def patch(densities: ArrayLike, times: ArrayLike) -> Figure:
+    """A density with a patch that a flow carries; beside it the patch's area and the density in it, over time.
+
+    Args:
+        densities: at the times (T,), (T, side, side), in a window of half-width 4; the first is drawn.
+    """
+    fig = new_figure((9.6, 4.4))
+    left, right = fig.subplots(1, 2, width_ratios=(1, 1.1))
+    stack, clock = np.asarray(densities, float), np.asarray(times, float)
+    left.imshow(stack[0], extent=(-4, 4, -4, 4), **INK, vmax=np.quantile(stack, 0.999))
+    left.plot([], [], color=COLORS["dark grey"], linestyle="--", linewidth=1.4)
+    left.plot([], [], color=COLORS["black"], linestyle="-", linewidth=1.0)
+    left.plot([], [], color=COLORS["vermillion"], linestyle="-", linewidth=2.6)
+    left.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal", title="density, and a patch that is carried along")
+    left.grid(visible=False)
+    for i, name in enumerate(("area of the patch", "density at its middle", "product of the two")):
+        right.plot([], [], label=name, **line_style((1, 0, 2)[i]) | {"markersize": 5})
+    right.set(xlim=(clock[0] - 0.05, clock[-1] + 0.05), ylim=(0.1, 10), yscale="log", xlabel="time t")
+    right.set_yticks((0.1, 0.2, 0.5, 1, 2, 5, 10), ("0.1", "0.2", "0.5", "1", "2", "5", "10"))
+    right.minorticks_off()
+    right.set_title("as a multiple of the start")
+    right.legend(loc="lower left")
+    return describe(
+        fig,
+        "Left, a round hill of density that a flow pulls apart, and a square patch that is carried along and deformed. "
+        "Right, over time, the area of the patch and the density at its middle: one grows as the other falls, and "
+        "their product stays at one.",
+    )
+
+
+def update_patch(
+    fig: Figure,
+    density: ArrayLike,
+    edges: ArrayLike,
+    path: ArrayLike,
+    growth: tuple[ArrayLike, ArrayLike, ArrayLike],
+) -> None:
+    """Put a moment into a figure drawn by :func:`patch`.
+
+    Args:
+        density: of the moment, (side, side).
+        edges, path: of the patch and its middle at all moments up to this one, (k, corners, 2) and (k, 2).
+        growth: these times, the area and the density there as multiples of those at the start, (k,) each.
+    """
+    left, right = fig.axes
+    times, area, height = (np.asarray(curve, float) for curve in growth)
+    left.images[0].set_data(np.asarray(density))
+    first, last = np.asarray(edges, float)[[0, -1]]
+    for line, edge in ((left.lines[0], first), (left.lines[2], last)):
+        line.set_data(*np.concatenate([edge, edge[:1]]).T)
+    left.lines[1].set_data(*np.asarray(path, float).T)
+    for line, curve in zip(right.lines, (area, height, area * height), strict=True):
+        line.set_data(times, curve)
+
+
+def training(target: ArrayLike, iterations: int, half_width: float = 4.0) -> Figure:
+    """Two flows in training: the KL of each batch against the iteration, and the densities beside the target.
+
+    Args:
+        target: its density on a grid, (side, side).
+    """
+    fig = new_figure((10.4, 3.0))
+    curves, *panels = fig.subplots(1, 4, width_ratios=(1.5, 1, 1, 1))
+    for i, name in enumerate(("NF", "CNF")):
+        curves.plot([], [], label=name, **line_style(i) | {"marker": None, "linewidth": 1.4})
+    curves.axhline(0, **GUIDE)
+    curves.axhline(np.log(2), **GUIDE)
+    curves.text(0.98 * iterations, np.log(2) + 0.04, "ln 2", ha="right", va="bottom", fontsize=10)
+    curves.set(xlim=(0, iterations), ylim=(-0.3, 3), xlabel="iteration", title="KL of the batch, nats")
+    curves.legend(loc="upper right")
+    window, top = (-half_width, half_width, -half_width, half_width), np.quantile(np.asarray(target), 0.999)
+    for ax, name in zip(panels, ("target", "NF", "CNF"), strict=True):
+        ax.imshow(np.asarray(target) * (name == "target"), extent=window, **INK, vmax=top)
+        ax.set_title(name)
+        ax.set(xticks=(), yticks=())
+        ax.grid(visible=False)
+    return describe(
+        fig,
+        "Left, the KL divergence of a discrete and of a continuous flow to the target falls with the iterations. "
+        "Right, the target with two crescents, and the densities of both flows as they learn.",
+    )
+
+
+def update_training(fig: Figure, losses: Mapping[str, Sequence[float]], densities: Mapping[str, ArrayLike]) -> None:
+    """Put the losses so far and the present densities, by flow, into a figure drawn by :func:`training`."""
+    curves, _, *panels = fig.axes
+    for line, ax, name in zip(curves.lines, panels, losses, strict=False):
+        line.set_data(np.arange(len(losses[name])), losses[name])
+        ax.images[0].set_data(np.asarray(densities[name]))
 
 
 def mass_strips(z: ArrayLike, base: ArrayLike, cuts: ArrayLike) -> Figure:
@@ -392,7 +483,8 @@ def kl_by_width(panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]
         ax.set(title=title, xscale="log", yscale="log", xlabel="layers K, units M")
         ax.set_xticks(sizes, [str(n) for n in sizes])
         ax.xaxis.set_minor_formatter(NullFormatter())
-    axes[0].legend()
+    known = {name: line for ax in axes for line, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    fig.legend(known.values(), known, loc="outside lower center", ncols=len(known))
     axes[0].set_ylabel("KL(q‖p), nats")
     return describe(
         fig,

@@ -8,9 +8,41 @@ import torch
 import torchdiffeq
 from scipy.stats import norm
 
+from odelab.datasets.plane import plane_grid
 from odelab.flows import PlanarCNF, PlanarFlow
 from odelab.lessons.change_of_variables import explorables, figures
 from odelab.lessons.change_of_variables.figures import density_strips, kl_by_width
+
+
+@pytest.mark.parametrize(("frame", "place"), [(4, 0.0), (15, 0.8)])
+def test_patch_plots_what_torchdiffeq_carries(frame: int, place: float) -> None:
+    explorer = explorables.patch()
+    text = explorer.drive(frame=frame, place=place, size="small")
+    left, right = explorer.figure.axes
+
+    def split(t, state):
+        x, y = state[0].unbind(-1)
+        f = torch.stack((torch.tanh(2 * x) + y / 2, torch.sin(x + t) - 0.7 * y), -1)
+        return f, -(2 / torch.cosh(2 * x) ** 2 - 0.7)
+
+    t = frame / 10
+    centre = torch.tensor([[place, 0.3]])
+    corners = centre + 0.02 * torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    start = torch.cat([centre, corners]).double()
+    z, change = torchdiffeq.odeint(split, (start, torch.zeros(5).double()), torch.tensor([0.0, t]), rtol=1e-8)
+    drawn = np.asarray(left.lines[2].get_xydata())
+    for corner in z[-1, 1:].numpy():
+        assert np.linalg.norm(drawn - corner, axis=1).min() < 1e-3, "the corners of the patch"
+    area, density, product = (line.get_ydata() for line in right.lines)
+    assert len(area) == frame + 1 and right.lines[0].get_xdata()[-1] == pytest.approx(t)
+    assert density[-1] == pytest.approx(change[-1, 0].exp().item(), rel=1e-3)
+    assert area[-1] == pytest.approx(1 / density[-1], rel=0.05) and product[-1] == pytest.approx(1, abs=0.05)
+    assert f"{density[-1]:.2f} times what it was" in text
+
+
+def test_a_patch_is_outlined_once_around() -> None:
+    outline = explorables.outline(5)
+    assert outline.abs().max() == 0.5 and explorables.polygon_area(outline) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("strength", [-0.6, 2.0])
@@ -133,6 +165,42 @@ def test_movie_plots_what_torchdiffeq_carries(t: float) -> None:
     assert np.allclose(pixels, density, atol=1e-3), "the picture shows the density that torchdiffeq carries back"
     assert np.allclose(right.lines[0].get_ydata(), 1, atol=0.02) and film.drift < 0.02
     assert f"t = {t:.2f}" in text
+
+
+def test_portraits_of_both_flows_have_the_mass_of_their_samples(flow: PlanarFlow) -> None:
+    torch.manual_seed(2)
+    cnf = PlanarCNF(2, 4)
+    start = torch.randn(200_000, 2)
+    with torch.no_grad():
+        ends = {
+            flow: flow(start)[0],
+            cnf: explorables.carried(cnf, start, start[:, 0], torch.tensor([0.0, 1.0]))[0][-1],
+        }
+    for model, samples in ends.items():
+        drawn = explorables.portrait(model, half_width=4.0, side=48)
+        counted, _, _ = np.histogram2d(*samples.numpy().T[::-1], bins=12, range=[[-4, 4], [-4, 4]])
+        by_block = drawn.reshape(12, 4, 12, 4).mean((1, 3)).numpy() * (8 / 12) ** 2
+        assert np.abs(counted / len(start) - by_block).max() < 0.01
+
+
+def test_densities_on_the_way_to_the_base_end_at_the_base(flow: PlanarFlow) -> None:
+    points = plane_grid(6.0, 60)[0].float()
+    with torch.no_grad():
+        data, half, base = explorables.remaining_densities(flow, points, (0, 2, 4))
+        end, log_det = flow(points)
+    assert torch.allclose(base, explorables.log_normal(points).exp())
+    assert torch.allclose(data, (explorables.log_normal(end) + log_det).exp(), atol=1e-6)
+    assert float(half.sum()) * 0.2**2 == pytest.approx(1, abs=0.02)
+
+
+def test_training_draws_curves_and_densities() -> None:
+    fig = figures.training(np.ones((8, 8)), 10)
+    pictures = {"NF": np.full((8, 8), 0.2), "CNF": np.full((8, 8), 0.7)}
+    figures.update_training(fig, {"NF": [3.0, 2.0], "CNF": [1.0, 0.5]}, pictures)
+    curves, target, *others = fig.axes
+    assert [line.get_xydata().tolist() for line in curves.lines[:2]] == [[[0, 3.0], [1, 2.0]], [[0, 1.0], [1, 0.5]]]
+    assert [ax.images[0].get_array().mean() for ax in (target, *others)] == pytest.approx([1.0, 0.2, 0.7])
+    assert [ax.get_title() for ax in (target, *others)] == ["target", "NF", "CNF"]
 
 
 def test_kl_by_width_marks_every_seed_and_joins_the_means() -> None:

@@ -1,0 +1,158 @@
+"""What Chen et al. (2018, section 4.1) say of planar flows, and what the stored runs say to it, in sentences.
+
+Every number and every "agrees" is computed from the rows, so that new rows need no new text.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean
+
+from odelab.experiments.comparison import LEVEL, Comparison
+from odelab.experiments.planar.recipe import ENERGIES, WIDTHS
+from odelab.experiments.planar.table import Setting, comparisons, distances, mean_and_error
+from odelab.experiments.results import by_key, stored_rows
+from odelab.experiments.tables import Rows
+
+NO_RUNS = "No comparison can be made yet: it needs two seeds of both flows."
+
+
+def answers(rows: Rows = None) -> str:
+    """Markdown: the paper's sentences, each with the answer of the runs."""
+    rows = stored_rows("planar") if rows is None else rows
+    tests, found = comparisons(rows), distances(rows)
+    parts = {
+        "“CNF generally achieves lower loss” (the text, on density matching)": lower_loss(tests),
+        "The loss against $K$ and $M$ (Figure 4d)": against_size(found, tests),
+        "Width makes continuous flows “easier to train” (caption of Figure 4)": training_time(rows, tests),
+        "The NF “has difficulty fitting the two moons dataset” (the text, Figure 5b)": two_moons(found, tests),
+    }
+    return "\n\n".join(f"**{claim}.** {answer}" for claim, answer in parts.items())
+
+
+def lower_loss(tests: Mapping[Setting, Comparison]) -> str:
+    """Which flow is lower in density matching, when both had the paper's iterations."""
+    matching = of(tests, "nf", ENERGIES)
+    if not matching:
+        return NO_RUNS
+    mean = sum(test.difference < 0 for test in matching.values())
+    return (
+        f"The mean KL of our CNF is the lower one in {mean} of {len(matching)} comparisons, each with $K=M$. "
+        f"{told_apart(matching)} {generally(matching)}"
+    )
+
+
+def against_size(found: Mapping[Setting, Sequence[float | None]], tests: Mapping[Setting, Comparison]) -> str:
+    """How the KL falls with the size, and where each flow has the lower mean."""
+    sentences = []
+    for flow, name, letter in (("nf", "NF", "K"), ("cnf", "CNF", "M")):
+        factors, steady = {}, 0
+        for target in ENERGIES:
+            runs = [found.get((flow, width, target), ()) for width in WIDTHS]
+            means = [fmean(values) for values in ([v for v in run if v is not None] for run in runs) if values]
+            if len(means) == len(WIDTHS):
+                factors[target] = means[0] / means[-1]
+                steady += all(smaller < larger for larger, smaller in pairwise(means))
+        if not factors:
+            return NO_RUNS
+        words = ", ".join(f"{factor:.2g} ({target})" for target, factor in factors.items())
+        sentences.append(
+            f"From ${letter}={WIDTHS[0]}$ to ${WIDTHS[-1]}$ the mean KL of our {name} is divided by {words}; it falls "
+            f"at every step on {steady} of {len(factors)} energies."
+        )
+    by_size = []
+    for width in WIDTHS:
+        row = [tests["nf", width, target] for target in ENERGIES if ("nf", width, target) in tests]
+        by_size.append(f"{sum(test.difference < 0 for test in row)} of {len(row)} with $K=M={width}$")
+    return " ".join([*sentences, f"The mean of the CNF is the lower one on {', '.join(by_size)}."])
+
+
+def training_time(rows: Sequence, tests: Mapping[Setting, Comparison]) -> str:
+    """Iterations and processor time of both, and the comparison for equal time."""
+    runs = by_key([row for row in rows if row.key["target"] in ENERGIES], "flow", "width")
+    largest = WIDTHS[-1]
+    if not all(runs.get((flow, largest)) for flow in ("nf", "cnf")):
+        return NO_RUNS
+    iterations = [f"{runs[flow, largest][0].result['iterations']:,}" for flow in ("cnf", "nf")]
+    text = f"As in the paper, our CNF was trained for {iterations[0]} iterations and our NF for {iterations[1]}."
+    seconds = {
+        flow: [row.result["cpu_seconds"] for row in runs[flow, largest] if "cpu_seconds" in row.result]
+        for flow in ("cnf", "nf")
+    }
+    if all(seconds.values()):
+        text += (
+            f" With $K=M={largest}$ this took {fmean(seconds['cnf']):.0f} seconds of processor time for a CNF and "
+            f"{fmean(seconds['nf']):.0f} for an NF (in our code, whose loop for the NF is compiled)."
+        )
+    equal = of(tests, "nf-cpu", ENERGIES)
+    if not equal:
+        return f"{text} Runs with equal processor time for both are not stored yet."
+    return f"{text} For equal processor time: {told_apart(equal)} {generally(equal)}"
+
+
+def two_moons(found: Mapping[Setting, Sequence[float | None]], tests: Mapping[Setting, Comparison]) -> str:
+    """Maximum likelihood with 64 layers against 64 units."""
+    if ("nf", 64, "moons") not in tests:
+        return NO_RUNS
+    sentences = []
+    for target in ("moons", "circles"):
+        if ("nf", 64, target) in tests:
+            ours, theirs = (mean_and_error(found[flow, 64, target]) for flow in ("cnf", "nf"))
+            sentences.append(
+                f"On the {target} our NF ends {theirs} nats from the data's density and our CNF {ours} "
+                f"({lower_words(tests['nf', 64, target])})."
+            )
+    sentences.append(
+        {
+            -1: "So we see this difficulty, too.",
+            0: "So our runs do not show this difficulty, and they do not exclude a small one.",
+            1: "So we do not see this difficulty: on the moons our NF comes closer than our CNF.",
+        }[tests["nf", 64, "moons"].lower]
+    )
+    return " ".join(sentences)
+
+
+def of(tests: Mapping[Setting, Comparison], flow: str, targets: Sequence[str]) -> dict[Setting, Comparison]:
+    """Comparisons with this discrete flow, on these targets, of two seeds at least."""
+    return {key: test for key, test in tests.items() if key[0] == flow and key[2] in targets and test.p is not None}
+
+
+def told_apart(tests: Mapping[Setting, Comparison]) -> str:
+    """In how many of the comparisons each flow is lower by the test, and where."""
+    groups = {sign: [key for key, test in tests.items() if test.lower == sign] for sign in (-1, 1, 0)}
+    cnf, nf = (f"{len(groups[sign])}{places(groups[sign])}" for sign in (-1, 1))
+    return (
+        f"By the test (p < {LEVEL} after correction) the CNF is lower in {cnf} of {len(tests)} and the NF in {nf}; in "
+        f"{len(groups[0])} the two are not told apart."
+    )
+
+
+def places(keys: Sequence[Setting]) -> str:
+    """Targets with their sizes in brackets, or nothing where there are none."""
+    sizes: dict[str, list[str]] = {}
+    for _, width, target in keys:
+        sizes.setdefault(target, []).append(str(width))
+    words = "; ".join(f"{target} with {', '.join(widths)}" for target, widths in sizes.items())
+    return f" ({words})" if words else ""
+
+
+def generally(tests: Mapping[Setting, Comparison]) -> str:
+    """Whether a majority of the comparisons says that the CNF is lower."""
+    cnf, nf = (sum(test.lower == sign for test in tests.values()) for sign in (-1, 1))
+    half = len(tests) / 2
+    if cnf > half and not nf:
+        return "So our runs agree with the paper's sentence."
+    if cnf > half:
+        return "So our runs agree with the word “generally”, and they show exceptions."
+    if nf > half:
+        return "So our runs say the opposite of the paper's sentence."
+    return (
+        "So our runs do not support the word “generally”: neither flow is shown to be lower in more than half of them."
+    )
+
+
+def lower_words(test: Comparison) -> str:
+    """The outcome of one comparison."""
+    if test.p is None:
+        return "too few seeds to compare"
+    words = {-1: "the CNF is lower", 0: "not told apart", 1: "the NF is lower"}[test.lower]
+    return f"{words}, p = {test.p:.2g}"
