@@ -26,6 +26,7 @@ CODE = HtmlFormatter(style="a11y-high-contrast-light", nowrap=True)
 BYTES = 15_000_000  # of one deck
 BESIDE = 1.6  # a picture less wide than this times its height has the words of its slide beside it
 TAG = re.compile(r"\\tag\{([^}]*)\}")  # which browsers' own mathematics, of the notes, does not know
+UNBROKEN = re.compile(r'<span class="math inline">[^<]*</span>[.,;:?!)]+')  # a formula and the mark after it
 BLANK = re.compile(r"\n(?=\n\n)")  # of two blank lines one
 LINK = re.compile(r'<a href="(?!https?:)[^"]*">(.*?)</a>', re.DOTALL)  # to lessons that do not lie beside a deck
 
@@ -50,7 +51,7 @@ def formula(content: str, options: Mapping[str, Any]) -> str:
 
 
 def rendered(text: str) -> str:
-    return LINK.sub(r"\1", markdown().render(text))
+    return UNBROKEN.sub(r"<span class='unbroken'>\g<0></span>", LINK.sub(r"\1", markdown().render(text)))
 
 
 def write(folder: Path, course: Sequence[Lesson], sliders: Mapping[str, Any]) -> list[Path]:

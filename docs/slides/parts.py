@@ -18,7 +18,8 @@ FORMULA = re.compile(r"\$\$.*?\$\$", re.DOTALL)
 ATOM = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\*\*.*?\*\*|\[[^\]]*\]\([^)]*\)", re.DOTALL)  # holds no boundary
 # Where a sentence ends; \0 stands for what is hidden, \1 for a displayed formula.
 BOUNDARY = re.compile(r"(?<=[.!?])[*_\"”)]*\s+(?=[A-ZÀ-ÖΑ-Ω\0*_“\"(])|\s+(?=\x01)|(?<=\x01)\s+")
-SHORT = ("al.", "e.g.", "i.e.", "cf.")  # these end none
+SHORT = (" al.", "e.g.", "i.e.", "cf.")  # these end none
+BOLD_END = re.compile(r"[.!?][\"”)]?\*\*$")
 ITEM = re.compile(r"^\s*([-*]|\d+\.) ")
 BLOCKS = re.compile(r"\$\$.*?\$\$|```.*?```", re.DOTALL)  # blank lines within them part nothing
 ASIDE = re.compile(r"^> ?|^</?(?:div|details|summary).*$|<small>.*?</small> ?", re.MULTILINE)
@@ -56,7 +57,8 @@ def sentences(unit: str) -> list[str]:
 def hide(atom: re.Match[str]) -> str:
     """As long, without what could end a sentence, but for the last mark in bold type: **Predict.** ends one."""
     text = atom[0]
-    stays = 3 if text.startswith("**") and text[-3] in ".!?" else 0
+    end = BOLD_END.search(text)
+    stays = len(end[0]) if end else 0
     return ("\1" if text.startswith("$$") else "\0") * (len(text) - stays) + text[len(text) - stays :]
 
 
