@@ -49,6 +49,7 @@ _ONCE = "gradient={} can be differentiated once, and this is a second derivative
 ADJOINT_ONCE = _ONCE.format("'adjoint' (odeint_adjoint)")
 WAY_BACK = "gradient='adjoint' solves y backwards, where what decayed quickly grows"
 REPLAY = "gradient='checkpoint' replays the steps instead, or give adjoint_rtol and adjoint_atol smaller values"
+CHANGED = 1e-3  # of a step or slope, by which it may differ when it is computed again
 ASTRAY = 0.1  # of a state, by which its solution backwards may miss it
 CHECKPOINT_ONCE = _ONCE.format("'checkpoint' with computed parameters")
 
@@ -311,12 +312,14 @@ class _Checkpoint(torch.autograd.Function):
             draws = problem.f.states_of(step) if isinstance(problem.f, RandomField) else []
             places.append((t0, t1, step.dt, marks, draws))
             states.append(step.y0)
+            ctx.end = step.y1
 
         out = integrate(problem, y0.detach(), remember)
         if not here.random:
             if not _untouched(here):  # only later than at the start
                 raise RandomNumbers
             here.generators, here.before = [], []
+        here.note()
         ctx.problem, ctx.here, ctx.places = problem, here, places
         ctx.save_for_backward(y0, *params, *states)  # params too, so that autograd notices when they were changed
         return out
@@ -350,6 +353,7 @@ class _Checkpoint(torch.autograd.Function):
             for _, x in marks:
                 states.append(step.y1 if x == 1.0 else scheme.interpolate(step, f)(x))
             y = step.y1
+        _check_same(y, ctx.end, states[0])
         wanted = [x for x in (start, *params) if x.requires_grad]
         grads = iter(torch.autograd.grad(torch.stack(states), wanted, grad_out, create_graph=True, allow_unused=True))
         cut[0] = False
@@ -360,7 +364,7 @@ class _Checkpoint(torch.autograd.Function):
         """The gradients of y0 and params, one step at a time."""
         scheme, f = ctx.problem.scheme, ctx.problem.f
         totals, missing = [torch.zeros_like(p) for p in params], ctx.here.met
-        a = torch.zeros_like(grad_out[0])
+        a, end = torch.zeros_like(grad_out[0]), ctx.end
         for (t0, t1, dt, marks, draws), state in zip(reversed(ctx.places), reversed(states), strict=True):
             if draws:
                 f.again = iter(draws)
@@ -371,6 +375,9 @@ class _Checkpoint(torch.autograd.Function):
             with torch.enable_grad():
                 y = state.detach().requires_grad_(True)
                 step = scheme.method.step(f, t0, t1, dt, y, end=bool(inner))
+                if end is not None:
+                    _check_same(step.y1, end, state)
+                    end = None
                 ends, weights = [step.y1], [a]
                 if inner:
                     solution = scheme.interpolate(step, f)
@@ -382,6 +389,21 @@ class _Checkpoint(torch.autograd.Function):
         if missing:
             raise _disconnected(params[min(missing)])
         return [a + grad_out[0], *totals]
+
+
+@torch.no_grad()
+def _check_same(again: Tensor, before: Tensor, origin: Tensor) -> bool:
+    """Whether func is that of the forward pass, else a warning: both give again and before, which started at origin."""
+    off, size = torch.linalg.vector_norm(again - before), torch.linalg.vector_norm(before - origin)
+    same = not bool(off > CHANGED * size + 100 * torch.finfo(size.dtype).eps * torch.linalg.vector_norm(before))
+    if not same:
+        warnings.warn(
+            "the gradient may be wrong: func gives other slopes in the backward pass than in the forward one. Was "
+            "something that it uses changed in between, such as a context or a hidden state that it keeps? Call "
+            "backward() before that, hand it over in y0, or use gradient='backprop'",
+            stacklevel=4,
+        )
+    return same
 
 
 class _Start(torch.autograd.Function):
@@ -402,10 +424,17 @@ class _Adjoint(torch.autograd.Function):
     def forward(
         ctx: Any, problem: Problem, backward: Backward, here: Surroundings, y0: Tensor, *params: Tensor
     ) -> Tensor:
-        out = integrate(problem, y0.detach())
+        last: list[Tensor | None] = [None]
+
+        def remember(step: Step, marks: list[Mark]) -> None:
+            last[0] = step.slope1
+
+        out = integrate(problem, y0.detach(), remember)
         if not _untouched(here):
             raise RandomNumbers
         here.generators, here.before = [], []
+        here.note()
+        ctx.slope = last[0] if isinstance(problem.scheme.method, RungeKutta) else None
         ctx.problem, ctx.backward_solve, ctx.here = problem, backward, here
         ctx.save_for_backward(out, *params)
         return out
@@ -451,7 +480,9 @@ class _Adjoint(torch.autograd.Function):
         if field.missing:
             raise _disconnected(params[min(field.missing)])
         problem.f.stats = forward_stats
-        if returned:
+        slope = ctx.slope if isinstance(method, RungeKutta) else None
+        same = field.first is None or slope is None or _check_same(field.first, slope, torch.zeros_like(slope))
+        if same and returned:
             _check_way_back(torch.stack(returned[::-1]), states)
         forward_stats.nfe_backward += stats.nfe
         return None, None, None, a, *field.totals
@@ -549,6 +580,7 @@ class AugmentedField:
     Attributes:
         totals: the parameter gradients as far as they have been summed.
         missing: which of params func depended on forward, but has not so far.
+        first: the first slope of y.
     """
 
     f: VectorField
@@ -556,6 +588,7 @@ class AugmentedField:
     totals: list[Tensor]
     carry: bool
     missing: set[int]
+    first: Tensor | None = None
 
     def pack(self, y: Tensor, a: Tensor, thetas: Grads) -> Tensor:
         """y, its adjoint a and, to be carried, the parameter gradients as one state."""
@@ -595,6 +628,8 @@ class AugmentedField:
             y, a, _ = self.unpack(state)
             y = y if differentiable and y.requires_grad else y.detach().requires_grad_(True)
             slope = self.f(t, y)
+            if self.first is None:
+                self.first = slope.detach()
             grads: Grads = [None] * (1 + len(self.params))
             if slope.requires_grad:
                 grads = torch.autograd.grad(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 Time = float | Tensor  # 0-d tensors only when a grid needs its gradient; (batch, 1, …) per sample
 Field = Callable[[Time, Tensor], Tensor]
 State = Tensor | tuple[Tensor, ...]
+LARGEST_BUFFER = 2**20  # numbers; a larger one is data, and no statistics
 
 
 @dataclass(frozen=True)
@@ -425,9 +426,12 @@ class Surroundings:
     """What func is computed with, so that the backward pass can find it again.
 
     Attributes:
+        func: the caller's.
         params: the tensors to differentiate.
-        owned: (module, name, tensor) of every parameter where func is a module: `torch.func.functional_call` puts
-            others in their place, but only while it runs.
+        owned: (attributes, name, value) of what a module func and its parts have: parameters, in whose place
+            `torch.func.functional_call` puts others, but only while it runs; tensors that are attributes, such as a
+            context that the next forward pass replaces; whether they are in training.
+        buffers: (buffers, name) of those that func may change, as the statistics of batch norm.
         autocast: arguments of `torch.autocast`.
         met: which of params the first slope depended on, by number.
         generators: modules with the state of the random numbers that func may draw, and before: these states before
@@ -435,27 +439,50 @@ class Surroundings:
         random: whether it does draw some.
     """
 
+    func: Any
     params: tuple[Tensor, ...]
-    owned: list[tuple[nn.Module, str, Tensor | None]]
-    autocast: list[dict[str, Any]]
+    autocast: list[dict[str, Any]] = field(default_factory=list)
+    owned: list[tuple[dict[str, Any], str, Any]] = field(default_factory=list)
+    buffers: list[tuple[dict[str, Any], str]] = field(default_factory=list)
     met: set[int] = field(default_factory=set)
     generators: list[Any] = field(default_factory=list)
     before: list[Tensor] = field(default_factory=list)
     random: bool = False
 
+    def note(self) -> None:
+        """Remember what func has now; once more at the end of the forward pass, because it may have set something."""
+        self.owned, self.buffers = [], []
+        for module in self.func.modules() if isinstance(self.func, nn.Module) else ():
+            if isinstance(module, torch.jit.ScriptModule):  # whose dictionaries are none
+                continue
+            for name, tensor in module._parameters.items():
+                self.owned.append((module._parameters, name, tensor))
+            for name, value in vars(module).items():
+                if isinstance(value, Tensor) or name == "training":
+                    self.owned.append((vars(module), name, value))
+            for name, buffer in module._buffers.items():
+                if buffer is not None and buffer.numel() <= LARGEST_BUFFER:
+                    self.buffers.append((module._buffers, name))
+
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """As it was in the forward pass; the random numbers that are drawn within are drawn again afterwards."""
+        """As it was in the forward pass; the random numbers that are drawn within are drawn again afterwards.
+
+        Buffers are not changed a second time.
+        """
         with ExitStack() as stack:
             for generator in self.generators if self.random else ():
                 stack.callback(generator.set_rng_state, generator.get_rng_state())
             for settings in self.autocast:
                 stack.enter_context(torch.autocast(**settings))
-            for module, name, tensor in self.owned:
-                now = module._parameters.get(name)
-                if now is not tensor:
-                    stack.callback(module._parameters.__setitem__, name, now)
-                    module._parameters[name] = tensor  # type: ignore[assignment]
+            for attributes, name, value in self.owned:
+                now = attributes.get(name)
+                if now is not value:
+                    stack.callback(attributes.__setitem__, name, now)
+                    attributes[name] = value
+            for buffers, name in self.buffers:
+                stack.callback(buffers.__setitem__, name, buffers[name])
+                buffers[name] = buffers[name].clone()
             yield
 
 
@@ -478,11 +505,8 @@ def find_surroundings(func: Any, params: Any, gradient: str, device: torch.devic
     for tensor in params:
         if tensor.requires_grad:
             tensors.append(tensor)
-    here = Surroundings(tuple(tensors), [], [])
-    if isinstance(func, nn.Module):
-        for module in func.modules():
-            for name, tensor in module._parameters.items():
-                here.owned.append((module, name, tensor))
+    here = Surroundings(func, tuple(tensors))
+    here.note()
     for kind in {device.type, "cpu"}:
         if torch.amp.is_autocast_available(kind):
             enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)

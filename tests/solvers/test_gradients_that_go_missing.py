@@ -222,3 +222,87 @@ def test_scipy_records_nothing_and_says_so(kind):
         odeint(field, y0, t, method="scipy_solver")
     with torch.no_grad():
         odeint(field, y0, t, method="scipy_solver")
+
+
+class Conditioned(nn.Module):
+    """A field with a context kept on it, and statistics of its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Linear(3, 3).double()
+        self.norm = nn.InstanceNorm1d(3, track_running_stats=True).double()
+        self.batch = nn.BatchNorm1d(3).double()
+        self.context = torch.zeros(4, 3).double()
+        self.nested: list[torch.Tensor] = []
+
+    def forward(self, t, y):
+        x = self.batch(self.mix(y)) + self.norm(y.mT[None]).mT[0]
+        return torch.tanh(x + self.context + sum(self.nested))
+
+
+@pytest.mark.parametrize("method", ["dopri5", "rk4", "kvaerno3"])
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint"])
+def test_a_context_that_was_replaced_before_the_backward_pass(gradient, method):
+    """Two solves with contexts of their own, and one backward pass of both, which used that of the second for both."""
+    grads, how = {}, {"method": method, "options": {"step_size": 0.1} if method == "rk4" else {}}
+    for way in ("backprop", gradient):
+        torch.manual_seed(0)
+        field, y0, total = Conditioned().eval(), torch.randn(4, 3).double(), torch.zeros(()).double()
+        for _ in range(2):
+            field.context = torch.randn(4, 3).double()
+            y = solve(field, y0, times(), gradient=way, rtol=1e-6, atol=1e-8, **how).y
+            total = total + (y[-1] ** 2).sum()
+        field.train()
+        total.backward()
+        assert field.training and field.mix.weight.grad is not None
+        grads[way] = field.mix.weight.grad
+    torch.testing.assert_close(grads[gradient], grads["backprop"], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["dopri5", "rk4", "kvaerno3"])
+def test_a_context_hidden_from_the_solver_is_noticed(method):
+    field, y0 = Conditioned().eval(), torch.randn(4, 3).double()
+    for gradient in ("checkpoint", "adjoint"):
+        field.nested = [torch.randn(4, 3).double()]
+        y = solve(field, y0, times(), gradient=gradient, method=method, rtol=1e-3, atol=1e-3).y
+        field.nested = [torch.randn(4, 3).double()]
+        if gradient == "adjoint" and method != "dopri5":
+            continue  # they do not know the last slope
+        with pytest.warns(UserWarning, match="func gives other slopes in the backward pass"):
+            y[-1].sum().backward()
+
+
+@pytest.mark.parametrize("method", ["dopri5", "rk4", "rodas3", "kvaerno3"])
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint"])
+def test_statistics_of_a_field_are_not_updated_a_second_time(gradient, method):
+    """As the forward pass left them; torch.utils.checkpoint counts its replay, too."""
+    field, y0 = Conditioned(), torch.randn(4, 3).double()
+    y = solve(field, y0, times(), gradient=gradient, method=method, rtol=0.1, atol=0.1).y
+    before = {name: buffer.clone() for name, buffer in field.named_buffers()}
+    assert before["batch.num_batches_tracked"] >= 4
+    y[-1].sum().backward()
+    for name, buffer in field.named_buffers():
+        assert torch.equal(buffer, before[name]), name
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint"])
+def test_a_scripted_field(gradient):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 3), nn.Tanh()).double()
+
+    class Field(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            with warnings.catch_warnings():  # torch.jit is deprecated, and old models are made of it
+                warnings.simplefilter("ignore")
+                self.net = torch.jit.script(net)
+
+        def forward(self, t, y):
+            return self.net(y)
+
+    grads = []
+    for way in ("backprop", gradient):
+        net.zero_grad()
+        solve(Field(), torch.ones(3).double(), times(), gradient=way).y[-1].sum().backward()
+        grads.append(net[0].weight.grad.clone())
+    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-7)

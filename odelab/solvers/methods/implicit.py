@@ -48,7 +48,7 @@ SAFETY = 0.01  # the error of the stages, in units of the tolerance of a step
 ROUNDINGS, STALLED = 4.0, 64.0  # to be exact is to change by so few roundings, or by so many and no longer less
 TINY = 1e-300
 TOO_LONG = (
-    "{name} at t = {t:.6g}: the solution grows too fast for a step of dt = {dt:.3g}, which passes a pole of the method: "
+    "{name} at t = {t:.6g}: the solution grows too fast for a step of dt = {dt:.3g}, it passes a pole of the method; "
     "what grows comes out damped, or with the other sign. Take a smaller step_size, or a method that chooses steps"
 )
 STIFF_WAY_BACK = (
