@@ -229,13 +229,15 @@ def plan(lesson: Lesson) -> list[Item]:
 
 def place(lesson: Lesson, where: str) -> str:
     """The slug of the heading that a row of the plan names: by a link, as "section 2", or as the top of the page."""
+    if "top of the page" in where:
+        return TOP
     if link := LINK.search(where):
         return slug(link["heading"].replace("-", " "))
     if named := SECTION.search(where):
         for heading, _ in lesson.sections():
             if heading.startswith(f"{named[1]} · "):
                 return slug(heading)
-    return TOP if "top" in where else END
+    return END
 
 
 def brief_the_speaker(lesson: Lesson, slides: Sequence[Slide]) -> None:

@@ -100,7 +100,7 @@ PLAN = """## Teaching this lesson
 
 | minutes | what | where |
 |---|---|---|
-| 12 | the picture | top of the page |
+| 12 | the picture | [top of the page](#03-·-Small) |
 | 8 | bends | [section 2](#2-·-Bends) |
 
 **45 minutes**: the same, and
