@@ -48,10 +48,14 @@ def units(text: str) -> Iterator[str]:
 def sentences(unit: str) -> list[str]:
     """The sentences of a unit, without the mark of an item."""
     plain = ITEM.sub("", unit)
-    hidden = ATOM.sub(hide, plain)
+    hidden = hide_all(plain)
     ends = [match.end() for match in BOUNDARY.finditer(hidden) if not hidden[: match.start()].endswith(SHORT)]
     cuts = [0, *ends, len(plain)]
     return [plain[a:b].strip() for a, b in pairwise(cuts)]
+
+
+def hide_all(text: str) -> str:
+    return ATOM.sub(hide, text)
 
 
 def hide(atom: re.Match[str]) -> str:
@@ -106,6 +110,8 @@ def markdown_part(text: str, wish: str) -> tuple[str, str]:
         for k, sentence in enumerate(parts):
             if begins(sentence, words):
                 piece = " ".join(parts[k:]) if wish.endswith(REST) else sentence
+                if hide_all(piece).count("*") % 2:  # italics that go on beyond
+                    piece = piece.strip("*")
                 item = ITEM.match(unit)
                 return unit, f"{item[1]} {piece}" if item else piece
     raise ValueError(f"no sentence in the cell begins with {words!r}")

@@ -15,6 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from docs.site.__main__ import build
+from docs.site.api import ROOMS
 from docs.site.lessons import SMALLEST_TEXT, lessons
 from docs.site.sliders import exports
 from odelab.lessons.change_of_variables.explorables import planar_layer
@@ -26,11 +27,13 @@ from odelab.lessons.straight_paths.explorables import displacement
 
 ROOT = Path(__file__).resolve().parents[2]
 COURSE = lessons(ROOT / "notebooks")
-NAMES = ["index", "search", *(f"notebooks/{lesson.name}" for lesson in COURSE), "api/index", "api/solvers"]
+NAMES = ["index", "search", *(f"notebooks/{lesson.name}" for lesson in COURSE), "api/index"]
+NAMES += [f"api/{room.replace('.', '_')}" for room in ROOMS]
 NAMES += [
     f"docs/{name}" for name in ("ledger", "errata", "notation", "glossary", "bibliography", "teaching", "results")
 ]
-NAMES += [f"docs/{name}" for name in ("benchmarks", "which_solver", "coming_from", "your_own_series")]
+NAMES += [f"docs/{name}" for name in ("benchmarks", "which_solver", "coming_from", "your_own_series", "jupyterhub")]
+NAMES += ["CHANGELOG"]
 LOOKED_AT = {"index", "notebooks/00_start_here", "notebooks/05_change_of_variables", "docs/ledger", "api/solvers"}
 QUIET = "typeof MathJax === 'undefined' || MathJax.startup.promise.then(() => true)"
 
