@@ -1,4 +1,4 @@
-"""Explorables of the FFJORD lesson: probes for a trace, and densities on their way between data and base."""
+"""Explorables of the FFJORD lesson: a patch that a flow carries, probes for a trace, densities on their way."""
 
 import math
 from collections.abc import Mapping
@@ -17,11 +17,125 @@ from odelab.lessons.ffjord import figures
 from odelab.lessons.kit.explorable import Explorable
 from odelab.solvers import solve
 
+STARTS = 13  # places at which a patch may begin, on a line through the data
+MOMENTS = 17  # times at which a patch is shown
+EDGE = 48  # points of its outline
+RADIUS = 0.2
 PROBES = (1, 2, 4, 8, 16, 32, 64)
 DRAWS = 2000
 FRAMES = 9  # times at which a movie shows a flow, both ends included
 CELLS = 44  # of the grid, each way
 PARTICLES = 400
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a flow does to points and to small discs, at MOMENTS times from 0 (data) to t1 (base).
+
+    Attributes:
+        times: (T,); points: (T, n, 2); outlines: of the discs, closed, (T, k, EDGE + 1, 2).
+        centres: (T, k, 2); growth: ∫₀ᵗ div f dt along their paths, (T, k); areas: log of area over that at 0, (T, k).
+        log_q: of the base at the centres' ends, (k,).
+    """
+
+    times: np.ndarray
+    points: np.ndarray
+    centres: np.ndarray
+    outlines: np.ndarray
+    growth: np.ndarray
+    areas: np.ndarray
+    log_q: np.ndarray
+
+
+def log_areas(outlines: np.ndarray) -> np.ndarray:
+    """Logarithm of the area within closed polygons (…, m, 2), relative to the first of them, (…,)."""
+    x, y = outlines[..., 0], outlines[..., 1]
+    area = np.abs((x[..., :-1] * y[..., 1:] - x[..., 1:] * y[..., :-1]).sum(-1)) / 2
+    return np.log(area / area[:1])
+
+
+@torch.no_grad()
+def carry(flow: CNF, points: Tensor, starts: Tensor) -> Carried:
+    """Points (n, 2) and discs around starts (k, 2), from data to base, by RK4."""
+    times = torch.linspace(0, float(flow.t1), MOMENTS)
+    angle = torch.linspace(0, 2 * math.pi, EDGE + 1)
+    discs = starts[:, None] + RADIUS * torch.stack([angle.cos(), angle.sin()], -1)
+    how: dict[str, Any] = {"method": "rk4_classic", "options": {"step_size": float(flow.t1) / 64}}
+    centres, growth = solve(
+        lambda t, s: exact_divergence(flow.field, t, s[0]), (starts, torch.zeros(len(starts))), times, **how
+    ).y
+    moved = torch.as_tensor(solve(flow.field, torch.cat([points, discs.flatten(0, 1)]), times, **how).y)
+    outlines = moved[:, len(points) :].reshape(MOMENTS, len(starts), EDGE + 1, 2).double().numpy()
+    log_q = flow.base.log_prob(centres[-1]).numpy()
+    cloud = moved[:, : len(points)].numpy()
+    return Carried(times.numpy(), cloud, centres.numpy(), outlines, growth.numpy(), log_areas(outlines), log_q)
+
+
+def patch_explorer(flow: CNF, points: Tensor, half_width: float, line: tuple[Tensor, Tensor]) -> Explorable:
+    """Sliders for time and for where a small patch begins; its way to the base, and what becomes of its area.
+
+    Args:
+        points: data, (n, 2).
+        half_width: of the window.
+        line: from … to, (2,) each: the patch begins at one of STARTS places between.
+    """
+    shares = torch.linspace(0, 1, STARTS)[:, None]
+    starts = line[0] + shares * (line[1] - line[0])
+    carried = carry(flow, points, starts)
+    reach = (float(carried.growth.min()) - 0.5, float(carried.growth.max()) + 0.5)
+
+    def update(fig: Figure, frame: int, start: int) -> str:
+        now = slice(0, frame + 1)
+        figures.update_patch(
+            fig,
+            carried.points[frame],
+            carried.centres[now, start],
+            carried.outlines[frame, start],
+            carried.times[now],
+            carried.growth[now, start],
+            carried.areas[now, start],
+        )
+        x, q, spread = carried.centres[0, start], carried.log_q[start], carried.growth[-1, start]
+        return (
+            f"x = ({x[0]:.2f}, {x[1]:.2f}): at t = {carried.times[frame]:.2f} the patch is "
+            f"{math.exp(carried.growth[frame, start]):.2g} times as large. At the end log q(z) = {q:.2f} and "
+            f"∫ div f dt = {spread:+.2f}, so log p(x) = {q + spread:.2f}."
+        )
+
+    controls = {
+        "frame": widgets.IntSlider(MOMENTS - 1, min=0, max=MOMENTS - 1, description="time, data → Gaussian"),
+        "start": widgets.IntSlider(STARTS // 2, min=0, max=STARTS - 1, description="where x lies"),
+    }
+    return Explorable(figures.patch(half_width, reach), update, controls, play="frame")
+
+
+#: For one probe in the plane: name -> B.
+SMALL = {
+    "symmetric, not diagonal": torch.tensor([[0.5, 1.2], [1.2, 0.5]]),
+    "diagonal": torch.tensor([[1.8, 0.0], [0.0, -0.8]]),
+    "rotation": torch.tensor([[0.0, -1.5], [1.5, 0.0]]),
+    "attracting": torch.tensor([[-1.5, 0.4], [-0.6, -1.0]]),
+}
+
+
+def one_probe_explorer() -> Explorable:
+    """Sliders for the direction of one probe and for the matrix; what one probe says of the trace."""
+
+    def update(fig: Figure, degrees: int, matrix: str) -> str:
+        B = SMALL[matrix]
+        figures.update_one_probe(fig, B, degrees)
+        corners = [float(B.sum()), float(B.trace() - B[0, 1] - B[1, 0])]  # (1, 1) and (−1, −1); (−1, 1) and (1, −1)
+        e = math.sqrt(2) * torch.tensor([math.cos(math.radians(degrees)), math.sin(math.radians(degrees))])
+        return (
+            f"{matrix}: this probe gives {float(e @ B @ e):.2f}, the Rademacher probes {corners[0]:.2f} and "
+            f"{corners[1]:.2f}, on average {sum(corners) / 2:.2f}; the trace is {float(B.trace()):.2f}."
+        )
+
+    controls = {
+        "degrees": widgets.IntSlider(30, min=0, max=345, step=15, description="direction of ε, degrees"),
+        "matrix": widgets.Dropdown(options=list(SMALL), description="matrix B"),
+    }
+    return Explorable(figures.one_probe(), update, controls, play="degrees")
 
 
 def predicted_std(matrix: Tensor) -> dict[str, float]:
