@@ -1,7 +1,7 @@
 """FFJORD in the plane: ours beside the truth and beside a discrete flow."""
 
 from odelab.experiments.ffjord_toy.run import coupling_flow, toy_flow
-from odelab.experiments.ffjord_toy.table import toy_table
+from odelab.experiments.ffjord_toy.table import coupling_table, toy_table
 from tests.experiments.rows import cells, row
 
 
@@ -13,6 +13,8 @@ def test_densities_say_what_has_not_been_run() -> None:
     numbers = ["3.600 ± 0.141", "3.466", "0.060 ± 0.014", "110 ± 14", "1,200 or 4,000", "–", "2"]
     assert cells(table, "checkerboard") == ["–", *numbers, *["not run yet"] * 3]
     assert cells(table, "moons") == ["2.500 (1 seed)", *["not run yet"] * 7, "0.200", "40", "1"]
+    alone = [row({"density": "moons"}, nll=2.6, truth=2.4, gap=0.2, cpu_seconds=40.2, iterations=5000)]
+    assert cells(coupling_table(alone), "moons") == ["2.600", "2.400", "0.200", "5,000", "40", "1"]
 
 
 def test_the_discrete_flow_has_as_many_parameters_as_the_continuous_one() -> None:
