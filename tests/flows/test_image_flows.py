@@ -1,10 +1,10 @@
-"""Grey levels, logits and bits; the flows for images and the discrete one beside them."""
+"""Grey levels, logits and bits; the flows for images."""
 
 import math
 
 import pytest
 import torch
-from torch.distributions import MultivariateNormal, TransformedDistribution
+from torch.distributions import TransformedDistribution
 
 from odelab.flows import CNF, NICE, CNFTransform, MultiscaleCNF, bits_per_dim, dequantize, logit_transform
 from odelab.nets import ImageField
@@ -50,46 +50,6 @@ def test_a_density_of_pixels_from_a_flow_of_logits():
     torch.testing.assert_close(log_prob, flow.log_prob(y) + transform.log_abs_det_jacobian(grid, y))
     mass = torch.special.erf(torch.logit(torch.tensor(0.95)) / 2**0.5) ** 4  # within logit of 0.05 … 0.95
     assert abs(log_prob.exp().mean() / mass - 1) < 0.03
-
-
-@pytest.mark.parametrize("affine", [False, True])
-def test_nice_is_invertible_and_counts_volume(affine):
-    torch.manual_seed(0)
-    flow, x = NICE(5, hidden=(8,), layers=3, affine=affine).double(), points(6, 5)
-    torch.testing.assert_close(flow.transport(x)[0], x, msg="the identity at first")
-    with torch.no_grad():
-        for parameter in flow.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    z, log_det = flow.transport(x)
-    back, other = flow.transport(z, reverse=True)
-    torch.testing.assert_close(back, x)
-    torch.testing.assert_close(other, -log_det)
-    jacobian = torch.autograd.functional.jacobian(lambda row: flow.transport(row)[0], x[0])
-    torch.testing.assert_close(torch.linalg.slogdet(jacobian)[1], log_det[0])
-    if not affine:
-        torch.testing.assert_close(log_det, flow.log_scale.sum().expand(6))
-    torch.testing.assert_close(flow.distribution().log_prob(x), flow.log_prob(x))
-    assert flow.sample((2, 3)).shape == (2, 3, 5)
-    with pytest.raises(ValueError, match=r"shape \(…, 5\)"):
-        flow.log_prob(x[:, :4])
-
-
-def test_nice_learns_a_correlation():
-    torch.manual_seed(0)
-    target = MultivariateNormal(torch.zeros(2), torch.tensor([[1.0, 0.9], [0.9, 1.0]]))
-    flow = NICE(2, hidden=(16,), layers=2)
-    optimizer = torch.optim.Adam(flow.parameters(), lr=2e-2)
-    for _ in range(100):
-        optimizer.zero_grad()
-        (-flow.log_prob(target.sample((256,))).mean()).backward()
-        optimizer.step()
-    x = target.sample((4000,))
-    assert (target.log_prob(x) - flow.log_prob(x)).mean() < 0.05, "independent normals are 0.83 nats away"
-
-
-def test_nice_needs_two_halves():
-    with pytest.raises(ValueError, match="dim ≥ 2"):
-        NICE(1)
 
 
 def test_a_flow_of_convolutions():
