@@ -51,6 +51,7 @@ EXPERIMENTS: dict[str, str] = {
     "coupling-toy": "odelab.experiments.ffjord_toy.recipe",
     "ffjord-digits": "odelab.experiments.ffjord_digits.recipe",
     "ffjord-mnist": "odelab.experiments.ffjord_mnist.recipe",
+    "ffjord-mnist-14": "odelab.experiments.ffjord_mnist.recipe",
     "rnode": "odelab.experiments.rnode.recipe",
     "flow-matching": "odelab.experiments.rnode.recipe",
     "rnode-coarse": "odelab.experiments.rnode.recipe",

@@ -86,6 +86,7 @@ RUNS: dict[str, Callable[[Context], Any]] = {
     "digits": lambda context: digits.run({"model": "nice"}, context),
     "rnode": lambda context: rnode.run_coarse({"steps": 2, "data": "digits", "penalty": "none"}, context),
     "ffjord-mnist": lambda context: ffjord_mnist.run({"flow": "rnode"}, context),
+    "ffjord-mnist-14": lambda context: ffjord_mnist.run_small({"flow": "rnode"}, context),
     "spirals": lambda context: latent_spirals.run({"model": "rnn", "kept": 30}, context),
     "mnist": lambda context: mnist.run({"body": "mlp"}, context),
     "balls": lambda context: train_balls({"size": 16, "balls": 1, "model": "rnn-vae"}, VIDEO, context),
