@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import ttest_1samp
 
+from odelab.experiments.comparison import holm
 from odelab.experiments.results import Row, by_key, stored_rows
 from odelab.experiments.tables import (
     NOTHING,
@@ -62,15 +63,12 @@ def against_ffjord(rows: Rows = None) -> dict[str, tuple[float, float, float]]:
         bits = by_image(group)
         if model != "ffjord" and bits is not None and theirs is not None:
             differences[model] = bits - theirs
-    raw = {model: float(ttest_1samp(values, 0.0).pvalue) for model, values in differences.items()}
-    corrected, largest = {}, 0.0
-    for place, model in enumerate(sorted(raw, key=lambda name: raw[name])):
-        largest = max(largest, min(1.0, (len(raw) - place) * raw[model]))
-        corrected[model] = largest
-    return {
-        model: (float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5), corrected[model])
-        for model, values in differences.items()
-    }
+    corrected = holm([float(ttest_1samp(values, 0.0).pvalue) for values in differences.values()])
+    compared = {}
+    for (model, values), p in zip(differences.items(), corrected, strict=True):
+        assert p is not None  # as none of the tests was
+        compared[model] = (float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5), p)
+    return compared
 
 
 def digits_table(quick: Quick = None, rows: Rows = None) -> Table:
