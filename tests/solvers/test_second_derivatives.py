@@ -52,6 +52,21 @@ def test_with_respect_to_times_starts_and_parameters(method, gradient, options, 
     agree(solve(decay(a), y0, t, params=(a,), **how).y, exact(a, y0, t), (a, y0, t))
 
 
+@pytest.mark.parametrize("how", [{}, {"gradient": "checkpoint"}, {"options": {"per_sample": True}}], ids=str)
+def test_third_and_fourth_derivatives_with_respect_to_times_and_the_field(how):
+    """A step of second order at each output would give them without what is of third order in time."""
+    a, y0, t = tensor(0.7).requires_grad_(), tensor(0.8)[:, None].requires_grad_(), tensor(0.2, 1.5).requires_grad_()
+    mine = solve(decay(a), y0, t, params=(a,), rtol=1e-10, atol=1e-12, **how).y[-1]
+    right = exact(a, y0, t)[-1]
+    for _ in range(4):
+        results = []
+        for value in (mine, right):
+            first = torch.autograd.grad(value.sum(), (t, a), create_graph=True)
+            results.append((first[0] * tensor(1.0, 2.0)).sum() + 3 * first[1].sum())
+        mine, right = results
+        torch.testing.assert_close(mine, right, rtol=1e-5, atol=1e-6)
+
+
 def test_where_the_output_times_are_the_grid():
     a, y0, ends = tensor(0.7).requires_grad_(), tensor(0.8)[:, None].requires_grad_(), tensor(0.2, 1.5).requires_grad_()
     t = ends[0] + (ends[1] - ends[0]) * times(1.0, 50)
