@@ -187,7 +187,10 @@ def _sequences(values: np.ndarray, times: np.ndarray, mask: np.ndarray | None, n
     if empty:
         raise ValueError(f"{name}: nothing was observed in sequence {', '.join(map(str, empty[:10]))}; leave it out")
     if times.dtype.kind not in "fiu" or not np.isfinite(times).all():
-        raise ValueError(f"{name}: times must be finite numbers, got {times.dtype}, {np.size(times)} of them")
+        what = f"{times.dtype}"
+        if times.dtype.kind in "fiu":
+            what = f"{times[~np.isfinite(times)][0]} at {tuple(np.argwhere(~np.isfinite(times))[0].tolist())}"
+        raise ValueError(f"{name}: times must be finite numbers, got {what}")
     clock = torch.from_numpy(np.ascontiguousarray(times, dtype=np.float64))
     whole = observed.flatten(2)
     frames = whole.any(2) if torch.equal(whole.any(2), whole.all(2)) else observed

@@ -191,7 +191,8 @@ def _connected(runs: int, workers: int | None, scheduler: str | None) -> Iterato
         try:
             client.wait_for_workers(1, timeout=SECONDS)
         except TimeoutError as error:
-            raise TimeoutError(f"no worker has joined {scheduler} within {SECONDS:.0f} seconds") from error
+            what = f"no worker has joined {scheduler} within {SECONDS:.0f} seconds; start one: dask worker {scheduler}"
+            raise TimeoutError(what) from error
         yield client
 
 

@@ -95,7 +95,9 @@ def between_markers(text: str, start: str, end: str, content: str) -> str:
     before, opening, rest = text.partition(start)
     _, closing, after = rest.partition(end)
     if not (opening and closing):
-        raise ValueError(f"there is no {start} … {end} to write between")
+        raise ValueError(
+            f"the file lacks {start} or, after it, {end}, between which the table is written; put them back"
+        )
     return f"{before}{start}\n{content}\n{end}{after}"
 
 

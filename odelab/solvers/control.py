@@ -36,8 +36,15 @@ def error_norm(layout: Layout, user_norm: Callable[..., Any] | None = None) -> N
 
 
 def scaled_norm(x: Tensor, size: Tensor, rtol: float | Tensor, atol: float | Tensor, norm: Norm) -> float:
-    """norm(x / (atol + rtol * size)), for size = |y| of the shape of x."""
-    return float(norm(x / (size * rtol).add_(atol)))
+    """norm(x / (atol + rtol * size)), for size = |y| of the shape of x.
+
+    Raises:
+        ValueError: where the caller's norm is none; NaN is told of later.
+    """
+    value = norm(x / (size * rtol).add_(atol))
+    if (isinstance(value, Tensor) and value.numel() != 1) or (number := float(value)) < 0:
+        raise ValueError(f"options['norm'] must return one number, at least 0, got {value}")
+    return number
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,10 @@ def non_finite(t: float, dt: float, y: Tensor, slope: Tensor | None, stats: Stat
         )
     elif slope is not None and all_finite(slope):
         what = "the error norm is NaN or infinite for a finite state and slope"
-        hint = "where y is 0 and atol too, nothing is measured: give atol a positive value; or look at options['norm']"
+        hint = (
+            "where y is 0 and atol too, nothing is measured: give atol a positive value; else rtol and atol may be too "
+            "small for this dtype, or options['norm'] no norm"
+        )
     else:
         what = "func returned NaN or infinity for a finite state"
         hint = "look for a division by zero, log or sqrt of a negative number, or overflowing weights in func"
@@ -151,8 +154,9 @@ def no_event(limit: int, t: float, dt: float, stats: Stats) -> SolverError:
 
 def _why_small(t: float, y: Tensor, slope: Tensor) -> str:
     size, speed = float(y.detach().abs().max()), float(slope.detach().abs().max())
-    if size > 1e6 and speed > 1e3 * size:
-        return f"|y| has grown to {size:.1e}: the solution may blow up in finite time near t = {t:.6g}"
+    if speed > 1e3 * size and (size > 1e6 or speed > 1e12):
+        grown = f"|y| has grown to {size:.1e}, and its slope to {speed:.1e}"
+        return f"{grown}: the solution may blow up in finite time near t = {t:.6g}"
     precision = " or use float64" if y.dtype in (torch.float32, torch.complex64) else ""
     return (
         f"func may jump or be singular near t = {t:.6g}: name known jumps in options=dict(jump_t=…), "

@@ -157,8 +157,10 @@ def observed(event_fn: Callable[[Tensor, Tensor], Tensor], field: VectorField, r
         time = torch.as_tensor(t, dtype=field.time_dtype, device=field.device)
         with unchanged(y, "event_fn") as y:
             value = event_fn(time, y)
-        if not isinstance(value, Tensor) or value.is_complex() or (value.numel() == 0 and rows != 0):
-            raise ValueError(f"event_fn must return a real tensor, got {value!r}")
+        if not isinstance(value, Tensor) or not value.is_floating_point() or (value.numel() == 0 and rows != 0):
+            raise ValueError(
+                f"event_fn must return a real tensor, one that changes its sign at the event, got {value!r}"
+            )
         if rows is not None and (value.ndim == 0 or len(value) != rows):
             raise ValueError(
                 f"with per_sample event_fn must return entries for each of the {rows} rows, ({rows}, …), got a tensor "

@@ -430,7 +430,7 @@ class _Adjoint(torch.autograd.Function):
         last: list[Tensor | None] = [None]
 
         def remember(step: Step, marks: list[Mark]) -> None:
-            last[0] = step.slope1
+            last[0] = step.slope1 if marks and marks[-1][1] == 1.0 else None  # an event lies within its step
 
         out = integrate(problem, y0.detach(), remember)
         if not _untouched(here):

@@ -255,9 +255,12 @@ class Layout:
         if isinstance(tol, float) and tol >= 0:
             return tol
         if not isinstance(tol, Tensor):
-            tol = torch.as_tensor(tol, dtype=torch.float64, device="cpu")
+            try:
+                tol = torch.as_tensor(tol, dtype=torch.float64, device="cpu")
+            except (TypeError, ValueError, RuntimeError):
+                raise TypeError(f"{name} must be a number or a tensor of numbers, got {tol!r}") from None
         if tol.requires_grad:
-            raise ValueError(f"{name} must not require gradients")
+            raise ValueError(f"{name} must not require gradients; write {name}.detach()")
         if bool((~(tol >= 0)).any()):
             raise ValueError(f"{name} must be non-negative numbers, got {tol.tolist()}")
         if tol.ndim == 0:
@@ -288,15 +291,19 @@ def pack_state(y0: Any, per_sample: bool = False) -> tuple[Tensor, Layout]:
         raise TypeError("y0 is a list; pass a tensor, or a tuple of tensors")
     pieces = y0 if isinstance(y0, tuple) else (y0,)
     if not pieces:
-        raise ValueError("y0 is an empty tuple")
+        raise ValueError("y0 is an empty tuple; give at least one tensor")
     for i, piece in enumerate(pieces):
         name = f"y0[{i}]" if isinstance(y0, tuple) else "y0"
         if not isinstance(piece, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor, got {type(piece).__name__}")
+            raise TypeError(
+                f"{name} must be a torch.Tensor, got {type(piece).__name__}: torch.as_tensor({name}) makes one"
+            )
+        if piece.layout != torch.strided:
+            raise TypeError(f"{name} is sparse; use {name}.to_dense()")
         if not (piece.is_floating_point() or piece.is_complex()):
             raise TypeError(f"{name} has integer dtype {piece.dtype}; use {name}.float() or .double()")
         if piece.device != pieces[0].device:
-            raise ValueError(f"{name} is on {piece.device}, but y0[0] on {pieces[0].device}")
+            raise ValueError(f"{name} is on {piece.device}, but y0[0] on {pieces[0].device}; move one of them")
     if isinstance(y0, Tensor):
         return y0.clone(), Layout()  # neither the caller nor the solution hold what the solve starts from
     shapes = tuple(piece.shape for piece in pieces)
@@ -338,9 +345,13 @@ def check_times(t: Any, y0: Tensor, per_sample: bool = False) -> tuple[Tensor, l
         rises = times[-1] > times[0] if repeats else times[min(1, len(times) - 1)] > times[0]
         for i, (before, after) in enumerate(pairwise(times)):
             if (before == after and not repeats) or (before != after and (after > before) != rises):
+                close = abs(before - after) < 1e-6 * abs(before) and t.dtype != torch.float64
+                hint = (
+                    f"; {t.dtype} may not tell them apart: use float64, or count from the first time" if close else ""
+                )
                 raise ValueError(
-                    f"t must be strictly increasing or decreasing, but {name.format(i)} = {before:g} is followed by "
-                    f"{name.format(i + 1)} = {after:g}"
+                    f"t must be strictly increasing or decreasing, but {name.format(i)} = {before:.10g} is followed by "
+                    f"{name.format(i + 1)} = {after:.10g}{hint}"
                 )
     if t.device != y0.device:
         if given:

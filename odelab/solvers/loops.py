@@ -5,7 +5,8 @@ output times off their steps. Times are Python floats and dt carries the sign of
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -41,6 +42,7 @@ from odelab.solvers.stepping import (
 )
 from odelab.solvers.stiffness import EVERY, StiffnessWatch
 
+LEAST_EPS = 1e-4  # of half precision and worse
 STIFF = ("implicit", "rosenbrock")  # families
 Mark = tuple[int, Time]  # (index of an output time, fraction of the step at which it lies; 1.0 exactly at its end)
 Watcher = Callable[[Step, list[Mark]], None]
@@ -85,12 +87,20 @@ def make_scheme(
         ValueError: unknown method or, where strict, option (naming the nearest one); values that cannot be.
     """
     name = "dopri5" if method is None else method
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"options must be a dict, as dict(step_size=0.1), got {type(options).__name__}")
     options = dict(options or {})
     stepper = make_method(name, options, strict=strict)
     rtol, atol = layout.tolerance("rtol", rtol, y0), layout.tolerance("atol", atol, y0)
     total = rtol + atol
     if stepper.adaptive and bool((total == 0).any() if isinstance(total, Tensor) else total == 0):
         raise ValueError("rtol and atol are both 0: no step can satisfy that; give at least one a positive value")
+    eps = torch.finfo(y0.dtype).eps
+    if stepper.adaptive and eps > LEAST_EPS and not bool((torch.as_tensor(total) >= eps).all()):
+        raise ValueError(
+            f"y0 is {y0.dtype}, whose numbers lie {eps:.1g} apart at 1: rtol and atol ask for less, and steps would be "
+            "lost in rounding. Give them larger values, or integrate y0.float()"
+        )
     sizes: dict[str, float] = {}
     for option in ("safety", "ifactor", "dfactor", "min_step", "max_step"):
         if option in options:
@@ -193,7 +203,14 @@ def fixed_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
     f, method = problem.f, problem.scheme.method.fresh()
     perturb = problem.scheme.options.get("perturb", False)
     slope: Tensor | None = None
-    for t0, t1 in pairwise(_grid(problem, y)):
+    grid, eps = _grid(problem, y), torch.finfo(y.dtype).eps
+    if eps > LEAST_EPS and isinstance(grid, Sequence) and len(grid) * eps > 0.5:
+        warnings.warn(
+            f"{len(grid) - 1} steps in {y.dtype}, whose numbers lie {eps:.1g} apart at 1: what a step adds is lost in "
+            "rounding. Take fewer steps, or integrate y0.float()",
+            stacklevel=2,
+        )
+    for t0, t1 in pairwise(grid):
         dt = t1 - t0
         problem.callbacks.step(t0, y, dt)
         if perturb:
@@ -232,7 +249,7 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
 
     slope: Tensor | None = slope0
     watch: StiffnessWatch | None = None
-    attempts = 0
+    attempts, warned = 0, False
     failure: errors.NewtonFailure | None = None
     for stop in stops:
         at_stop = False
@@ -257,6 +274,13 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
                 step, error_ratio, failure = Step(t, goal.t1, goal.dt, y, y), math.inf, error
             accepted = failure is None and (error_ratio <= 1 or abs(goal.dt) <= controller.min_step)
             stats.record(t, goal.dt, error_ratio, accepted)
+            if accepted and not (error_ratio <= 1 or warned):
+                warned = True
+                warnings.warn(
+                    f"min_step = {controller.min_step:g} at t = {t:.6g}: a step so short has {error_ratio:.2g} times "
+                    "the error that rtol and atol allow, and is taken all the same. Make min_step smaller",
+                    stacklevel=2,
+                )
             if not accepted:
                 callbacks.reject_step(t, y, goal.dt)
                 if not math.isfinite(error_ratio):
@@ -320,6 +344,8 @@ def _stops(problem: Problem) -> list[Stop]:
         times = problem.scheme.options.get(name)
         if times is not None:
             named[name] = torch.as_tensor(times, dtype=torch.float64, device="cpu").reshape(-1).tolist()
+        if any(map(math.isnan, named[name])):
+            raise ValueError(f"option {name!r} has times that are NaN: {named[name]}")
         if len(set(named[name])) != len(named[name]):
             raise ValueError(f"option {name!r} has repeated times: {named[name]}")
     step_t, jump_t = named.values()
@@ -349,6 +375,13 @@ def _grid(problem: Problem, y0: Tensor) -> Iterable[Time]:
     asked = torch.stack([torch.as_tensor(t, dtype=f.time_dtype, device=f.device) for t in times])
     with unchanged(y0, "grid_constructor") as y:
         grid = options["grid_constructor"](f, y, asked)
+    grid = grid if isinstance(grid, Tensor) else torch.stack([*map(torch.as_tensor, grid)])
+    sizes = grid.detach().diff() * problem.direction
+    if grid.ndim != 1 or not bool((sizes > 0).all()):
+        raise ValueError(
+            "grid_constructor must return times (n,) in the order of integration, without repetitions, got "
+            f"{grid.tolist()}"
+        )
     ends = (as_float(grid[0]), as_float(grid[-1]))
     if ends != (as_float(asked[0]), as_float(asked[-1])):
         raise ValueError(f"grid_constructor must return a grid from t[0] to t[-1], got one from {ends[0]} to {ends[1]}")

@@ -22,6 +22,8 @@ from odelab.solvers.loops import Problem, Scheme
 from odelab.solvers.stepping import Interpolant, RungeKutta, Step
 from odelab.solvers.stiffness import EVERY, StiffnessWatch
 
+MIXED = 1e-2  # of a slope, by which other rows may change it
+
 
 @dataclass
 class RowStats:
@@ -55,6 +57,8 @@ def solve_rows(
     moves = t.requires_grad and torch.is_grad_enabled()
     problem.times = list(moving.detach().to(precise(f.device)))
     start = follow_start(f, moving, y0) if moves else y0
+    if batch > 1 and y0.numel():
+        _refuse_mixing(f, problem.times[0], y0)
     if call.event_fn is None:
         found = rows_compiled(problem, start, call, layout) if by_graph else None
         if found is not None:
@@ -319,6 +323,26 @@ def _check(scheme: Scheme, y0: Tensor, layout: Layout) -> None:
     for name in ("step_t", "jump_t", "first_step", "norm"):
         if scheme.options.get(name) is not None:
             raise ValueError(f"option {name!r} does not go together with per_sample")
+
+
+@torch.no_grad()
+def _refuse_mixing(f: VectorField, t: Any, y0: Tensor) -> None:
+    """Raise where the slope of the first row changes with the other rows, which are at other times than it.
+
+    A field that draws random numbers is not asked, because its slopes change anyway.
+    """
+    generators: list[Any] = [torch.random, *([] if y0.device.type == "cpu" else [torch.get_device_module(y0.device)])]
+    states = [generator.get_rng_state() for generator in generators]
+    before, after = (f(t, y)[0] for y in (y0, torch.cat([y0[:1], 1.1 * y0[1:] + 0.1])))
+    drawn = False
+    for generator, state in zip(generators, states, strict=True):
+        drawn = drawn or not torch.equal(state, generator.get_rng_state())
+        generator.set_rng_state(state)
+    if not drawn and bool((after - before).abs().max() > MIXED * before.abs().max()):
+        raise ValueError(
+            "per_sample steps every row of a batch by itself, but in func the slope of one row depends on the others "
+            "(batch norm, a mean over the batch, attention between rows?): leave per_sample away"
+        )
 
 
 def _refuse_stuck(t: Tensor, t1: Tensor, h: Tensor, y: Tensor, slope: Tensor, active: Tensor, f: VectorField) -> None:

@@ -1,6 +1,6 @@
 """From what the caller passed to a `Solution`: check it, solve it with the gradient asked for, check the numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -103,7 +103,7 @@ def run(call: Call) -> Solution:
     """
     if call.gradient not in GRADIENTS:
         raise ValueError(f"gradient must be one of {', '.join(GRADIENTS)}, got {call.gradient!r}")
-    per_sample = bool((call.options or {}).get("per_sample"))
+    per_sample = isinstance(call.options, Mapping) and bool(call.options.get("per_sample"))
     y0, layout = pack_state(call.y0, per_sample)
     t, times = check_times(call.t, y0, per_sample)
     scheme = make_scheme(call.method, call.rtol, call.atol, call.options, layout, y0, strict=call.strict)
@@ -153,11 +153,13 @@ def _check_together(call: Call, scheme: Scheme) -> None:
     if call.direction is not None and call.event_fn is None:
         raise ValueError("direction says which events count, but there is no event_fn")
     if scheme.method.family == "scipy" and (call.event_fn is not None or call.dense):
-        raise ValueError("scipy_solver offers neither events nor dense output here")
+        raise ValueError(
+            "scipy_solver offers neither events nor dense output here; take 'dopri5', or 'kvaerno5' for stiff problems"
+        )
     if scheme.method.family == "scipy" and call.gradient == "checkpoint":
         raise ValueError("scipy_solver keeps no steps to replay; use gradient='adjoint'")
     if scheme.options.get("per_sample") and (call.dense or call.gradient != "backprop"):
-        raise ValueError("per_sample offers gradient='backprop', and no dense output")
+        raise ValueError("per_sample offers gradient='backprop', and no dense output; leave one of them away")
     if call.dense and len(call.t) == 1:
         raise ValueError("dense output needs a start and an end, but t has a single time")
     if call.dense and call.gradient != "backprop":

@@ -153,12 +153,24 @@ def test_unknown_options_raise_in_solve_and_warn_in_odeint():
         ({"atol": torch.ones(3)}, r"atol of shape \(3,\) does not broadcast to y0"),
         ({"atol": torch.ones(2, requires_grad=True)}, "atol must not require gradients"),
         ({"options": {"first_step": -0.1}}, "'first_step' must be positive"),
+        ({"options": {"first_step": "a"}}, "'first_step' must be positive, got 'a'"),
+        ({"options": {"safety": 5.0}}, "'safety' must be above 0 and at most 1"),
+        ({"options": {"ifactor": 0.5}}, "'ifactor' must be at least 1"),
+        ({"options": {"dfactor": 2.0}}, "'dfactor' must be between 0 and 1"),
+        ({"options": {"min_step": 0.5, "max_step": 0.1}}, "min_step = 0.5 is larger than max_step = 0.1"),
+        ({"options": {"norm": lambda x: x.abs()}}, "must return one number"),
+        ({"options": {"norm": lambda x: -x.abs().max()}}, "must return one number, at least 0"),
+        ({"options": {"step_t": [math.nan]}}, "times that are NaN"),
         ({"options": {"step_t": [0.5, 0.5]}}, "repeated"),
         ({"options": {"step_t": [0.5], "jump_t": [0.5]}}, "step_t and jump_t both contain"),
         ({"method": "rk4", "options": {"step_size": 0.0}}, "'step_size' must be positive"),
         ({"method": "rk4", "options": {"interp": "quintic"}}, "'interp' must be"),
         ({"method": "rk4", "options": {"step_size": 0.1, "grid_constructor": len}}, "exclude each other"),
         ({"method": "rk4", "options": {"grid_constructor": lambda f, y, t: t[1:]}}, "grid from t\\[0\\] to t\\[-1\\]"),
+        (
+            {"method": "rk4", "options": {"grid_constructor": lambda f, y, t: torch.stack([t[0], *t.flip(0)])}},
+            "in the order of integration",
+        ),
         ({"method": "leapfrog", "gradient": "adjoint", "params": ()}, "adjoint_method='rk4'.*gradient='checkpoint'"),
         ({"method": "leapfrog"}, "needs y0 = \\(position, velocity\\)"),
         ({"method": "implicit_adams", "gradient": "checkpoint", "params": ()}, "not a one-step method"),
@@ -205,3 +217,44 @@ def test_dense_output_refuses_to_extrapolate():
         solve(decay, Y0, times(1.0), dense=True).dense(2.0)
     with pytest.raises(ValueError, match="dense=True"):
         _ = solve(decay, Y0, times(1.0)).dense
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"options": ["step_size"]}, "options must be a dict"),
+        ({"rtol": "1e-3"}, "rtol must be a number"),
+        ({"atol": None}, "atol must be a number"),
+    ],
+)
+def test_what_has_the_wrong_type(how, message):
+    with pytest.raises(TypeError, match=message):
+        solve(decay, Y0, T, **how)
+    with pytest.raises(TypeError, match=r"y0 is sparse; use y0\.to_dense"):
+        solve(decay, torch.eye(2).to_sparse(), T)
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(torch.bfloat16, 0.02), (torch.float16, 0.01)])
+def test_a_tolerance_that_half_precision_does_not_have(dtype, rtol):
+    """At the defaults steps of 1e-3 were lost in rounding, and y(1) was 0.79 in place of 0.37."""
+    y0, t = torch.ones(2, dtype=dtype), [0.0, 1.0]
+    with pytest.raises(ValueError, match=rf"{dtype}, whose numbers lie .* apart at 1.*y0\.float"):
+        solve(decay, y0, t)
+    y = solve(decay, y0, t, rtol=rtol, atol=rtol).y[-1]
+    torch.testing.assert_close(y.float(), torch.full((2,), math.exp(-1)), rtol=3 * rtol, atol=0.0)
+    with pytest.warns(UserWarning, match="lost in rounding"):
+        solve(decay, y0, t, method="euler", options={"step_size": 1e-4})
+
+
+def test_a_step_of_min_step_that_misses_the_tolerance_is_told_of():
+    """Its result was 2e8 in place of 1e-13, in silence."""
+    with pytest.warns(
+        UserWarning, match=r"min_step = 0.5 at t = 0: .* times the error that rtol and atol allow"
+    ) as caught:
+        solve(lambda t, y: -30 * y, Y0, T, options={"min_step": 0.5})
+    assert len(caught) == 1
+
+
+def test_times_that_float32_cannot_tell_apart():
+    with pytest.raises(ValueError, match=r"1600000000 .*torch.float32 may not tell them apart: use float64"):
+        solve(decay, Y0, torch.tensor([1.6e9, 1.6e9 + 1]))

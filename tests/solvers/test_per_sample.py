@@ -311,3 +311,15 @@ def test_a_trial_that_overflows_in_one_row_spoils_no_gradient():
     alone = sum(solve(explosive, y0[i], times(0.1), **how).y[-1].sum() for i in range(2))
     for mine, right in zip(gradients(together.y[-1].sum(), y0, rate), gradients(alone, y0, rate), strict=True):
         torch.testing.assert_close(mine, right, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("mix", ["mean", "batch norm"])
+def test_rows_that_depend_on_one_another_are_refused(mix):
+    """A mean over the batch is one over states at different times: y was 1.05 in place of 1.26."""
+    norm = torch.nn.BatchNorm1d(2).double()
+    field = {"mean": lambda t, y: -(y - y.mean(0)), "batch norm": lambda t, y: norm(y)}[mix]
+    y0 = torch.arange(6.0).double().view(3, 2)
+    with pytest.raises(ValueError, match="the slope of one row depends on the others"):
+        solve(field, y0, times(), options={"per_sample": True})
+    norm.eval()
+    solve(lambda t, y: norm(y) + y0, y0, times(), options={"per_sample": True})  # a context of each row is none

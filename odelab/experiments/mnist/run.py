@@ -109,7 +109,8 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     size, name = SIZES[context.budget], key["body"]
     data = mnist("train")
     if not data.complete and context.budget == "full":
-        raise ValueError(f"the full run needs all of MNIST, and there is only {data.source}")
+        where = "put its four files into a folder mnist of $ODELAB_DATA, or take --budget lecture"
+        raise ValueError(f"the full run needs all of MNIST, and there is only {data.source}: {where}")
     fitting = context.fitting("32-true" if name == "mlp" else "bf16-mixed")
     fabric = fitting["fabric"]
     train, held_out = data.holdout(min(HELD_OUT, len(data) // 5))

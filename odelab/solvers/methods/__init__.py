@@ -5,6 +5,7 @@ A method knows its order and how to take one step; nothing else.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -94,6 +95,14 @@ METHODS: dict[str, Callable[[dict[str, Any]], Method]] = {
     "scipy_solver": lambda options: SciPy(options),
 }
 
+POSITIVE = (lambda x: x > 0, "positive")
+RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    **dict.fromkeys(("step_size", "first_step", "max_step", "max_num_steps"), POSITIVE),
+    "min_step": (lambda x: x >= 0, "a size, at least 0"),
+    "safety": (lambda x: 0 < x <= 1, "above 0 and at most 1"),
+    "ifactor": (lambda x: x >= 1, "at least 1, by which an accepted step may grow"),
+    "dfactor": (lambda x: 0 < x < 1, "between 0 and 1, to which a rejected step may shrink"),
+}
 ADAPTIVE_OPTIONS = {
     *("first_step", "min_step", "max_step", "safety", "ifactor", "dfactor", "max_num_steps", "step_t", "jump_t"),
     *("norm", "dtype", "per_sample", "compile"),
@@ -131,9 +140,16 @@ def make_method(name: str, options: dict[str, Any], *, strict: bool) -> Method:
             del options[option]
     if options.get("step_size") is not None and options.get("grid_constructor") is not None:
         raise ValueError("step_size and grid_constructor exclude each other")
-    for name in ("step_size", "first_step", "max_step", "max_num_steps"):
-        if options.get(name) is not None and not float(options[name]) > 0:
-            raise ValueError(f"option {name!r} must be positive, got {options[name]}")
+    for name, (fits, what) in RANGES.items():
+        if options.get(name) is not None:
+            try:
+                good = fits(float(options[name]))
+            except (TypeError, ValueError):
+                good = False
+            if not good:
+                raise ValueError(f"option {name!r} must be {what}, got {options[name]!r}")
+    if float(options.get("min_step") or 0.0) > float(options.get("max_step") or math.inf):
+        raise ValueError(f"min_step = {options['min_step']} is larger than max_step = {options['max_step']}")
     if options.get("interp", "linear") not in ("linear", "cubic"):
         raise ValueError(f"option 'interp' must be 'linear' or 'cubic', got {options['interp']!r}")
     return method
