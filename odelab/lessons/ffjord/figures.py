@@ -60,7 +60,7 @@ def patch(half_width: float, reach: tuple[float, float]) -> Figure:
     plane.plot([], [], "o", color=COLORS["sky"], markersize=2.2, label="points, carried by f")
     plane.plot([], [], color=COLORS["dark grey"], linestyle="--", linewidth=1.2, label="path from x")
     plane.plot([], [], color=COLORS["vermillion"], linestyle="-", linewidth=2.2, label="patch around it")
-    plane.plot([], [], "s", color=COLORS["vermillion"], markersize=4)
+    plane.plot([], [], "s", color=COLORS["vermillion"], markersize=2.5)
     bare(plane, half_width)
     plane.legend(loc="upper left", bbox_to_anchor=(0, -0.02), ncols=2, borderaxespad=0, handlelength=1.4)
     growth.axhline(0, color=COLORS["black"], linestyle="-", linewidth=0.8)
