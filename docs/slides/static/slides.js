@@ -22,7 +22,8 @@
   // Words alone on a slide are as large as they fit.
   const enlarge = (body) => {
     let size = 33;
-    do body.style.fontSize = `${--size}px`; while (size > 27 && body.scrollHeight > body.clientHeight);
+    const tooLarge = () => body.scrollHeight > body.clientHeight || [body, ...body.children].some((e) => e.scrollWidth > e.clientWidth + 1);
+    do body.style.fontSize = `${--size}px`; while (size > 27 && tooLarge());
   };
 
   const start = async () => {
