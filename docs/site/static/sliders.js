@@ -99,6 +99,11 @@
     show().then(() => { figure.dataset.ready = "yes"; });
   };
 
+  // A formula wider than a phone scrolls: by the keyboard, too.
+  window.addEventListener("load", () => window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => {
+    document.querySelectorAll('mjx-container[display="true"]').forEach((box) => { if (box.scrollWidth > box.clientWidth) box.tabIndex = 0; });
+  }));
+
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("figure.slider").forEach(start);
     // The theme's arrows beside a page with pages below it have no name.
