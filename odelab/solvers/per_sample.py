@@ -325,7 +325,6 @@ def _check(scheme: Scheme, y0: Tensor, layout: Layout) -> None:
             raise ValueError(f"option {name!r} does not go together with per_sample")
 
 
-@torch.no_grad()
 def _refuse_mixing(f: VectorField, t: Any, y0: Tensor) -> None:
     """Raise where the slope of the first row changes with the other rows, which are at other times than it.
 
@@ -333,7 +332,8 @@ def _refuse_mixing(f: VectorField, t: Any, y0: Tensor) -> None:
     """
     generators: list[Any] = [torch.random, *([] if y0.device.type == "cpu" else [torch.get_device_module(y0.device)])]
     states = [generator.get_rng_state() for generator in generators]
-    before, after = (f(t, y)[0] for y in (y0, torch.cat([y0[:1], 1.1 * y0[1:] + 0.1])))
+    y0 = y0.detach()
+    before, after = (f(t, y)[0].detach() for y in (y0, torch.cat([y0[:1], 1.1 * y0[1:] + 0.1])))
     drawn = False
     for generator, state in zip(generators, states, strict=True):
         drawn = drawn or not torch.equal(state, generator.get_rng_state())
