@@ -286,6 +286,21 @@ def _not_recorded() -> Exception:
     )
 
 
+@contextmanager
+def _told_of_what_was_computed_before() -> Iterator[None]:
+    """Says in words what autograd says of a graph that every evaluation of func walks through again."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "backward through the graph a second time" not in str(error):
+            raise
+        raise RuntimeError(
+            "func uses a tensor that was computed from its parameters before this evaluation (a product of weights "
+            "that it keeps, or a hidden state), so that every evaluation walks through that graph again. Compute it within "
+            "func, list it itself in params=(…) (adjoint_params=(…)), or use gradient='backprop'"
+        ) from error
+
+
 def _disconnected(param: Tensor) -> Exception:
     return RuntimeError(
         f"func depended on a parameter of shape {tuple(param.shape)} in the forward pass, and does not depend on it "
@@ -335,7 +350,7 @@ class _Checkpoint(torch.autograd.Function):
             # What these were computed from may be among the others, and would be differentiated twice.
             return differentiated_once(_Checkpoint.backward, ctx, grad_out, message=CHECKPOINT_ONCE)
         forward_nfe = f.stats.nfe
-        with ctx.here.restored():
+        with ctx.here.restored(), _told_of_what_was_computed_before():
             if torch.is_grad_enabled():  # create_graph=True: what is differentiated again needs its graph
                 grads: Grads = _Checkpoint.recorded(ctx, grad_out, *ctx.saved_tensors[:count])
             else:
@@ -463,7 +478,7 @@ class _Adjoint(torch.autograd.Function):
         stats, forward_stats = Stats(method=scheme.name), problem.f.stats
         problem.f.stats = stats  # what func is asked from here on belongs to the backward pass
         a, dt, returned = grad_out[-1], None, []
-        with ctx.here.restored(), _told_of_the_way_back():
+        with ctx.here.restored(), _told_of_the_way_back(), _told_of_what_was_computed_before():
             for i in range(len(times) - 1, 0, -1):
                 state = field.pack(states[i], a, field.totals)
                 augmented = VectorField(field, state, Stats(method=scheme.name))

@@ -306,3 +306,25 @@ def test_a_scripted_field(gradient):
         solve(Field(), torch.ones(3).double(), times(), gradient=way).y[-1].sum().backward()
         grads.append(net[0].weight.grad.clone())
     torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint"])
+def test_weights_computed_before_the_solve_are_told_of_in_words(gradient):
+    class LowRank(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Parameter(torch.ones(2, 1).double()), nn.Parameter(torch.ones(1, 2).double())
+            self.w = self.a @ self.b
+
+        def forward(self, t, y):
+            return torch.tanh(y @ self.w)
+
+    field = LowRank()
+    with pytest.raises(RuntimeError, match=r"computed from its parameters before this evaluation.*params=\(…\)"):
+        solve(field, START, times(), gradient=gradient).y[-1].sum().backward()
+    grads = []
+    for way in ("backprop", gradient):
+        field = LowRank()
+        solve(field, START, times(), gradient=way, params=(field.w,)).y[-1].sum().backward()
+        grads.append(field.a.grad)
+    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-7)
