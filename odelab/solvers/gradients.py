@@ -296,8 +296,8 @@ def _told_of_what_was_computed_before() -> Iterator[None]:
             raise
         raise RuntimeError(
             "func uses a tensor that was computed from its parameters before this evaluation (a product of weights "
-            "that it keeps, or a hidden state), so that every evaluation walks through that graph again. Compute it within "
-            "func, list it itself in params=(…) (adjoint_params=(…)), or use gradient='backprop'"
+            "that it keeps, or a hidden state), so that each evaluation walks through that graph again: compute it "
+            "within func, list it itself in params=(…) (adjoint_params=(…)), or use gradient='backprop'"
         ) from error
 
 
