@@ -15,6 +15,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -117,8 +118,7 @@ def _prepare(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Solve:
     y = y0.detach().contiguous()
     if recording:
         y.requires_grad_()
-    t = torch.scalar_tensor(as_float(problem.times[0]), dtype=f.time_dtype, device=f.device)
-    func, tensors = trace(call.func, f.func, t, y)
+    func, tensors = trace(call.func, f.func, any_time(f.time_dtype, f.device), y)
     func.require(y0)
     times = torch.tensor([*map(as_float, problem.times)], dtype=torch.float64, device=f.device)
     traced_norm, norm_tensors = (None, ()) if norm is None else trace(norm, problem.scheme.controller.norm, y.detach())
@@ -136,6 +136,12 @@ def _prepare(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Solve:
     return Solve(problem, layout, here, func, tensors, traced_norm, norm_tensors, wanted, tuple(places), times)
 
 
+@lru_cache(maxsize=16)
+def any_time(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Something to trace func with."""
+    return torch.zeros((), dtype=dtype, device=device)
+
+
 def capacity(y: Tensor) -> int:
     """Attempts for which one call of the graph has room."""
     return min(max(BYTES // (3 * y.numel() * y.element_size()), 16), 256)
@@ -146,7 +152,11 @@ def split_tolerances(problem: Problem) -> tuple[float, float, tuple[Tensor, ...]
     c, f = problem.scheme.controller, problem.f
     if isinstance(c.rtol, float) and isinstance(c.atol, float):
         return c.rtol, c.atol, ()
-    return 0.0, 0.0, tuple(torch.as_tensor(x, dtype=f.time_dtype, device=f.device) for x in (c.rtol, c.atol))
+    return (
+        0.0,
+        0.0,
+        tuple(torch.as_tensor(x, dtype=f.time_dtype, device=f.device).contiguous() for x in (c.rtol, c.atol)),
+    )
 
 
 def forward(solve: Solve, y: Tensor, chunks: list[Chunk] | None = None) -> Tensor:

@@ -8,9 +8,9 @@ torch.compile makes of `while_loop` over single steps one loop in C++, so that P
 attempts and not once per operation. Steps, controller, first step and dense output are those of the ordinary loop.
 Times are float64 tensors.
 
-Everything that changes from solve to solve is an input: torch.compile is told to ask no questions (that takes longer
-than a small solve), because `functools.lru_cache` asks them here, by the arguments of `advancing` and `replaying`.
-Buffers are inputs, too: those made inside a graph are read stale by PyTorch 2.13, without a word.
+Everything that changes from solve to solve is an input: what torch.compile made is called without its questions (they
+take longer than a small solve), because `functools.lru_cache` asks them here, by the arguments of `advancing` and
+`replaying`. Buffers are inputs, too: those made inside a graph are read stale by PyTorch 2.13, without a word.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch._higher_order_ops.while_loop import while_loop
 from torch.func import vjp
+from torch.fx import GraphModule
 
 from odelab.solvers.compiled.tracing import Refused, Traced, first_line, torch_may_deprecate_itself
 from odelab.solvers.control import error_norm
@@ -30,8 +31,8 @@ from odelab.solvers.stepping import RungeKutta, Step, combine
 Shapes = tuple[torch.Size, ...] | None  # of the pieces of a tuple state
 OPTIONS = {
     "cpp_wrapper": True,
+    "cpp_wrapper_build_separate": True,  # what calls the kernels needs no optimization, which takes minutes
     "cpp.use_decompose_tanh": True,  # by exp, which is vectorized
-    "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
 }
 SETTINGS = "safety, ifactor, dfactor, min_step, max_step, attempts allowed, end, direction, rtol, atol"
 
@@ -39,30 +40,65 @@ SETTINGS = "safety, ifactor, dfactor, min_step, max_step, attempts allowed, end,
 def compiled(graph: Callable[..., Any], any_length: Sequence[int]) -> Callable[..., Any]:
     """graph by torch.compile for inputs of one layout, but for any length of those with the numbers any_length.
 
-    The first call compiles. It raises `Refused` where that fails, and so does every later one.
+    All these have one length. The first call compiles; it raises `Refused` where that fails, and so does every later
+    one. Later calls go straight to the machine code.
     """
-    how: Any = {"options": OPTIONS, "isolate_recompiles": True}  # every graph for itself, though all share their code
+    failures: list[str] = []
+    code: list[Any] = []
+    order: list[int | Tensor | None] = []  # of its arguments: the number of an input; a constant; None, the length
+
+    def backend(module: GraphModule, examples: Sequence[Any]) -> Callable[..., Any]:
+        from torch._inductor.compile_fx import compile_fx  # slow to import
+
+        code[:] = [compile_fx(module, examples, config_patches=OPTIONS)]
+
+        def call(*arguments: Any) -> Any:
+            for argument in arguments:
+                constant = argument if isinstance(argument, Tensor) else None
+                order.append(next((i for i, x in enumerate(given) if x is argument), constant))
+            return code[0](*arguments)
+
+        return call
+
+    how: Any = {"backend": backend, "isolate_recompiles": True}  # every graph for itself, though all share their code
     run = torch.compile(graph, fullgraph=True, **how)
-    failures: list[str | None] = []  # of the first call, once it is through
+    given: list[Any] = []
 
     def first_call(*inputs: Any) -> Any:
+        met: set[int] = set()
+
+        def once(x: Tensor) -> Tensor:  # or two inputs were taken for one, also where later they differ
+            known = id(x) in met
+            met.add(id(x))
+            return x.clone() if known else x
+
+        inputs = tuple([*map(once, item)] if isinstance(item, Sequence) else once(item) for item in inputs)
         for i in any_length:
             torch._dynamo.mark_dynamic(inputs[i], 0)
+        given[:] = leaves(inputs)
         with torch_may_deprecate_itself():
-            return run(*inputs)
+            results = run(*inputs)
+        given.clear()
+        return results
 
     def call(*inputs: Any) -> Any:
-        if failures and failures[0]:
+        if failures:
             raise Refused(failures[0])
         try:
-            results = run(*inputs) if failures else first_call(*inputs)
-            failures[:] = [None]
-            return results
+            if not order:
+                return first_call(*inputs)
+            length, tensors = len(inputs[any_length[0]]), leaves(inputs)
+            return code[0](*[tensors[i] if type(i) is int else length if i is None else i for i in order])
         except Exception as error:  # any of dynamo's, inductor's or the C++ compiler's
             failures[:] = [first_line(error)]
             raise Refused(failures[0]) from error
 
     return call
+
+
+def leaves(inputs: Sequence[Any]) -> list[Tensor]:
+    """Tensors and sequences of tensors, one after another."""
+    return [x for item in inputs for x in (item if isinstance(item, Sequence) else (item,))]
 
 
 @lru_cache(maxsize=64)
