@@ -23,6 +23,16 @@ def test_without_diffrax_the_others_are_compared(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_was_not_compiled_says_why() -> None:
-    rows = [{"title": "decay", "first_call_seconds": [], "not_compiled": "the solve is not compiled: no compiler"}]
+    rows = [{"title": "decay", "not_compiled": "the solve is not compiled: no compiler"}]
     assert "decay: the solve is not compiled: no compiler" in compiled.page({"rows": rows, "sweep": []})
     assert compiled.measure(QUICK) == {"rows": [], "sweep": []}, "a quick run does not compile"
+
+
+def test_the_page_has_ratios_errors_and_first_calls() -> None:
+    part = compiled.compared({"compiled": [0.002, 0.002], "odelab": [0.014, 0.016]})
+    calls = {when: {"cpu": [cpu, 2 * cpu], "clock": [1.0, 1.0]} for when, cpu in (("empty", 20.0), ("filled", 6.0))}
+    row = {"title": "decay", "forward": part, "gradient": part, "first_calls": calls}
+    row["gradient_error"] = {"compiled": 2e-6, "odelab": 3e-6}
+    page = compiled.page({"rows": [row], "sweep": [{"batch": 1_000, "attempts": 9, "us": {"compiled": 52.25}}]})
+    for line in ("| decay | 7.5 | 2 |", "| decay | 2e-6 | 3e-6 |", "| decay | 20 | 40 | 6 | 12 |", "| 1,000 | 52.2 |"):
+        assert line in page, line
