@@ -37,7 +37,7 @@ def test_results_are_printed_without_torch_and_written_between_markers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["results"]) == 0 and capsys.readouterr().out == report.page()
-    with pytest.raises(ValueError, match="there is no <!-- results:start -->"):
+    with pytest.raises(ValueError, match="lacks <!-- results:start -->"):
         report.between_markers("no markers", report.START, report.END, "")
     (tmp_path / "docs").mkdir()
     (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
@@ -47,4 +47,4 @@ def test_results_are_printed_without_torch_and_written_between_markers(
     assert (tmp_path / "README.md").read_text() == f"before\n{report.START}\n{table}\n{report.END}\nafter\n"
     assert (tmp_path / "docs" / "results.md").read_text() == report.page()
     monkeypatch.setattr(report, "write", lambda: report.between_markers("", report.START, report.END, ""))
-    assert main(["results", "--write"]) == 2 and capsys.readouterr().err.startswith("odelab: there is no ")
+    assert main(["results", "--write"]) == 2 and capsys.readouterr().err.startswith("odelab: the file lacks ")
