@@ -138,7 +138,7 @@ def odeint_event(
             options=dict(per_sample=True) each row runs to its own event, event_t (batch,).
         odeint_interface: `odeint` or `odeint_adjoint`; kwargs go to it.
     """
-    t0 = torch.as_tensor(t0).reshape(-1)
+    t0 = (t0 if isinstance(t0, Tensor) else torch.as_tensor(t0, device="cpu")).reshape(-1)
     t = torch.cat([t0, t0.detach() + (-1.0 if reverse_time else 1.0)])
     event_t, states = odeint_interface(func, y0, t, event_fn=event_fn, **kwargs)
     per_sample = bool((kwargs.get("options") or {}).get("per_sample"))
