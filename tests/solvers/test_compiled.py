@@ -278,6 +278,14 @@ def test_what_is_not_compiled_is_solved_all_the_same(func, how, reason):
     assert graphs() == compiled
 
 
+@torch.no_grad()
+def test_complex_numbers_are_not_compiled():
+    y0, t = torch.tensor([1.0 + 1.0j]), torch.tensor([0.0, 1.0])
+    with pytest.warns(UserWarning, match="no complex numbers"):
+        fast = solve(lambda t, y: 1j * y, y0, t, options=COMPILED)
+    torch.testing.assert_close(fast.y, solve(lambda t, y: 1j * y, y0, t).y, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("gradient", ["backprop", "adjoint"])
 def test_other_gradients_are_not_compiled(net, gradient):
     grads = []

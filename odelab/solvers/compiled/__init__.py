@@ -78,6 +78,7 @@ def may_compile(problem: Problem, call: Call) -> bool:
         f"it is for cpu and cuda, not {device}": device in ("cpu", "cuda"),
         "it does not go together with torch.inference_mode(); use torch.no_grad()": not problem.f.inference,
         "y0 is empty": problem.f.shape.numel() > 0,
+        "PyTorch compiles no complex numbers; give their real and imaginary parts": not problem.f.dtype.is_complex,
     }
     for reason, holds in reasons.items():
         if not holds:
