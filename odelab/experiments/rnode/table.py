@@ -155,10 +155,13 @@ COARSE = {
 }
 
 
-def coarse_table(rows: Rows = None) -> Table:
-    """By steps, data and penalty."""
+def coarse_table(quick: Quick = None, rows: Rows = None, data: str | None = None) -> Table:
+    """By steps, data and penalty; for one data set by steps and penalty."""
+    frame = summarise("rnode-coarse", rows, ("steps", "data", "penalty"), COARSE)
+    if data:
+        frame = beside(frame.xs(data, level="data"), quick)
     return Table(
-        summarise("rnode-coarse", rows, ("steps", "data", "penalty"), COARSE),
+        frame,
         "Flows that exploit a coarse solver: NLL in nats by dopri5 at 1e-5, and by the RK4 steps that trained them",
         "Two steps with λ 36 times the paper's (λ_K = .125, λ_J = .25), four with the paper's; best: the iteration of "
         "least validation NLL, where costs are measured, too; last: after 1,000. It shows that a flow which is free to "

@@ -1,4 +1,4 @@
-"""Checks of lesson 07's exercises: the energy of paths, the optimal map, a Frobenius norm by probes, two scalings."""
+"""Checks of lesson 07's exercises: an energy, a mean velocity, the optimal map, a norm by probes, two scalings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,11 +18,13 @@ WEIGHT = torch.tensor([[0.3, -1.1, 0.4], [0.7, 0.4, -0.2], [0.1, 0.5, 0.9]], dty
 @exercise
 def kinetic_energy(answer: Callable[..., Any]) -> None:
     """Mean over the points of ∫‖dz/dt‖² dt, for answer(t (T,), z (T, n, d)) with unequal times."""
-    t = 2 * torch.linspace(0, 1, 801, dtype=torch.float64) ** 1.5
+    duration = 2.6  # no small number, so that no two slips give one value
+    t = duration * torch.linspace(0, 1, 801, dtype=torch.float64) ** 1.5
     rate = torch.tensor([0.5, 1.5, 3.0], dtype=torch.float64)
-    z = torch.stack([torch.cos(rate * t[:, None]), torch.sin(rate * t[:, None]), rate * t[:, None]], dim=-1)
+    turned = rate * t[:, None]
+    z = torch.stack([torch.cos(turned), torch.sin(turned), 0.5 * rate * t[:, None] ** 2], dim=-1)
     step, way = (t[1:] - t[:-1])[:, None], (z[1:] - z[:-1]).square().sum(-1)
-    exact = (2 * rate.square() * 2).mean()  # speed² = rate² + rate², for two units of time
+    exact = (rate.square() * (duration + duration**3 / 3)).mean()  # speed² = rate² (1 + t²)
     wrong = {
         "this is the length of the paths: square the speed, do not integrate the speed itself": way.sqrt().sum(0),
         "the squared pieces are not divided by their duration: a speed is a way over a time": way.sum(0),
@@ -33,11 +35,45 @@ def kinetic_energy(answer: Callable[..., Any]) -> None:
         "the times are not equally spaced: each piece has its own duration": (way / step.mean()).sum(0),
         "the mean runs over the points alone: sum over the d entries of a velocity": (way / step).sum(0) / 3,
         "divided by the whole duration: the integral over time is asked for, not a mean over it": (way / step).sum(0)
-        / 2,
+        / duration,
+        "half of it: the ½ of physics is not in this lesson's kinetic energy": (way / step).sum(0) / 2,
+        "a mean over the pieces is asked for nowhere: each piece counts as long as it lasts": (way / step**2).mean(0),
+        "this is the squared length over the duration, as if the speed were the same all the time": (
+            way.sqrt().sum(0).square() / duration
+        ),
         "a mean over the points is asked for, this is their sum": 3 * (way / step).sum(0),
     }
     slips = {advice: value.mean() for advice, value in wrong.items()}
     compare("the energy", answer(t, z), exact, slips, rtol=2e-3)
+
+
+@exercise
+def gaussian_velocity(answer: Callable[..., Any]) -> None:
+    """The mean of z − x over the lines through y at the time t, for answer(t, y, s); x ~ N(0, s²), z ~ N(0, 1)."""
+    y = torch.tensor([-1.5, 0.2, 2.0], dtype=torch.float64)
+    for t, s in ((0.3, 0.5), (0.8, 1.7), (0.35, 1.0)):
+        variance = (1 - t) ** 2 * s**2 + t**2
+        wrong = {
+            "this is the mean of x − z: the velocity of a line that ends in z is z − x": y
+            * ((1 - t) * s**2 - t)
+            / variance,
+            "this is the covariance of z − x and y alone: divide it by the variance of y": y * (t - (1 - t) * s**2),
+            "s is a standard deviation: covariances have s², here and in the variance of y": y
+            * (t - (1 - t) * s)
+            / ((1 - t) ** 2 * s + t**2),
+            "standard deviations do not add up, variances do: (1 − t)² s² + t²": y
+            * (t - (1 - t) * s**2)
+            / ((1 - t) * s + t) ** 2,
+            "this is the velocity on the lines from x to x/s; here z does not depend on x": y
+            * (1 / s - 1)
+            / (1 - t + t / s),
+            "this has the data at t = 1: in this course they stand at t = 0": y
+            * ((1 - t) - t * s**2)
+            / (t**2 * s**2 + (1 - t) ** 2),
+            "this is the mean of z alone: the mean of x has to be taken off": y * t / variance,
+            "this is the mean of −x alone: the mean of z is missing": -y * (1 - t) * s**2 / variance,
+        }
+        compare(f"the velocity for t = {t}, s = {s}", answer(t, y, s), y * (t - (1 - t) * s**2) / variance, wrong)
 
 
 @exercise
@@ -102,7 +138,7 @@ def frobenius_estimate(answer: Callable[..., Any]) -> None:
 @exercise
 def reference_weights(answer: Callable[..., Any]) -> None:
     """(μ_K, μ_J) with the minimiser of the notes' objective, for answer(lam_kinetic, lam_jacobian, d)."""
-    for lam_kinetic, lam_jacobian, d in ((0.03, 0.05, 2), (0.01, 0.2, 784)):
+    for lam_kinetic, lam_jacobian, d in ((0.03, 0.05, 3), (0.01, 0.2, 784)):  # for d = 2 slips would coincide
         two = parts(answer(lam_kinetic, lam_jacobian, d), 2, "two numbers are asked for: μ_K and μ_J")
         for name, value, exact, half in (
             ("μ_K", two[0], 2 * d * lam_kinetic, True),
@@ -114,7 +150,10 @@ def reference_weights(answer: Callable[..., Any]) -> None:
                 "the ½ belongs to the kinetic term alone": 2 * d * lam,
                 "the ½ on the wrong side: a halved term needs twice the weight": d * lam / 2,
                 "the notes divide the NLL by d too, here the reference does not: multiply through by d": lam,
+                "this converts the reference's weight to the notes', the way back": lam / (2 * d) if half else lam / d,
                 "multiplied by d where it should be divided, or the other way round": lam / d,
+                "this is one over the weight: solve for μ, not for 1/μ": 1 / exact,
+                "this is turned upside down: λ belongs above the bar": exact / lam**2,
                 "d is missing: a mean over d entries is a d-th of their sum": 2 * lam,
                 "d on the wrong side: a smaller term needs a larger weight": 2 * lam / d,
             }

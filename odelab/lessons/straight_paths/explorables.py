@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import ipywidgets as widgets
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
+from odelab.flows import CNF
 from odelab.lessons.kit.explorable import Explorable
 from odelab.lessons.kit.export import Twin
 from odelab.lessons.straight_paths import figures
@@ -52,11 +53,51 @@ def bures_wasserstein(source: Tensor, target: Tensor) -> float:
     return float(torch.trace(source + target) - 2 * torch.trace(root(a @ target @ a)))
 
 
+class TurningFlow(nn.Module):
+    """A field that carries eight Gaussians to the standard normal while the plane turns so many times."""
+
+    def __init__(self, turns: float) -> None:
+        super().__init__()
+        self.dim, self.rate = 2, 2 * math.pi * turns
+        angles = torch.arange(8) * math.pi / 4
+        self.centres = 4 / 1.414 * torch.stack((angles.cos(), angles.sin()), dim=1)  # of the density "8gaussians"
+        self.width = 0.5 / 1.414
+
+    def forward(self, t: Tensor | float, z: Tensor) -> Tensor:
+        angle = torch.as_tensor(self.rate * t, dtype=z.dtype)
+        turn = torch.stack((angle.cos(), -angle.sin(), angle.sin(), angle.cos())).view(2, 2)
+        across = self.rate * torch.stack((-z[..., 1], z[..., 0]), dim=-1)
+        return self.mean_velocity(t, z @ turn) @ turn.T + across
+
+    def mean_velocity(self, t: Tensor | float, z: Tensor) -> Tensor:
+        """Mean of z₁ − z₀ over the straight lines through z (…, 2) at the time t, z₀ and z₁ drawn independently."""
+        variance = ((1 - t) * self.width) ** 2 + t**2
+        away = z[..., None, :] - (1 - t) * self.centres.to(z.dtype)
+        weight = torch.softmax(-away.square().sum(-1) / (2 * variance), dim=-1)
+        means = away * (t - (1 - t) * self.width**2) / variance - self.centres.to(z.dtype)
+        return (weight[..., None] * means).sum(-2)
+
+
+def measured(field: nn.Module, x: Tensor, shown: int = 12) -> figures.Measured:
+    """Paths of the first points, and of all points x (n, dim) mean NLL, NFE and mean kinetic energy; dopri5 at 1e-5."""
+    flow = CNF(field)
+    with torch.no_grad():
+        log_prob, costs = flow.log_prob_and_costs(x, ["kinetic"])
+        nfe = flow.stats.nfe if flow.stats else 0
+        paths, _ = flow.trajectory(x[:shown], torch.linspace(0, 1, 61))
+    return figures.Measured(paths.numpy(), nfe, costs["kinetic"].mean().item(), -log_prob.mean().item())
+
+
+def turning_flows(x: Tensor) -> dict[float, figures.Measured]:
+    """What the slider of :func:`turning` shows: flows that turn from 0 to 2 times, on points x (n, 2) of the data."""
+    return {k / 4: measured(TurningFlow(k / 4), x) for k in range(9)}
+
+
 def turning(family: Mapping[float, figures.Measured]) -> Explorable:
     """A slider over flows with the same density: paths, and NLL, NFE and kinetic energy.
 
     Args:
-        family: turns -> what the lesson measured.
+        family: turns -> what was measured.
     """
 
     def update(fig: Figure, turns: float) -> str:

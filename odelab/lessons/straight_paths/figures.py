@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
+from odelab.lessons.kit.panels import few_decades
 from odelab.lessons.kit.style import COLORS, GUIDE, describe, line_style, new_figure, polylines
 
 DATA: dict[str, Any] = {"color": COLORS["blue"], "marker": "o", "linestyle": "none", "markersize": 3.2}
 BASE: dict[str, Any] = {"color": COLORS["vermillion"], "marker": "^", "linestyle": "none", "markersize": 3.6}
 PATH: dict[str, Any] = {"color": COLORS["grey"], "linestyle": "-", "linewidth": 0.8, "alpha": 0.75}
 HERE: dict[str, Any] = {"color": COLORS["vermillion"], "marker": "s", "markersize": 10, "linestyle": "none"}
+
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")  # more than the style's seven curves
 
 
 def draw_paths(ax: Axes, legend: bool = False) -> None:
@@ -166,22 +170,155 @@ def update_displacement(
     right.lines[2].set_data([angle], [cost])
 
 
-def own_and_true(iterations: ArrayLike, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], best: float) -> Figure:
-    """NLL during training, by the solver that trains (dashed) and by an accurate one (solid).
+def crossing(starts: ArrayLike, ends: ArrayLike, place: Sequence[float], mean: Sequence[float]) -> Figure:
+    """Straight lines that pass close to one place at one time, and their mean velocity.
 
     Args:
-        curves: title -> (own, true), each like iterations, (k,).
+        starts, ends: of the lines, (n, 2) each.
+        place: where they meet; mean: velocity there, drawn as an arrow half as long.
+    """
+    fig = new_figure((6.4, 4.6))
+    ax = fig.subplots()
+    draw_paths(ax)
+    move_paths(ax, np.stack([np.asarray(starts, float), np.asarray(ends, float)]))
+    x, y = place
+    ax.annotate(
+        "",
+        (x + mean[0] / 2, y + mean[1] / 2),
+        (x, y),
+        arrowprops={"arrowstyle": "-|>", "color": COLORS["black"], "lw": 2.5, "shrinkA": 0, "shrinkB": 0},
+    )
+    ax.plot([x], [y], label="the place", **HERE | {"color": COLORS["black"], "markersize": 7})
+    ax.plot([], [], label="mean velocity, ×½", color=COLORS["black"], linewidth=2.5)
+    ax.set(xlim=(-4.6, 4.6), ylim=(-3.6, 3.6))
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return describe(
+        fig,
+        "Straight lines from points of eight Gaussians to points of a normal distribution, which all pass through one "
+        "place at half time in different directions, and the arrow of their mean velocity there.",
+    )
+
+
+def matching(floor: float, iterations: int) -> Figure:
+    """The loss of flow matching (left), and the paths of the field that is being learned (right).
+
+    Args:
+        floor: value below which the loss cannot fall in the mean.
+    """
+    fig = new_figure((9.6, 4.0))
+    curve, plane = fig.subplots(1, 2, width_ratios=(1.25, 1))
+    curve.plot([], [], label="loss of a batch", color=COLORS["blue"], linestyle="-", linewidth=1)
+    curve.axhline(floor, label="scatter of the lines", color=COLORS["vermillion"], linestyle="--", linewidth=1.8)
+    curve.set(title="loss", xlabel="iteration", xlim=(0, iterations), ylim=(0, 2.6 * floor))
+    curve.legend(loc="upper right")
+    draw_paths(plane)
+    plane.set(title="paths of the network's field", xlim=(-4.6, 4.6), ylim=(-4.6, 4.6))
+    return describe(
+        fig,
+        "Left, the loss falls to the scatter of the lines and stays there. Right, paths from eight Gaussians, at first "
+        "short and aimless, come to end in the middle, where the normal distribution is.",
+    )
+
+
+def update_matching(fig: Figure, losses: ArrayLike, paths: ArrayLike) -> None:
+    """Put the losses so far, (m,), and paths (times, n, 2) into a figure drawn by :func:`matching`."""
+    curve, plane = fig.axes
+    curve.lines[0].set_data(np.arange(len(np.asarray(losses))), losses)
+    move_paths(plane, paths)
+
+
+Arms = Mapping[str, tuple[ArrayLike, ArrayLike]]
+
+
+def pareto(panels: Mapping[str, Arms], chain: Sequence[str]) -> Figure:
+    """Gap of the likelihood against evaluations, a panel for each density.
+
+    Args:
+        panels: density -> training -> (evaluations, gap to the truth in nats), a number for each seed; both positive.
+        chain: trainings of growing penalty, whose means are joined by a line.
+    """
+    fig = new_figure((4.8 * len(panels), 4.4))
+    names = list(dict.fromkeys(name for arms in panels.values() for name in arms))
+    for ax, (title, arms) in zip(fig.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        means = {name: np.asarray(both, float).mean(axis=1) for name, both in arms.items()}
+        joined = [means[name] for name in chain if name in means]
+        if len(joined) > 1:
+            ax.plot(*np.transpose(joined), color=COLORS["grey"], linestyle="-", linewidth=1.2, zorder=1)
+        for name, (nfe, gap) in arms.items():
+            k = names.index(name)
+            style = {"linestyle": "none", "marker": MARKS[k % len(MARKS)], "color": line_style(k)["color"]}
+            ax.plot(nfe, gap, markerfacecolor="none", markersize=6, **style)
+            ax.plot(*means[name], markersize=9, **style)
+        ax.set(title=title, xlabel="NFE, dopri5 at 1e-5")
+        if arms:
+            ax.set_yscale("log")
+            few_decades(ax.yaxis)
+        else:
+            ax.text(0.5, 0.5, "not run yet", ha="center", transform=ax.transAxes)
+    fig.axes[0].set_ylabel("gap to the truth (nats)")
+    keys = [
+        Line2D([], [], linestyle="none", marker=MARKS[k % len(MARKS)], color=line_style(k)["color"], label=name)
+        for k, name in enumerate(names)
+    ]
+    if keys:
+        fig.legend(handles=keys, loc="outside lower center", ncols=4)
+    return describe(
+        fig,
+        "Gap between the likelihood of a flow and that of the truth, against the evaluations that a solve takes, for "
+        "each way of training; " + ("; ".join(panels) if names else "nothing has been run yet") + ".",
+    )
+
+
+def races(curves: Mapping[str, Sequence[Mapping[str, ArrayLike]]], target: float | None, title: str) -> Figure:
+    """Evaluations against iterations, and how far the NLL is above the truth's against processor time.
+
+    Args:
+        curves: training -> of each seed "step", "nfe", "cpu_seconds" and "gap" (nats), (n,) each.
+        target: gap that ends the race, None where there is none yet.
+    """
+    fig = new_figure((9.6, 4.0))
+    left, right = fig.subplots(1, 2)
+    for k, (name, seeds) in enumerate(curves.items()):
+        for seed, curve in enumerate(seeds):
+            style = line_style(k) | {"markersize": 4, "label": None if seed else name}
+            left.plot(curve["step"], curve["nfe"], **style)
+            right.plot(curve["cpu_seconds"], curve["gap"], **style)
+    if target is not None:
+        right.axhline(target, label="target", **GUIDE)
+    for ax in (left, right):
+        if curves:
+            ax.legend(loc="best")
+        else:
+            ax.text(0.5, 0.5, "not run yet", ha="center", transform=ax.transAxes)
+    left.set(title=f"{title}: NFE, dopri5 at 1e-5", xlabel="iteration")
+    right.set(title="NLL above the truth's (nats)", xlabel="CPU seconds of training")
+    if curves:
+        left.set_ylim(0, None)
+        right.set_yscale("log")
+        few_decades(right.yaxis)
+    return describe(
+        fig,
+        "Left, evaluations of a solve against the iterations of training; right, the distance of the validation NLL "
+        "from the truth's against processor time, without and with penalties"
+        + ("." if curves else "; nothing has been run yet."),
+    )
+
+
+def own_and_true(iterations: int, titles: Sequence[str], best: float) -> Figure:
+    """Panels for the NLL during training, by the solver that trains (dashed) and by an accurate one (solid).
+
+    Args:
+        iterations: the training will have; titles: of the panels.
         best: the entropy of the data, which no true NLL beats.
     """
     fig = new_figure((9.6, 3.7))
-    axes = fig.subplots(1, len(curves), sharey=True, squeeze=False)[0]
-    for ax, (title, (own, true)) in zip(axes, curves.items(), strict=True):
-        ax.plot(iterations, true, label="dopri5, 1e-5", **line_style(0) | {"markersize": 4})
-        ax.plot(iterations, own, label="two rk4 steps", **line_style(1) | {"markersize": 4})
-        ax.fill_between(np.asarray(iterations), own, true, color=COLORS["orange"], alpha=0.25, linewidth=0)
+    axes = fig.subplots(1, len(titles), sharey=True, squeeze=False)[0]
+    for ax, title in zip(axes, titles, strict=True):
+        ax.plot([], [], label="dopri5, 1e-5", **line_style(0) | {"markersize": 4})
+        ax.plot([], [], label="two rk4 steps", **line_style(1) | {"markersize": 4})
         ax.axhline(best, label="entropy of the data", **GUIDE)
         ax.set_title(title, fontsize=11)
-        ax.set(xlabel="iterations")
+        ax.set(xlabel="iterations", xlim=(0, 1.05 * iterations), ylim=(best - 1.5, best + 2.5))
     axes[0].set(ylabel="NLL (nats)")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return describe(
@@ -189,6 +326,15 @@ def own_and_true(iterations: ArrayLike, curves: Mapping[str, tuple[ArrayLike, Ar
         "Negative log-likelihood against iterations in panels of growing penalty. Without a penalty the value of the "
         "training solver keeps falling while the true one turns up again; with a strong one the two curves coincide.",
     )
+
+
+def update_own_and_true(fig: Figure, curves: Sequence[Sequence[Sequence[float]]]) -> None:
+    """Put rows (iteration, own NLL, true NLL) of every flow into a figure drawn by :func:`own_and_true`."""
+    for ax, rows in zip(fig.axes, curves, strict=True):
+        if len(rows):
+            iterations, own, true = np.transpose([row[:3] for row in rows])
+            ax.lines[0].set_data(iterations, true)
+            ax.lines[1].set_data(iterations, own)
 
 
 @dataclass(frozen=True)
@@ -214,7 +360,9 @@ def regularised(flows: Mapping[float, Trained], half_width: float, best: float) 
     # zorder: what moves must lie above the panel's background, or a redraw of the moving parts hides it
     empty = np.zeros_like(next(iter(flows.values())).density)
     highest = 2.5 * math.exp(-best)
-    image.imshow(empty, zorder=1.5, origin="lower", extent=(*window, *window), vmin=0, vmax=highest)
+    image.imshow(
+        empty, zorder=1.5, interpolation="bilinear", origin="lower", extent=(*window, *window), vmin=0, vmax=highest
+    )
     image.grid(visible=False)
     draw_paths(paths)
     for ax in (image, paths):

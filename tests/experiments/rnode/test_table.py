@@ -62,5 +62,5 @@ def test_one_density_stands_beside_the_paper() -> None:
 def test_tables_of_stored_rows_and_of_none_can_be_made(rows: list[Row] | None) -> None:
     table = rnode_table(rows=rows)
     assert len(table.frame) == 50 and " nan" not in table.markdown()
-    assert {len(names) for names in coarse_table(rows).frame.index} == {3}
+    assert {len(names) for names in coarse_table(rows=rows).frame.index} == {3}
     assert len(matching_table(rows).frame) == 10
