@@ -208,7 +208,8 @@ def matching(floor: float, iterations: int) -> Figure:
     fig = new_figure((9.6, 4.0))
     curve, plane = fig.subplots(1, 2, width_ratios=(1.25, 1))
     curve.plot([], [], label="loss of a batch", color=COLORS["blue"], linestyle="-", linewidth=1)
-    curve.axhline(floor, label="scatter of the lines", color=COLORS["vermillion"], linestyle="--", linewidth=1.8)
+    ground = {"color": COLORS["vermillion"], "linestyle": "--", "linewidth": 1.8, "zorder": 3}
+    curve.axhline(floor, label="scatter of independent lines", **ground)
     curve.set(title="loss", xlabel="iteration", xlim=(0, iterations), ylim=(0, 2.6 * floor))
     curve.legend(loc="upper right")
     draw_paths(plane)
