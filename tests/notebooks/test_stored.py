@@ -78,7 +78,15 @@ def table_rows(lesson: Lesson) -> list[list[str]]:
 # Path and proof
 
 # Lessons in which code that draws or verifies is kept apart from code that teaches.
-APART = {"00_start_here", "01_residual_networks", "02_solvers", "03_adjoint", "05_change_of_variables", "06_ffjord"}
+APART = {
+    "00_start_here",
+    "01_residual_networks",
+    "02_solvers",
+    "03_adjoint",
+    "05_change_of_variables",
+    "06_ffjord",
+    "07_straight_paths",
+}
 
 
 @no_complaints
