@@ -37,7 +37,7 @@ def lower_loss(tests: Mapping[Setting, Comparison]) -> str:
     mean = sum(test.difference < 0 for test in matching.values())
     return (
         f"The mean KL of our CNF is the lower one in {mean} of {len(matching)} comparisons, each with $K=M$. "
-        f"{told_apart(matching)} {generally(matching)}"
+        f"{told_apart(matching)} {generally(matching)} {how_many_seeds(matching)}"
     )
 
 
@@ -54,7 +54,7 @@ def against_size(found: Mapping[Setting, Sequence[float | None]], tests: Mapping
                 steady += all(smaller < larger for larger, smaller in pairwise(means))
         if not factors:
             return NO_RUNS
-        words = ", ".join(f"{factor:.2g} ({target})" for target, factor in factors.items())
+        words = ", ".join(f"{factor:.{1 if factor < 10 else 0}f} ({target})" for target, factor in factors.items())
         sentences.append(
             f"From ${letter}={WIDTHS[0]}$ to ${WIDTHS[-1]}$ the mean KL of our {name} is divided by {words}; it falls "
             f"at every step on {steady} of {len(factors)} energies."
@@ -86,7 +86,7 @@ def training_time(rows: Sequence, tests: Mapping[Setting, Comparison]) -> str:
     equal = of(tests, "nf-cpu", ENERGIES)
     if not equal:
         return f"{text} Runs with equal processor time for both are not stored yet."
-    return f"{text} For equal processor time: {told_apart(equal)} {generally(equal)}"
+    return f"{text} Then we gave both flows of a size the same processor time. {told_apart(equal)} {generally(equal)}"
 
 
 def two_moons(found: Mapping[Setting, Sequence[float | None]], tests: Mapping[Setting, Comparison]) -> str:
@@ -101,13 +101,15 @@ def two_moons(found: Mapping[Setting, Sequence[float | None]], tests: Mapping[Se
                 f"On the {target} our NF ends {theirs} nats from the data's density and our CNF {ours} "
                 f"({lower_words(tests['nf', 64, target])})."
             )
-    sentences.append(
-        {
-            -1: "So we see this difficulty, too.",
-            0: "So our runs do not show this difficulty, and they do not exclude a small one.",
-            1: "So we do not see this difficulty: on the moons our NF comes closer than our CNF.",
-        }[tests["nf", 64, "moons"].lower]
-    )
+    moons = tests["nf", 64, "moons"]
+    if moons.lower < 0:
+        sentences.append("So we see this difficulty, too.")
+    elif moons.lower > 0:
+        sentences.append("So we do not see this difficulty: on the moons our NF comes closer than our CNF.")
+    elif moons.difference > 0:
+        sentences.append("So we do not see this difficulty: on the moons the mean of our NF is even the lower one.")
+    else:
+        sentences.append("So our runs do not show this difficulty, and they do not exclude a small one.")
     return " ".join(sentences)
 
 
@@ -124,6 +126,13 @@ def told_apart(tests: Mapping[Setting, Comparison]) -> str:
         f"By the test (p < {LEVEL} after correction) the CNF is lower in {cnf} of {len(tests)} and the NF in {nf}; in "
         f"{len(groups[0])} the two are not told apart."
     )
+
+
+def how_many_seeds(tests: Mapping[Setting, Comparison]) -> str:
+    """How many seeds the comparisons rest on, and what follows."""
+    counts = [len(values) for test in tests.values() for values in (test.ours, test.theirs)]
+    seeds = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    return f"Each mean is over {seeds} seeds; with so few, the test can tell only large differences apart."
 
 
 def places(keys: Sequence[Setting]) -> str:
