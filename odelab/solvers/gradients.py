@@ -177,8 +177,8 @@ class RandomNumbers(ValueError):
 
     def __init__(self) -> None:
         super().__init__(
-            "func draws random numbers at every evaluation (dropout?), and the solve backwards of gradient='adjoint' "
-            "would draw others: use 'backprop' or 'checkpoint', or func.eval()"
+            "func draws random numbers at every evaluation (dropout? or a lazy layer at its first?), and the solve "
+            "backwards of gradient='adjoint' would draw others: use 'backprop' or 'checkpoint', or func.eval()"
         )
 
 
@@ -520,9 +520,11 @@ def _told_of_the_way_back() -> Iterator[None]:
 @torch.no_grad()
 def _check_way_back(returned: Tensor, states: Tensor) -> None:
     """Warn where y, solved backwards from each output, (n − 1, …), is not the state before it of states (n, …)."""
-    off = (returned - states[:-1]).abs().flatten(1)
-    size = torch.maximum(states[:-1].abs().flatten(1).norm(dim=1), states[1:].abs().flatten(1).norm(dim=1))
-    ratio = float((off.norm(dim=1) / size.clamp_min(torch.finfo(size.dtype).tiny)).max()) if off.numel() else 0.0
+    if not returned.numel():
+        return
+    parts = returned - states[:-1], states[:-1], states[1:]
+    off, before, after = (x.reshape(len(x), -1).abs().norm(dim=1) for x in parts)
+    ratio = float((off / torch.maximum(before, after).clamp_min(torch.finfo(off.dtype).tiny)).max())
     if not ratio <= ASTRAY:
         what = f"came {ratio:.2g} times its size away from where it had been" if math.isfinite(ratio) else "became NaN"
         warnings.warn(f"the gradient may be wrong: {WAY_BACK}, and it {what}; {REPLAY}", stacklevel=3)

@@ -1,5 +1,6 @@
 """Every way to solve the adjoint, and who its norm and tolerance speak to."""
 
+import math
 from contextlib import nullcontext
 
 import pytest
@@ -129,3 +130,10 @@ def test_an_error_on_the_way_back_says_that_it_is_one():
     y = solve(Reaction(), y0, times(40.0, 2), gradient="adjoint", method="kvaerno5", rtol=1e-4, atol=1e-6).y
     with pytest.raises(SolverError, match=r"y backwards.*gradient='checkpoint'"):
         y[-1].sum().backward()
+
+
+def test_a_state_that_is_one_number_and_one_that_is_empty():
+    for y0 in (torch.tensor(1.0).double(), torch.zeros(0, 3).double()):
+        y0.requires_grad_()
+        y = solve(lambda t, y: -y, y0, times(1.0, 3), gradient="adjoint", params=()).y
+        torch.testing.assert_close(gradients(y[-1].sum(), y0)[0], torch.full_like(y0, math.exp(-1)))
