@@ -104,7 +104,7 @@ def convergence(methods: Iterable[str]) -> Figure:
     axis_texts(left, "error against step", "step h", "error at the end", "xy")
     axis_texts(right, "error against work", "evaluations of f", "", "xy")
     for ax, limits in ((left, (0.012, 1.2)), (right, (3, 1.5e3))):
-        ax.set(xlim=limits, ylim=(1e-13, 1e4))
+        ax.set(xlim=limits, ylim=(1e-13, 1e2))
         for i, name in enumerate(methods):
             ax.plot([], [], label=name, markersize=5, **line_style(i))
         ax.plot([], [], color=COLORS["black"], linewidth=1, zorder=5)
