@@ -7,15 +7,15 @@ from itertools import combinations
 from statistics import fmean
 
 import numpy as np
-from scipy.stats import ttest_ind
 
+from odelab.experiments.comparison import LEVEL, holm, standard_error, welch
 from odelab.experiments.mnist.recipe import LARGER
 from odelab.experiments.results import Row, by_key, stored_rows
-from odelab.experiments.tables import MISSING, NOTHING, Quick, Rows, Table, beside, number, over_seeds, seeds, summarise
+from odelab.experiments.tables import NOTHING, Quick, Rows, Table, beside, number, over_seeds, seeds, summarise
 from odelab.extras import extra
 
 with extra("train"):
-    from pandas import DataFrame, Series
+    from pandas import DataFrame, MultiIndex, Series, concat
 
 NAMES = {
     "mlp": "1-layer MLP",
@@ -32,16 +32,24 @@ PAPER = {
     "rk-net": (0.47, 0.22, "O(L̃)"),
     "ode-net": (0.42, 0.22, "O(1)"),
 }
+YES, NO = "yes", "no"
 #: Size of the features that the body works on -> what stands behind its name in the stored rows.
 FEATURES = {"features of 3×3": "", "features of 6×6": LARGER}
 
 
-def errors_by_features(rows: Rows = None) -> dict[str, dict[str, list[float]]]:
-    """Features -> name of a row -> test error in percent of every seed; an empty list for rows without a run."""
+def by_features(rows: Rows = None) -> dict[str, dict[str, list[Row]]]:
+    """Features -> name of a row -> its runs, one per seed; an empty list for rows without a run."""
     runs = by_key(stored_rows("mnist") if rows is None else rows, "body")
     return {
-        features: {name: [row.result["test_error"] for row in runs.get(body + end, ())] for body, name in NAMES.items()}
-        for features, end in FEATURES.items()
+        features: {name: runs.get(body + end, []) for body, name in NAMES.items()} for features, end in FEATURES.items()
+    }
+
+
+def errors_by_features(rows: Rows = None) -> dict[str, dict[str, list[float]]]:
+    """Features -> name of a row -> test error in percent of every seed."""
+    return {
+        features: {name: [row.result["test_error"] for row in runs] for name, runs in models.items()}
+        for features, models in by_features(rows).items()
     }
 
 
@@ -50,7 +58,7 @@ def error_table(quick: Quick = None, rows: Rows = None) -> Table:
     errors = summarise("mnist", rows, ("body",), {"error": number("test_error", count=True)})["error"]
     columns = {title: {body: errors.get(body + end) for body in NAMES} for title, end in FEATURES.items()}
     columns["paper"] = {body: f"{error:.2f}" for body, (error, *_) in PAPER.items()}
-    apart = [f"On {title}: {told_apart(values)}" for title, values in errors_by_features(rows).items()]
+    apart = [f"On {title}: {told_apart(models)}" for title, models in by_features(rows).items()]
     return Table(
         beside(DataFrame(columns, index=[*NAMES]), quick, ".1f").rename(index=NAMES).rename_axis("model"),
         "MNIST: test error, %",
@@ -61,43 +69,107 @@ def error_table(quick: Quick = None, rows: Rows = None) -> Table:
     )
 
 
-def told_apart(errors: Mapping[str, Sequence[float]], level: float = 0.05) -> str:
-    """Which rows differ by Welch's test over their seeds; of those with two seeds at least."""
-    several = {name: values for name, values in errors.items() if len(values) > 1}
-    pairs = [p for p in combinations(several, 2) if ttest_ind(*map(several.get, p), equal_var=False).pvalue < level]
-    alone = [name for name in several if sum(name in pair for pair in pairs) == len(several) - 1 > 0]
+def told_apart(models: Mapping[str, Sequence[Row]]) -> str:
+    """Which rows differ; of those with two seeds at least, whose pairs are corrected together."""
+    verdicts = compare({name: runs for name, runs in models.items() if len(runs) > 1})["told apart"]
+    pairs = [pair for pair, verdict in verdicts.items() if verdict.startswith(YES)]
+    names = dict.fromkeys(name for pair in verdicts.index for name in pair)
+    alone = [name for name in names if sum(name in pair for pair in pairs) == len(names) - 1]
     words = [f"{name} from all others" for name in alone]
     words += [f"{a} from {b}" for a, b in pairs if not {a, b} & {*alone}]
-    count = math.comb(len(several), 2)
-    return f"told apart by Welch's test over seeds, p < {level}, of {count} pairs: {'; '.join(words) or 'none'}."
+    count = f"{len(verdicts)} pair{'s' * (len(verdicts) != 1)}"
+    return f"told apart at p < {LEVEL}, after Holm, of {count}: {'; '.join(words) or 'none'}."
 
 
-def against_one_block(rows: Rows = None) -> Table:
-    """Each row with the one residual block on the same features, see :func:`against`; a dash where nothing was run."""
-    one = NAMES["one-block"]
-    columns = {
-        features: {name: against(values, errors[one]) for name, values in errors.items() if values and name != one}
-        for features, errors in errors_by_features(rows).items()
-    }
-    frame = DataFrame(columns, index=[name for name in NAMES.values() if name != one]).rename_axis("model")
-    return Table(frame, "full runs, points of test error against one residual block")
+def pairs_table(rows: Rows = None, against: str | None = None) -> Table:
+    """Every two rows on the same features, or each with one of them; see :func:`compare`."""
+    frames = {features: compare(models, against) for features, models in by_features(rows).items()}
+    return Table(
+        concat(frames, names=["features"]),
+        "MNIST, full runs: which rows can be told apart",
+        "Points of test error, row less row, ± the standard error over seeds (in brackets: over images). Wrong alone: "
+        "images that the first row gets wrong and the second does not, and the other way round; a mean where there are "
+        "several seeds. Other seeds: Welch's test. Other images: McNemar's test, of runs that stored their mistakes. "
+        "Each column of p is corrected after Holm for all pairs on the same features. Told apart is what every test "
+        "that could be made tells apart.",
+    )
 
 
-def against(ours: Sequence[float], theirs: Sequence[float], images: int = 10_000) -> str:
-    """Difference of two means over seeds, its standard error, and whether Welch's test tells them apart at 5 %.
+def compare(models: Mapping[str, Sequence[Row]], against: str | None = None, images: int = 10_000) -> DataFrame:
+    """Pairs of rows: difference, mistakes of one alone, p over seeds and over images, corrected after Holm (1979).
 
-    With a single seed the error is the binomial one of test sets of so many images: errors are in percent.
+    A difference can be luck in two ways: other seeds, or other images, might not show it. Welch's test asks of the
+    first and McNemar's of the second, so rows are told apart when both do. Runs of old have no list of mistakes.
+
+    Args:
+        models: name -> runs, one per seed, whose results hold `test_error` in percent and, if stored, `mistakes`.
+        against: one of the names, for its pairs alone.
+        images: in the test set.
     """
-    if not len(ours) or not len(theirs):
-        return MISSING
-    difference = np.mean(ours) - np.mean(theirs)
-    if min(len(ours), len(theirs)) < 2:
-        error = np.sqrt(sum(p * (100 - p) / images for p in (np.mean(ours), np.mean(theirs))))
-        return f"{difference:+.2f} ± {error:.2f} by the test sets alone: too few seeds".replace("-", "−")
-    error = np.sqrt(np.var(ours, ddof=1) / len(ours) + np.var(theirs, ddof=1) / len(theirs))
-    p = float(ttest_ind(ours, theirs, equal_var=False).pvalue)
-    verdict = "told apart" if p < 0.05 else "not told apart"
-    return f"{difference:+.2f} ± {error:.2f}: {verdict} (p = {p:.2g})".replace("-", "−")
+    present = [name for name, runs in models.items() if runs]
+    pairs = [(a, b) for a, b in combinations(present, 2) if against in (None, a, b)]
+    pairs = [(a, b) if b == against or against is None else (b, a) for a, b in pairs]
+    errors = {name: [row.result["test_error"] for row in models[name]] for name in present}
+    wrong = {
+        name: [row.result["mistakes"] for row in models[name] if row.result.get("mistakes") is not None]
+        for name in present
+    }
+    by_seeds = holm([welch(errors[a], errors[b]) for a, b in pairs])
+    by_images = holm([mcnemar(wrong[a], wrong[b]) for a, b in pairs])
+    lines = []
+    for (a, b), seeds_p, images_p in zip(pairs, by_seeds, by_images, strict=True):
+        known = [p for p in (seeds_p, images_p) if p is not None]
+        apart = bool(known) and max(known) < LEVEL
+        asked = "" if len(known) == 2 else ", on these images" if images_p is None else ", for these weights"
+        alone = wrong_alone(wrong[a], wrong[b])
+        lines.append(
+            {
+                "points": difference(errors[a], errors[b], alone, images),
+                "wrong alone": f"{sum(alone[alone > 0]):.3g} : {-sum(alone[alone < 0]):.3g}" if len(alone) else NOTHING,
+                "p, other seeds": NOTHING if seeds_p is None else f"{seeds_p:.2g}",
+                "p, other images": NOTHING if images_p is None else f"{images_p:.2g}",
+                "told apart": (YES + asked if apart else NO) if known else "too few seeds",
+            }
+        )
+    columns = ["points", "wrong alone", "p, other seeds", "p, other images", "told apart"]
+    return DataFrame(lines, index=MultiIndex.from_tuples(pairs, names=["model", "against"]), columns=columns)
+
+
+def difference(ours: Sequence[float], theirs: Sequence[float], alone: np.ndarray, images: int) -> str:
+    """Points, ± their standard error over seeds; in brackets that of a test set, where one row has a single seed."""
+    if min(len(ours), len(theirs)) > 1:
+        error = f"{math.hypot(standard_error(ours) or 0, standard_error(theirs) or 0):.2f}"
+    elif len(alone):
+        error = f"({100 * np.sqrt((alone**2).sum()) / images:.2f})"
+    else:
+        error = f"({np.sqrt(sum(p * (100 - p) / images for p in (np.mean(ours), np.mean(theirs)))):.2f})"
+    return f"{np.mean(ours) - np.mean(theirs):+.2f} ± {error}".replace("-", "−")
+
+
+def wrong_alone(ours: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) -> np.ndarray:
+    """Image by image, how much more often ours are wrong, a mean over runs; of those images where it is not 0."""
+    if not ours or not theirs:
+        return np.zeros(0)
+    mistakes = np.concatenate([*ours, *theirs]).astype(int)
+    weights = [sign / len(runs) for sign, runs in ((1, ours), (-1, theirs)) for run in runs for _ in run]
+    total = np.bincount(mistakes, weights)
+    return total[np.abs(total) > 1e-9]
+
+
+def mcnemar(ours: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) -> float | None:
+    """p of equal error rates on all images, for these weights; of lists of mistakes, one per run. None without any.
+
+    McNemar's exact test throws a fair coin for every image that only one of the two gets wrong. With several runs the
+    same coin decides the sign of an image's difference, a mean over runs; the chances of all sums are added up exactly.
+    """
+    if not ours or not theirs:
+        return None
+    steps = np.round(wrong_alone(ours, theirs) * len(ours) * len(theirs)).astype(int)
+    chances = np.ones(1)  # of the sums from −Σ|step| to Σ|step|
+    for step in np.abs(steps):
+        chances = (np.pad(chances, (0, 2 * step)) + np.pad(chances, (2 * step, 0))) / 2
+    sums = np.arange(len(chances)) - len(chances) // 2
+    return min(1.0, float(chances[np.abs(sums) >= abs(steps.sum())].sum()))
 
 
 def cost_table(quick: Quick = None, rows: Rows = None, features: str = "features of 3×3") -> Table:
@@ -148,4 +220,4 @@ def dial_table(rows: Rows = None) -> Table:
 
 
 LARGER_COSTS = partial(cost_table, features="features of 6×6")
-TABLES = {"mnist": (error_table, against_one_block, cost_table, LARGER_COSTS, dial_table)}
+TABLES = {"mnist": (error_table, pairs_table, cost_table, LARGER_COSTS, dial_table)}
