@@ -1,4 +1,4 @@
-"""Checks of the ODE-Nets' exercises: time as a channel, parameters, the bill of a solver, two rows of a table."""
+"""Checks of the ODE-Nets' exercises: time as a channel, the bill of a solver, two rows of a table."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,9 +6,25 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from odelab.lessons.kit.exercises import Hint, exercise
 from odelab.lessons.kit.hints import compare, parts
+
+
+class GluedImages(TorchFunctionMode):
+    """Notes whether some operation gives images with so many channels, alone or in a batch."""
+
+    def __init__(self, channels: int, smallest: int) -> None:
+        super().__init__()
+        self.channels, self.smallest, self.noted = channels, smallest, False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) and result.ndim >= 3:
+            *_, channels, height, width = result.shape
+            self.noted |= channels == self.channels and min(height, width) >= self.smallest
+        return result
 
 
 @exercise
@@ -36,10 +52,16 @@ def time_channel(answer: Callable[..., Any]) -> None:
         + t * bias[:, None, None],
         "the bias is there twice: it belongs to one of the two convolutions": exact + bias[:, None, None],
     }
-    value = torch.as_tensor(answer(weight, bias, t, x))
+    with GluedImages(channels=4, smallest=6) as images:
+        value = torch.as_tensor(answer(weight, bias, t, x))
     if value.shape != exact.shape:
         raise Hint(f"the result should be {tuple(exact.shape)}, yours is {tuple(value.shape)}: padding=1 keeps 6×7")
     compare("the result", value, exact, wrong, atol=1e-4)
+    if images.noted:
+        raise Hint(
+            "the result is right, but the time was glued to the image: some image on the way has 1 + in channels. Give "
+            "each part of the weight an image of its own"
+        )
 
 
 @exercise
@@ -110,6 +132,15 @@ def paired_error(answer: Callable[..., Any]) -> None:
         "the difference image by image": independent,
         "that is the spread of a single image's difference; the mean of n of them is surer by √n": exact * n**0.5,
         "a variance; the standard error is its root": exact**2,
+        "errors of independent numbers add as squares, under a root; and these two nets are not independent, because "
+        "they see the same images": ((p * (1 - p)) ** 0.5 + (q * (1 - q)) ** 0.5) / n**0.5,
+        "that is the error of a sum of the two; asked for is that of their difference": float(
+            (a.double() + b.double()).std() / n**0.5
+        ),
+        "that is the difference itself; asked for is its standard error": abs(p - q),
+        "that is the rate at which they disagree; a standard error has a root and another n": float(
+            (a ^ b).double().mean()
+        ),
         "that is the standard error of one net alone": (p * (1 - p) / n) ** 0.5,
         "that is the number of images they disagree on, or its root; a rate is divided by n": exact * n,
         "that is in points; give it as a fraction": exact * 100,

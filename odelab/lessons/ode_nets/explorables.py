@@ -59,17 +59,20 @@ def feature_path(data: Journeys) -> Explorable:
     return Explorable(figures.journey(data), update, controls, play="moment")
 
 
-def tolerance_dial(measured: Dial, images: int) -> Explorable:
-    """A slider over what was measured at test time: NFE, error of the logits, test error and time by tolerance."""
+def tolerance_dial(data: Dial) -> Explorable:
+    """A slider over the tolerance at test time: the error of every image's logits against what its answer can bear."""
+    images = len(data.margin)
 
     def update(fig: Figure, tolerance: float) -> str:
-        figures.update_dial(fig, tolerance)
-        row = measured[tolerance]
+        figures.update_dial(fig, data, tolerance)
+        row = data.measured[tolerance]
+        able = int((2 * data.off[tolerance] >= data.margin).sum())
         return (
-            f"tolerance {tolerance:.0e}: {row['nfe']:.0f} evaluations of f in {row['seconds']:.2g} s; logits off by "
-            f"{row['gap']:.1e}; test error {row['error']:.1f} % ({row['error'] * images / 100:.0f} of {images} images)."
+            f"tolerance {tolerance:.0e}: {row['nfe']:.0f} evaluations of f in {row['seconds']:.2g} s. {able} of "
+            f"{images} marks lie above the diagonal, and {int(data.flipped[tolerance].sum())} are answered otherwise. "
+            f"Test error {row['error']:.1f} % ({row['error'] * images / 100:.0f} of {images} images)."
         )
 
-    options = [(f"{tolerance:.0e}", tolerance) for tolerance in measured]
+    options = [(f"{tolerance:.0e}", tolerance) for tolerance in data.measured]
     controls = {"tolerance": widgets.SelectionSlider(options=options, description="tolerance at test time")}
-    return Explorable(figures.dial(measured, images), update, controls)
+    return Explorable(figures.dial(data), update, controls)

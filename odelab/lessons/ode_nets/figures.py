@@ -1,4 +1,4 @@
-"""Figures of the ODE-Nets' lesson: a table as a picture, differences between its rows, memory, evaluations, noise.
+"""Figures of the ODE-Nets' lesson: a table as a picture, differences between its rows, memory, a solver's bill, noise.
 
 Every function draws the numbers it is given; none of them trains or solves anything.
 """
@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure
+from odelab.lessons.kit.panels import few_decades
+from odelab.lessons.kit.style import COLORS, GROUNDS, GUIDE, describe, line_style, new_figure
 
 GRADIENTS = ("backprop", "checkpoint", "adjoint")
 
@@ -69,30 +70,88 @@ def table(
     )
 
 
-def differences(names: Sequence[str], points: ArrayLike, errors: ArrayLike, alt: str) -> Figure:
-    """Which rows can be told apart: differences in test error and their standard errors, pair by pair.
+def learning(names: Sequence[str], iterations: int) -> Figure:
+    """Test error while networks train, one curve each; empty, see :func:`update_learning`."""
+    fig = new_figure((8.6, 4.2))
+    ax = fig.subplots()
+    for i, name in enumerate(names):
+        ax.plot([], [], label=name, **(line_style(i) | {"markersize": 5}))
+    ax.set(title="error on the test images, %", xlabel="iteration", xlim=(0, iterations), yscale="log", ylim=(2, 100))
+    ax.set_yticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
+    ax.minorticks_off()
+    ax.legend(loc="upper right")
+    return describe(fig, f"Error on the test images, against the iterations of training: {', '.join(names)}.")
+
+
+def update_learning(fig: Figure, curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
+    """Put what was measured so far, name -> (iterations, errors in percent), into a figure of :func:`learning`."""
+    lines = {line.get_label(): line for line in fig.axes[0].lines}
+    for name, (iterations, errors) in curves.items():
+        lines[name].set_data(iterations, np.maximum(errors, 2))
+
+
+def apart(
+    reference: str,
+    quick: Mapping[str, tuple[float, float, float]],
+    full: Mapping[str, Mapping[str, tuple[float, float]]],
+) -> Figure:
+    """Each row less one of them: of a quick run by its images (left), of the full runs by their seeds (right).
 
     Args:
-        names: of n rows.
-        points, errors: row minus column in percentage points, and the standard error of that, (n, n) each.
+        reference: the row that is subtracted.
+        quick: name -> (points, their standard error by pairs of images, the one without pairing).
+        full: kind of run -> name -> (points, standard error over seeds); two kinds at most, and rows may be missing.
     """
-    fig = new_figure((7.6, 4.4))
-    ax = fig.subplots()
-    difference, error = np.asarray(points, float), np.asarray(errors, float)
-    score = np.divide(difference, error, out=np.zeros_like(difference), where=error > 0)
-    below = np.tril(np.ones_like(score), -1).astype(bool)
-    shown = np.where(below, np.abs(score), np.nan)[1:, :-1]
-    picture = ax.imshow(shown, vmin=0, vmax=4, cmap="cividis", aspect="auto")
-    for i, j in zip(*np.nonzero(below), strict=True):
-        dark = abs(score[i, j]) < 2.2
-        text = f"{difference[i, j]:+.1f}\n± {error[i, j]:.1f}".replace("-", "−")
-        ax.text(j, i - 1, text, ha="center", va="center", color="white" if dark else "black", fontsize=10)
-    ax.set_xticks(range(len(names) - 1), [name.replace(" ", "\n", 1) for name in names[:-1]])
-    ax.set_yticks(range(len(names) - 1), names[1:])
-    ax.grid(visible=False)
-    ax.set_title("row minus column, points of test error")
-    fig.colorbar(picture, ax=ax, label="standard errors apart")
-    return describe(fig, alt)
+    fig = new_figure((9.8, 3.9))
+    left, right = fig.subplots(1, 2, sharey=True)
+    place = {name: i for i, name in enumerate(quick)}
+    wide = {"color": COLORS["grey"], "linewidth": 1.5, "capsize": 4, "linestyle": "", "zorder": 2}
+    narrow = {"linestyle": "", "markersize": 7, "elinewidth": 3.5, "zorder": 3}
+    points, paired, unpaired = np.array([*quick.values()]).T
+    rows = np.array([*place.values()], float)
+    left.errorbar(points, rows + 0.14, xerr=2 * unpaired, label="± 2 SE, as on two test sets", **wide)
+    left.errorbar(
+        points, rows - 0.1, xerr=2 * paired, fmt="o", color=COLORS["blue"], label="± 2 SE, the same images", **narrow
+    )
+    for (kind, values), color, marker, shift in zip(
+        full.items(), ("blue", "green"), ("o", "s"), (-0.12, 0.16), strict=False
+    ):
+        known = {name: value for name, value in values.items() if name in place}
+        if known:
+            means, errors = np.array([*known.values()]).T
+            at = [place[name] + shift for name in known]
+            right.errorbar(
+                means,
+                at,
+                xerr=2 * errors,
+                fmt=marker,
+                color=COLORS[color],
+                label=f"± 2 SE over seeds, {kind}",
+                **narrow,
+            )
+    for ax, title in ((left, "just now: one seed, 1,000 images"), (right, "full runs: several seeds, 10,000 images")):
+        ax.axvline(0, color=COLORS["black"], linestyle="-", linewidth=1.2, zorder=1)
+        ax.set(title=title, xlabel=f"points of test error more than {reference}")
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, -0.42))
+        ax.grid(visible=False, axis="y")
+    left.set_yticks(rows, [*quick])
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    told = [name for name, (difference, error, _) in quick.items() if abs(difference) > 2 * error]
+    return describe(
+        fig,
+        f"Test error of each row less that of {reference}, with bars of two standard errors. Left, a quick run: bars "
+        f"by pairs of images are shorter than those without; zero lies outside for {', '.join(told) or 'none'}. Right, "
+        "the full runs: "
+        + "; ".join(
+            f"{kind}: "
+            + (
+                ", ".join(f"{name} {f'{d:+.2f}'.replace('-', '−')} ± {e:.2f}" for name, (d, e) in rows.items())
+                or "none"
+            )
+            for kind, rows in full.items()
+        )
+        + ".",
+    )
 
 
 def memory(steps: Mapping[int, Mapping[str, float]], depth: Mapping[int, float]) -> Figure:
@@ -122,23 +181,48 @@ def memory(steps: Mapping[int, Mapping[str, float]], depth: Mapping[int, float])
     )
 
 
-def evaluations(panels: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
-    """NFE forward and backward while a network trains; one panel per training run.
+def solver_bill(
+    solvers: Mapping[str, Mapping[str, ArrayLike]], training: Mapping[str, tuple[ArrayLike, ArrayLike]]
+) -> Figure:
+    """A trained block under two solvers and many tolerances, and NFE while it was trained: Chen et al. (2018), Fig. 3.
 
     Args:
-        panels: what was trained and by what it is counted -> (NFE forward, NFE backward), each (n,).
+        solvers: name -> "nfe", "error", "seconds" and "backward" (NFE of the adjoint), each (tolerances,).
+        training: what was counted -> (passes over the data, NFE of one forward solve), each (n,).
     """
-    fig = new_figure((9.6, 3.4))
-    axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for ax, (title, pair) in zip(axes, panels.items(), strict=True):
-        for i, (name, counts) in enumerate(zip(("forward", "backward"), pair, strict=True)):
-            y = np.asarray(counts, float)
-            many = {"marker": None, "drawstyle": "steps-mid"} if len(y) > 40 else {}
-            ax.plot(np.arange(len(y)) + 1, y, label=name, **(line_style(i) | many))
-        ax.set(title=title, ylim=(0, 1.1 * max(np.max(counts) for pair in panels.values() for counts in pair)))
-        ax.legend(loc="lower right")
-    axes[0].set_ylabel("evaluations of f (NFE)")
-    return describe(fig, f"Evaluations of f, forward and backward, while training proceeds: {', '.join(panels)}.")
+    fig = new_figure((9.8, 6.6))
+    axes = dict(zip("abcd", fig.subplots(2, 2).flat, strict=True))
+    for i, (name, row) in enumerate(solvers.items()):
+        for panel, what in (("a", "error"), ("b", "seconds"), ("c", "backward")):
+            axes[panel].plot(row["nfe"], row[what], label=name, **line_style(i))
+    counts = np.concatenate([np.asarray(row["nfe"], float) for row in solvers.values()])
+    span = np.array([counts.min(), counts.max()])
+    axes["c"].plot(span, span, label="as many", zorder=1, **GUIDE)
+    axes["c"].plot(span, span / 2, label="half as many (paper)", zorder=1, **(GUIDE | {"linestyle": (0, (1, 2))}))
+    for i, (name, (passes, nfe)) in enumerate(training.items()):
+        axes["d"].plot(passes, nfe, label=name, **(line_style(i + 2) | {"markersize": 5}))
+    for panel, what in {
+        "a": "error of z(1), rms",
+        "b": "CPU seconds, forward",
+        "c": "NFE, backward",
+        "d": "NFE, forward",
+    }.items():
+        axes[panel].set(title=f"({panel})", ylabel=what, xlabel="NFE, forward")
+        if panel != "d":
+            axes[panel].set(xscale="log", yscale="log")
+            few_decades(axes[panel].xaxis)
+        axes[panel].legend()
+    axes["d"].set(xlabel="passes over the training images", ylim=(0, None))
+    factors = ", ".join(
+        f"{name} from {min(ratio):.2g} to {max(ratio):.2g} times the forward ones"
+        for name, row in solvers.items()
+        for ratio in [np.asarray(row["backward"], float) / np.asarray(row["nfe"], float)]
+    )
+    return describe(
+        fig,
+        "Against NFE of the forward solve: (a) the error falls, (b) the time rises, (c) evaluations of the backward "
+        f"solve, {factors}. (d) NFE of the forward solve while the network trains: {', '.join(training)}.",
+    )
 
 
 def noise(levels: ArrayLike, errors: Mapping[str, ArrayLike], examples: ArrayLike) -> Figure:
@@ -193,7 +277,21 @@ def solvers_matrix(trained: Sequence[str], tested: Sequence[str], errors: ArrayL
     return describe(fig, f"Test error in percent by solver. {listed}.")
 
 
-Dial = Mapping[float, Mapping[str, float]]  # tolerance -> "nfe", "gap", "error" (percent), "seconds"
+@dataclass(frozen=True)
+class Dial:
+    """One network under solvers of several tolerances; n test images.
+
+    Attributes:
+        margin: of the most probable class over the next, in logits, nearly exact, (n,).
+        off: tolerance -> largest error of an image's ten logits, (n,).
+        flipped: tolerance -> whether the answer differs from the nearly exact one, (n,).
+        measured: tolerance -> "nfe", "gap" (mean error of a logit), "error" (percent), "seconds".
+    """
+
+    margin: np.ndarray
+    off: Mapping[float, np.ndarray]
+    flipped: Mapping[float, np.ndarray]
+    measured: Mapping[float, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -202,7 +300,7 @@ class Journeys:
 
     Attributes:
         times: from 0 to t1, (t,).
-        images, labels: (n, h, w) in [0, 1], and (n,).
+        images, labels: (n, h, w) and (n,).
         maps: feature maps, (t, n, channels, h', w').
         plane: the features' two principal components, (t, n, 2).
         share: of the features' variance in that plane.
@@ -237,7 +335,7 @@ def journey(data: Journeys) -> Figure:
     picture, tiles = fig.add_subplot(grid[0, 0]), fig.add_subplot(grid[1, 0])
     plane, bars = fig.add_subplot(grid[:, 1]), fig.add_subplot(grid[:, 2])
     # zorder: a blitted frame redraws the paper of a panel (1) below what moves on it
-    picture.imshow(data.images[0], cmap="gray", vmin=0, vmax=1, zorder=3)
+    picture.imshow(data.images[0], cmap="gray", vmin=data.images.min(), vmax=data.images.max(), zorder=3)
     picture.set_title("image", fontsize=11)
     bound = float(np.quantile(np.abs(data.maps), 0.995))
     tiles.imshow(mosaic(data.maps[0, 0]), cmap="cividis", vmin=-bound, vmax=bound, zorder=3)
@@ -260,8 +358,9 @@ def journey(data: Journeys) -> Figure:
     bars.invert_yaxis()
     return describe(
         fig,
-        "An image, its sixteen feature maps at a time t, the path of its features in the plane of two principal "
-        "components among the paths of other images, and the ten class probabilities when the head is asked at t.",
+        f"An image, its {data.maps.shape[2]} feature maps at a time t, the path of its features in the plane of two "
+        "principal components among the paths of other images, and the ten class probabilities when the head is asked "
+        "at t.",
     )
 
 
@@ -278,38 +377,39 @@ def update_journey(fig: Figure, data: Journeys, image: int, moment: int) -> None
         bar.set_width(value)
 
 
-def dial(measured: Dial, images: int) -> Figure:
-    """Evaluations, test error, distance to the exact solution and time, against the tolerance at test time.
+SMALLEST = 1e-5  # of what a logarithmic axis of logits shows
 
-    Args:
-        measured: tolerance -> what was measured there.
-        images: in the test set, for the band of one binomial standard error.
-    """
-    fig = new_figure((10.4, 3.5))
-    x = np.array([*measured])
-    panels = (("nfe", "NFE"), ("gap", "error of the logits"), ("error", "test error in %"), ("seconds", "seconds"))
-    for i, (ax, (what, title)) in enumerate(zip(fig.subplots(1, 4), panels, strict=True)):
-        y = np.array([row[what] for row in measured.values()])
-        ax.plot(x, y, **line_style(i))
-        ax.axvline(x[0], color=COLORS["black"], linestyle="-", linewidth=1)
-        ax.set(title=title, xlabel="tolerance", xscale="log", xlim=(x.max() * 3, x.min() / 3))
-        ax.set_xticks([1e-1, 1e-3, 1e-5])
-        if what == "gap":
-            ax.set_yscale("log")
-        else:
-            ax.set_ylim(0, 1.25 * y.max())
-        if what == "error":
-            p = y[-1] / 100
-            bar = 100 * np.sqrt(p * (1 - p) / images)
-            ax.axhspan(y[-1] - bar, y[-1] + bar, color=COLORS["green"], alpha=0.15, linewidth=0)
+
+def dial(data: Dial) -> Figure:
+    """How far the logits of each image are off, against what its answer can bear; and what that costs."""
+    fig = new_figure((9.8, 4.2))
+    cloud, cost = fig.subplots(1, 2, width_ratios=(1.35, 1))
+    ends = np.array([SMALLEST, 100])
+    cloud.fill_between(ends, ends, 1e3, color=GROUNDS["pale blue"], linewidth=0)
+    cloud.plot(ends, ends, zorder=1, **GUIDE)
+    cloud.plot([], [], "o", color=COLORS["blue"], markersize=3.5, label="the answer stays", zorder=2)
+    cloud.plot([], [], "X", color=COLORS["vermillion"], markersize=8, label="the answer differs", zorder=3)
+    cloud.set(xscale="log", yscale="log", xlim=(5e-3, 30), ylim=(SMALLEST, 30))
+    cloud.set(title="one mark per image", xlabel="margin of its answer, logits", ylabel="2 × error of its logits")
+    cloud.legend(loc="lower left")
+    nfe, gap = ([row[what] for row in data.measured.values()] for what in ("nfe", "gap"))
+    cost.plot(nfe, gap, zorder=2, **line_style(2))
+    cost.plot([], [], "o", color=COLORS["vermillion"], markersize=11, zorder=3)
+    cost.set(title="what it costs", xlabel="NFE", ylabel="mean error of a logit", yscale="log", xlim=(0, None))
     return describe(
         fig,
-        "Four panels against the solver's tolerance at test time, tight to the right: evaluations of f rise, the "
-        "error of the logits falls, the test error hardly moves, the time rises. A line marks the chosen tolerance.",
+        "Left, for every test image twice the error of its logits against the margin of its answer; only a mark above "
+        "the diagonal, in the pale area, can be answered otherwise than by the exact solution. Right, the mean error "
+        "of a logit falls as NFE rises; a disc marks the chosen tolerance.",
     )
 
 
-def update_dial(fig: Figure, tolerance: float) -> None:
-    """Mark another tolerance in a figure drawn by :func:`dial`."""
-    for ax in fig.axes:
-        ax.lines[1].set_xdata([tolerance, tolerance])
+def update_dial(fig: Figure, data: Dial, tolerance: float) -> None:
+    """Choose another tolerance in a figure drawn by :func:`dial`."""
+    cloud, cost = fig.axes
+    flipped, height = data.flipped[tolerance], np.maximum(2 * data.off[tolerance], 1.2 * SMALLEST)
+    _, stays, differs = cloud.lines
+    stays.set_data(data.margin[~flipped], height[~flipped])
+    differs.set_data(data.margin[flipped], height[flipped])
+    row = data.measured[tolerance]
+    cost.lines[1].set_data([row["nfe"]], [row["gap"]])

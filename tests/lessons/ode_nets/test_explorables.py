@@ -6,10 +6,19 @@ import torch
 import torchdiffeq
 
 from odelab import nets
+from odelab.datasets import mnist
+from odelab.experiments.mnist.run import prepared
 from odelab.experiments.mnist.table import NAMES, PAPER
 from odelab.lessons.ode_nets import explorables, figures
 from odelab.lessons.ode_nets.figures import mosaic
-from odelab.lessons.ode_nets.measures import errors_under_noise, measure_dial, with_solver
+from odelab.lessons.ode_nets.measures import (
+    error_of,
+    errors_under_noise,
+    less,
+    measure_dial,
+    stored_net,
+    with_solver,
+)
 from odelab.nets import saved_for_backward as kept
 
 # Explorables: what is plotted, against another computation, at two settings each.
@@ -51,19 +60,51 @@ def test_journeys_need_an_ode_block() -> None:
         explorables.journeys(nets.classifier("no-block", channels=8, groups=2), torch.rand(2, 1, 28, 28), torch.ones(2))
 
 
-@pytest.mark.parametrize("tolerance", [1e-1, 1e-4])
-def test_tolerance_dial_plots_what_was_measured(tolerance: float) -> None:
-    measured = {
-        tol: {"nfe": 14.0 + 6 * k, "gap": tol / 3, "error": 5.0 - 0.1 * k, "seconds": 0.1 + k}
-        for k, tol in enumerate((1e-1, 1e-2, 1e-4))
-    }
-    explorer = explorables.tolerance_dial(measured, images=1000)
+@pytest.fixture(scope="module")
+def dial(model: nets.Classifier) -> figures.Dial:
+    generator = torch.Generator().manual_seed(1)
+    return measure_dial(
+        model, torch.rand(40, 1, 28, 28, generator=generator), torch.arange(40) % 10, (1e-1, 1e-3, 1e-5)
+    )
+
+
+@pytest.mark.parametrize("tolerance", [1e-1, 1e-5])
+def test_tolerance_dial_shows_which_answers_can_change(
+    model: nets.Classifier, dial: figures.Dial, tolerance: float
+) -> None:
+    """Held against another library's solution."""
+    images = torch.rand(40, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    explorer = explorables.tolerance_dial(
+        dial,
+    )
     text = explorer.drive(tolerance=tolerance)
-    for ax, what in zip(explorer.figure.axes, ("nfe", "gap", "error", "seconds"), strict=True):
-        assert ax.lines[0].get_xydata().tolist() == [[tol, row[what]] for tol, row in measured.items()]
-        assert set(ax.lines[1].get_xdata()) == {tolerance}
-    row = measured[tolerance]
-    assert f"{row['nfe']:.0f} evaluations" in text and f"{10 * row['error']:.0f} of 1000 images" in text
+    cloud, cost = explorer.figure.axes
+    with torch.no_grad():
+        ends = torchdiffeq.odeint(model.body.field, model.stem(images), torch.tensor([0.0, 1.0]), rtol=1e-6, atol=1e-6)
+        exact = model.head(ends[-1])
+        logits = with_solver(model, tolerance=tolerance)(images)
+    best = exact.sort(1).values
+    shown = np.concatenate([line.get_xydata() for line in cloud.lines[1:]])
+    shown = shown[shown[:, 0].argsort()]
+    order = (best[:, -1] - best[:, -2]).argsort()
+    assert np.allclose(shown[:, 0], (best[:, -1] - best[:, -2])[order], atol=1e-4)
+    assert np.allclose(shown[:, 1], 2 * (logits - exact).abs().amax(1)[order], atol=2e-4)
+    assert cost.lines[1].get_xydata().tolist() == [[dial.measured[tolerance][what] for what in ("nfe", "gap")]]
+    wrong = int((logits.argmax(1) != torch.arange(40) % 10).sum())
+    assert f"({wrong} of 40 images)" in text and f"{model.block.nfe} evaluations" in text
+
+
+def test_an_answer_that_differs_lies_above_the_diagonal() -> None:
+    """Of images for which two classes nearly tie, because the head's bias makes it so; at a tolerance of 10."""
+    torch.manual_seed(0)
+    net = nets.classifier("ode-net", stem="strided", channels=8, groups=2).eval()
+    images = torch.rand(300, 1, 28, 28)
+    with torch.no_grad():
+        logits = with_solver(net, tolerance=1e-7)(images)
+        net.head[-1].bias += logits.mean() - logits.mean(0)
+    data = measure_dial(net, images, torch.zeros(300), (10.0,))
+    flipped, able = data.flipped[10.0], 2 * data.off[10.0] >= data.margin
+    assert flipped.sum() > 10 and not (flipped & ~able).any()
 
 
 # Figures and the table
@@ -82,11 +123,38 @@ def test_the_table_as_a_picture_says_which_rows_are_missing() -> None:
     assert "none stored yet" in figures.table(names, {"small": {}}, paper).get_label()
 
 
-def test_differences_shades_by_standard_errors() -> None:
-    points, errors = np.array([[0, -1.0], [1.0, 0]]), np.array([[0, 0.5], [0.5, 0]])
-    fig = figures.differences(["a", "b"], points, errors, "b is two standard errors worse than a")
-    assert fig.axes[0].images[0].get_array().tolist() == [[2.0]]
-    assert [text.get_text() for text in fig.axes[0].texts] == ["+1.0\n± 0.5"]
+def test_apart_draws_two_standard_errors_of_each_row() -> None:
+    quick = {"a": (1.0, 0.2, 0.4), "b": (0.3, 0.25, 0.5)}
+    fig = figures.apart("c", quick, {"small": {"b": (-0.1, 0.03)}, "large": {}})
+    left, right = fig.axes
+    bars = [sorted(np.ptp(np.array(path), 0)[0] for path in bar.lines[2][0].get_segments()) for bar in left.containers]
+    assert bars == [pytest.approx([1.6, 2.0]), pytest.approx([0.8, 1.0])]
+    assert right.containers[0].lines[2][0].get_segments()[0][:, 0] == pytest.approx([-0.16, -0.04])
+    assert "outside for a." in fig.get_label() and "small: b −0.10 ± 0.03; large: none" in fig.get_label()
+
+
+def test_less_is_a_difference_of_means_with_welchs_error() -> None:
+    errors = {"a": [1.0, 2.0, 3.0], "b": [0.5, 0.7], "c": [4.0]}
+    rows = less(errors, "b")
+    assert rows == {"a": (pytest.approx(1.4), pytest.approx((1 / 3 + 0.02 / 2) ** 0.5))}
+    assert less(errors, "c") == {}, "one seed has no scatter"
+
+
+def test_learning_grows_curve_by_curve() -> None:
+    fig = figures.learning(["a", "b"], 100)
+    figures.update_learning(fig, {"b": ([10, 20], [50.0, 0.5])})
+    assert [line.get_xydata().tolist() for line in fig.axes[0].lines] == [[], [[10, 50], [20, 2]]], "2 is the rim"
+
+
+def test_a_solvers_bill_has_both_solvers_in_three_panels_and_training_in_the_fourth() -> None:
+    row = {"nfe": [14, 26], "error": [1e-2, 1e-3], "seconds": [0.1, 0.2], "backward": [7, 26]}
+    fig = figures.solver_bill({"dopri5": row, "LSODA": row}, {"by pass": ([1, 2], [20, 26])})
+    panels = fig.axes
+    assert [len(ax.lines) for ax in panels] == [2, 2, 4, 1]
+    for ax, what in zip(panels, ("error", "seconds", "backward"), strict=False):
+        assert ax.lines[1].get_xydata().tolist() == [[n, v] for n, v in zip(row["nfe"], row[what], strict=True)]
+    assert panels[3].lines[0].get_xydata().tolist() == [[1, 20], [2, 26]]
+    assert "dopri5 from 0.5 to 1 times" in fig.get_label()
 
 
 def test_mosaic_lays_maps_row_by_row() -> None:
@@ -109,10 +177,18 @@ def test_kept_counts_what_is_alive() -> None:
 
 def test_the_dial_leaves_the_network_as_the_lesson_tests_it(model: nets.Classifier) -> None:
     images, labels = torch.rand(10, 1, 28, 28), torch.arange(10)
-    dial = measure_dial(model, images, labels, (1e-1, 1e-5))
-    assert dial[1e-5]["nfe"] > dial[1e-1]["nfe"] and dial[1e-5]["gap"] < dial[1e-1]["gap"]
+    measured = measure_dial(model, images, labels, (1e-1, 1e-5)).measured
+    assert measured[1e-5]["nfe"] > measured[1e-1]["nfe"] and measured[1e-5]["gap"] < measured[1e-1]["gap"]
+    assert model.block.rtol == model.block.atol == 1e-3
     with torch.no_grad():
         wrong = (with_solver(model, tolerance=1e-5)(images).argmax(1) != labels).double().mean()
-    assert dial[1e-5]["error"] == pytest.approx(100 * wrong.item())
+    assert measured[1e-5]["error"] == pytest.approx(100 * wrong.item())
     clean, noisy = errors_under_noise([model], images, labels, (0.0, 5.0))[0]
     assert clean == pytest.approx(100 * wrong.item()) and 0 <= noisy <= 100
+
+
+def test_the_stored_network_reads_digits() -> None:
+    """Whatever images are at hand; its own full run has the number."""
+    digits = mnist("test").subset(200)
+    net = stored_net()
+    assert error_of(net, prepared(digits), digits.y) < 4 and net.block.rtol == 1e-3 and net.block.method == "dopri5"
