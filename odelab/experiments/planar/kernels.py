@@ -94,13 +94,13 @@ def flow_gradient(kind: int, theta: Array, z: Array) -> Array:
 
 
 @njit(cache=True)
-def train_flow(kind: int, lr: float, theta: Array, square: Array, velocity: Array, z: Array) -> None:
-    """Iterations of RMSprop with momentum, in place: one for each of z (iterations, 2, n)."""
+def train_flow(kind: int, theta: Array, square: Array, velocity: Array, z: Array, rates: Array) -> None:
+    """Iterations of RMSprop with momentum, in place: one for each of z (iterations, 2, n) and rates (iterations,)."""
     for i in range(len(z)):
         gradient = flow_gradient(kind, theta, z[i])
         square[:] = DECAY * square + (1.0 - DECAY) * gradient * gradient
         velocity[:] = MOMENTUM * velocity + gradient / (np.sqrt(square) + 1e-8)
-        theta -= lr * velocity
+        theta -= rates[i] * velocity
 
 
 # Classical RK4 by stages: weight, reach along the slope before, half steps into the step, reach of the stage after.

@@ -9,9 +9,10 @@ WIDTHS = (2, 8, 32)  # K layers or M units
 
 
 def keys(budget: str) -> list[Key]:
-    """The figure first, then the likelihoods; the long runs last."""
-    figure = [(flow, width, target) for flow in ("cnf", "nf") for width in WIDTHS for target in ENERGIES]
-    likelihood = [(flow, 64, target) for flow in ("cnf", "nf") for target in DATA]
+    """The figure first, then the likelihoods; at full budget NF also for the CPU time of the CNF of its size."""
+    flows = ("cnf", "nf", "nf-cpu") if budget == "full" else ("cnf", "nf")
+    figure = [(flow, width, target) for flow in flows for width in WIDTHS for target in ENERGIES]
+    likelihood = [(flow, 64, target) for flow in flows for target in DATA]
     return [{"flow": flow, "width": width, "target": target} for flow, width, target in figure + likelihood]
 
 

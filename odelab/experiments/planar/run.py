@@ -8,6 +8,7 @@ Every run is in one process on the CPU, with gradients from `kernels`.
 import functools
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -48,6 +49,15 @@ RECIPES = {
         "nf": PlanarRecipe(iterations=20_000, lr=3e-4, batch=128, chunk=1000),
     },
 }
+# Iterations of a discrete flow that take the CPU time of the continuous one of its size, measured on one thread.
+EQUAL_CPU = {2: 3_300_000, 8: 875_000, 32: 290_000, 64: 325_000}
+
+
+def recipe_for(key: Key, budget: str) -> PlanarRecipe:
+    """The recipe of a run; "nf-cpu" is the discrete flow for as long as the continuous one of its size takes."""
+    if key["flow"] == "nf-cpu":
+        return replace(RECIPES[budget]["nf"], iterations=EQUAL_CPU[key["width"]])
+    return RECIPES[budget][key["flow"]]
 
 
 def measure(model: Flow, target: str, n: int, seed: int = 1) -> dict[str, float]:
@@ -98,22 +108,24 @@ def examine(model: Flow, target: str, steps: int) -> dict[str, Any]:
 
 def run(key: Key, context: Context) -> dict[str, Any]:
     """One flow for one target."""
-    return train(key, RECIPES[context.budget][key["flow"]], context)
+    return train(key, recipe_for(key, context.budget), context)
 
 
 def train(key: Key, recipe: PlanarRecipe, context: Context) -> dict[str, Any]:
     target, file = key["target"], context.checkpoint
     torch.manual_seed(seed_of("planar-start", context.seed, key["flow"], key["width"]))
-    trainer = (DiscreteTrainer if key["flow"] == "nf" else ContinuousTrainer)(key, recipe)
-    chunks, curve, begin = recipe.iterations // recipe.chunk, [], 0
+    trainer = (ContinuousTrainer if key["flow"] == "cnf" else DiscreteTrainer)(key, recipe)
+    chunks, curve, begin, cpu_seconds = recipe.iterations // recipe.chunk, [], 0, 0.0
     if context.resume and file.is_file():
         saved = load_checkpoint(file)
-        begin, curve = saved["chunk"], saved["curve"]
+        begin, curve, cpu_seconds = saved["chunk"], saved["curve"], saved["cpu_seconds"]
         trainer.load(saved["state"])
     label = context.progress if isinstance(context.progress, str) else None
     last = time.monotonic()
     for chunk in tqdm(range(begin, chunks), label, chunks, initial=begin, disable=not context.progress, leave=False):
-        trainer.advance(draw(target, recipe, context.seed, chunk))
+        start = time.process_time()
+        trainer.advance(draw(target, recipe, context.seed, chunk), recipe.rates(chunk))
+        cpu_seconds += time.process_time() - start
         done = (chunk + 1) * recipe.chunk
         if done in marks(recipe):
             with torch.no_grad():
@@ -122,7 +134,8 @@ def train(key: Key, recipe: PlanarRecipe, context: Context) -> dict[str, Any]:
                 curve.append([done, score if plain(score) else None])
         stop = stop_asked.get()()
         if stop or time.monotonic() - last > SAVE_SECONDS:
-            save_checkpoint(file, {"chunk": chunk + 1, "curve": curve, "state": trainer.state})
+            parts = {"chunk": chunk + 1, "curve": curve, "cpu_seconds": cpu_seconds, "state": trainer.state}
+            save_checkpoint(file, parts)
             last = time.monotonic()
         if stop:
             raise KeyboardInterrupt
@@ -131,7 +144,8 @@ def train(key: Key, recipe: PlanarRecipe, context: Context) -> dict[str, Any]:
         result = examine(model, target, recipe.steps(key["width"]))
     keep(model, key, context)
     result |= {"curve": curve, "iterations": recipe.iterations, "batch": recipe.batch, "lr": recipe.lr}
-    if key["flow"] == "nf":
+    result["cpu_seconds"] = cpu_seconds
+    if key["flow"] != "cnf":
         result |= {"decay": DECAY, "momentum": MOMENTUM}
     return {name: value if plain(value) else None for name, value in result.items()}
 
@@ -169,7 +183,7 @@ def trained(flow: str, width: int, target: str) -> CNF | PlanarDensity:
     if not state:
         raise KeyError(f"no {prefix[:-1]} in {CHECKPOINT}; there are {sorted({n.split('.')[0] for n in tensors})}")
     model: CNF | PlanarDensity
-    if flow == "nf":
+    if flow != "cnf":
         model = PlanarDensity(PlanarFlow(2, width), generates=target in ENERGIES)
     else:
         model = CNF(PlanarCNF(2, width))

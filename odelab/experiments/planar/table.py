@@ -12,7 +12,7 @@ from odelab.extras import extra
 with extra("train"):
     from pandas import DataFrame, MultiIndex
 
-NAMES = {"nf": "NF, K", "cnf": "CNF, M"}
+NAMES = {"nf": "NF, K", "nf-cpu": "NF, CPU time of the CNF, K", "cnf": "CNF, M"}
 
 
 def distance(name: str, target: str) -> Cell:
@@ -23,8 +23,11 @@ def distance(name: str, target: str) -> Cell:
 def planar_table(quick: Quick = None, rows: Rows = None) -> Table:
     """By (width, flow); columns of `quick` alike."""
     cells = {target: distance("gap" if target in DATA else "kl", target) for target in (*ENERGIES, *DATA)}
+    cells["CPU s"] = number("cpu_seconds", spec=".0f")
     frame = summarise("planar", rows, ("width", "flow"), cells)
-    frame = beside(frame.loc[sorted(frame.index, key=lambda setting: (setting[0], setting[1] != "nf"))], quick, ".3f")
+    frame = beside(
+        frame.loc[sorted(frame.index, key=lambda setting: (setting[0], [*NAMES].index(setting[1])))], quick, ".3f"
+    )
     frame.index = frame.index.map(lambda setting: f"{NAMES[setting[1]]} = {setting[0]}").rename("model")
     return Table(
         frame,
