@@ -211,7 +211,7 @@ def solver_bill(
         if panel != "d":
             axes[panel].set(xscale="log", yscale="log")
             few_decades(axes[panel].xaxis)
-        axes[panel].legend()
+        axes[panel].legend(loc="lower right" if panel == "d" else "best")
     axes["d"].set(xlabel="passes over the training images", ylim=(0, None))
     factors = ", ".join(
         f"{name} from {min(ratio):.2g} to {max(ratio):.2g} times the forward ones"
