@@ -53,9 +53,12 @@ def nudge(path: ArrayLike, target: ArrayLike, times: ArrayLike) -> Figure:
     plane.set(xlim=(-1.6, 2.3), ylim=(-2.7, 2.4), aspect="equal", adjustable="box")
     plane.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, borderaxespad=0)
     price.axhline(0, color=COLORS["black"], linestyle="-", linewidth=0.8)
-    price.plot([], [], label="a(t)·δz, from one solution backwards", **smooth(0, linewidth=2.4))
+    price.plot([], [], label="a(t)·δz / |δz|, from one solution backwards", **smooth(0, linewidth=2.4))
     price.plot(
-        [], [], label=r"$\Delta\mathcal{L}$, from a new solution each time", **(line_style(1) | {"linestyle": "none"})
+        [],
+        [],
+        label=r"$\Delta\mathcal{L}$ / |δz|, from a new solution each time",
+        **(line_style(1) | {"linestyle": "none"}),
     )
     price.axvline(0, color=COLORS["black"], linestyle=":", linewidth=1.4)
     clock = np.asarray(times, float)
@@ -66,7 +69,7 @@ def nudge(path: ArrayLike, target: ArrayLike, times: ArrayLike) -> Figure:
         fig,
         "Left, a pendulum's path in the plane of angle and velocity, a nudge to it at time t, the path that follows "
         "and the direction of the adjoint. Right, the price of the nudge over the time at which it is given, growing "
-        "from the end backwards: squares measured by solving again lie on the line a(t)·δz.",
+        "from the end backwards: squares measured by solving again lie near the line a(t)·δz, on it for small nudges.",
     )
 
 
