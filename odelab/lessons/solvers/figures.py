@@ -29,7 +29,7 @@ def orbits(paths: Mapping[str, tuple[np.ndarray, np.ndarray]], bodies: np.ndarra
         for name, (x, y) in zip(("Earth", "Moon"), bodies, strict=True):
             ax.annotate(name, (x, y), xytext=(-6, -16), textcoords="offset points")
         ax.set(title=title, xlim=(-1.45, 1.35), ylim=(-1.3, 1.3), aspect="equal", xlabel="x", ylabel="y")
-    return describe(fig, f"Orbits of a spacecraft between Earth and Moon: {'; '.join(paths)}.".replace("\n", ", "))
+    return describe(fig, f"Orbits of a spacecraft between Earth and Moon: {'; '.join(paths)}.".replace("\n", " "))
 
 
 STAGES = 4
