@@ -5,6 +5,7 @@ A step is accepted when ``error_ratio <= 1``: its estimated error, measured in u
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -107,3 +108,12 @@ class Controller:
         else:  # an infinite d2 means that even h0 was too far
             h1 = (0.01 / max(d1, d2)) ** (1.0 / self.order) if math.isfinite(d2) else h0 * 1e-3
         return self.clip(direction * min(100 * h0, h1))
+
+
+def tell_of_min_step(min_step: float, t: float, error_ratio: float) -> None:
+    """Warn that a step has more error than the tolerances allow, and was accepted because it may not be shorter."""
+    warnings.warn(
+        f"min_step = {min_step:g} at t = {t:.6g}: a step so short has {error_ratio:.2g} times the error that rtol and "
+        "atol allow, and is taken all the same. Make min_step smaller",
+        stacklevel=3,
+    )

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from odelab.solvers import errors
-from odelab.solvers.control import Controller, error_norm
+from odelab.solvers.control import Controller, error_norm, tell_of_min_step
 from odelab.solvers.inputs import (
     CALLBACK_NAMES,
     NO_CALLBACKS,
@@ -276,11 +276,7 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
             stats.record(t, goal.dt, error_ratio, accepted)
             if accepted and not (error_ratio <= 1 or warned):
                 warned = True
-                warnings.warn(
-                    f"min_step = {controller.min_step:g} at t = {t:.6g}: a step so short has {error_ratio:.2g} times "
-                    "the error that rtol and atol allow, and is taken all the same. Make min_step smaller",
-                    stacklevel=2,
-                )
+                tell_of_min_step(controller.min_step, t, error_ratio)
             if not accepted:
                 callbacks.reject_step(t, y, goal.dt)
                 if not math.isfinite(error_ratio):

@@ -32,6 +32,10 @@ class Net(nn.Module):
         return self.last(self.drop(torch.tanh(self.first(y)))) + torch.sin(3 * t) * y + self.growth * y**2
 
 
+def decay(t, y):
+    return -0.7 * y
+
+
 def start(batch=4):
     return torch.randn(batch, 3, dtype=torch.float64)
 
@@ -71,6 +75,16 @@ def net():
 
 @pytest.mark.slow
 @torch.no_grad()
+def test_a_batch_of_another_size_is_not_taken_for_another_number_of_times():
+    for batch, n in ((2, 3), (6, 4), (6, 7)):
+        y0, times = start(batch), torch.linspace(0.0, 1.0, n, dtype=torch.float64)
+        for _ in range(2):  # the second solve goes straight to the machine code
+            fast, plain = both(decay, y0, times, method="bosh3")
+            assert_same(fast, plain)
+
+
+@pytest.mark.slow
+@torch.no_grad()
 def test_one_compilation_serves_whatever_changes_between_solves(net):
     y0 = start()
     assert_same(*both(net, y0))
@@ -81,7 +95,9 @@ def test_one_compilation_serves_whatever_changes_between_solves(net):
         assert_same(*both(net, y0, times))
     assert_same(*both(net, y0, rtol=1e-4, atol=1e-5))
     assert_same(*both(net, y0, options={"max_step": 0.05, "safety": 0.8, "ifactor": 3.0, "dfactor": 0.5}))
-    assert_same(*both(net, y0, options={"min_step": 0.4}, rtol=1e-10, atol=1e-12))
+    with pytest.warns(UserWarning, match="min_step = 0.4") as warned:
+        assert_same(*both(net, y0, options={"min_step": 0.4}, rtol=1e-10, atol=1e-12))
+    assert len(warned) == 2, "the compiled solve warns, too"
     assert_same(*both(net, start().T.contiguous().T))
     fast, plain = both(net, y0, options={"first_step": 1e-3})
     assert fast.stats.nfe == plain.stats.nfe + 1, "the graph looks for a first step all the same, and says so"

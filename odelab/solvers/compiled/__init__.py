@@ -26,6 +26,7 @@ from torch import Tensor
 from odelab.solvers import errors
 from odelab.solvers.compiled.loop import advancing, replaying
 from odelab.solvers.compiled.tracing import Refused, Traced, trace
+from odelab.solvers.control import tell_of_min_step
 from odelab.solvers.gradients import GRADIENTS, _Checkpoint
 from odelab.solvers.inputs import (
     NO_CALLBACKS,
@@ -178,7 +179,7 @@ def forward(solve: Solve, y: Tensor, chunks: list[Chunk] | None = None) -> Tenso
     out = y.new_empty(len(solve.times), *y.shape)
     out[0] = y
     limit, attempts, t, end = problem.step_limit, 0, as_float(problem.times[0]), as_float(problem.times[-1])
-    watch = StiffnessWatch(f, method.tableau, limit, "max_num_steps" in options)
+    watch, warned = StiffnessWatch(f, method.tableau, limit, "max_num_steps" in options), False
     first = problem.first_step or options.get("first_step")
     dt = c.clip(math.copysign(first, problem.direction)) if first else 0.0
     while True:
@@ -204,6 +205,12 @@ def forward(solve: Solve, y: Tensor, chunks: list[Chunk] | None = None) -> Tenso
         stats.steps += [StepRecord(now, h, error, ok > 0) for now, h, error, ok in log[:n].tolist()]
         stats.accepted += accepted
         stats.rejected += n - accepted
+        too_short = [
+            record for record in stats.steps[len(stats.steps) - n :] if record.accepted and record.error_ratio > 1
+        ]
+        if too_short and not warned:
+            warned = True
+            tell_of_min_step(c.min_step, too_short[0].t, too_short[0].error_ratio)
         stats.nfe += 2 + n * evaluations(method)  # the graph begins with f at its start and the first step
         attempts += n
         if chunks is not None and accepted:
@@ -263,8 +270,9 @@ class _Replayed(torch.autograd.Function):
             except Refused as why:
                 tell(why, "backward pass")
         places, states = _as_places(ctx.solve.problem, chunks)
-        saved = *leaves, *states
-        ordinary = SimpleNamespace(problem=ctx.solve.problem, here=ctx.solve.here, places=places, saved_tensors=saved)
+        end = chunks[-1][2][int(chunks[-1][0])] if chunks else leaves[0]
+        ordinary = SimpleNamespace(problem=ctx.solve.problem, here=ctx.solve.here, places=places, end=end)
+        ordinary.saved_tensors = *leaves, *states
         return _Checkpoint.backward(ordinary, grad_out)[1:]
 
 

@@ -54,6 +54,8 @@ def compiled(graph: Callable[..., Any], any_length: Sequence[int]) -> Callable[.
 
         def call(*arguments: Any) -> Any:
             for argument in arguments:
+                if not isinstance(argument, Tensor) and argument != length[0]:
+                    raise Refused(f"a size of {argument} was taken for one that may change")
                 constant = argument if isinstance(argument, Tensor) else None
                 order.append(next((i for i, x in enumerate(given) if x is argument), constant))
             return code[0](*arguments)
@@ -63,6 +65,7 @@ def compiled(graph: Callable[..., Any], any_length: Sequence[int]) -> Callable[.
     how: Any = {"backend": backend, "isolate_recompiles": True}  # every graph for itself, though all share their code
     run = torch.compile(graph, fullgraph=True, **how)
     given: list[Any] = []
+    length: list[int] = []
 
     def first_call(*inputs: Any) -> Any:
         met: set[int] = set()
@@ -75,8 +78,10 @@ def compiled(graph: Callable[..., Any], any_length: Sequence[int]) -> Callable[.
         inputs = tuple([*map(once, item)] if isinstance(item, Sequence) else once(item) for item in inputs)
         for i in any_length:
             torch._dynamo.mark_dynamic(inputs[i], 0)
-        given[:] = leaves(inputs)
-        with torch_may_deprecate_itself():
+        given[:], length[:] = leaves(inputs), [len(inputs[any_length[0]])]
+        # Else dynamo takes what was another size in the graph before, the batch perhaps, for one that may change.
+        fixed = torch._dynamo.config.patch(automatic_dynamic_shapes=False)
+        with fixed, torch_may_deprecate_itself():
             results = run(*inputs)
         given.clear()
         return results
@@ -87,8 +92,8 @@ def compiled(graph: Callable[..., Any], any_length: Sequence[int]) -> Callable[.
         try:
             if not order:
                 return first_call(*inputs)
-            length, tensors = len(inputs[any_length[0]]), leaves(inputs)
-            return code[0](*[tensors[i] if type(i) is int else length if i is None else i for i in order])
+            now, tensors = len(inputs[any_length[0]]), leaves(inputs)
+            return code[0](*[tensors[i] if type(i) is int else now if i is None else i for i in order])
         except Exception as error:  # any of dynamo's, inductor's or the C++ compiler's
             failures[:] = [first_line(error)]
             raise Refused(failures[0]) from error
