@@ -287,10 +287,18 @@ def _not_recorded() -> Exception:
 
 
 @contextmanager
-def _told_of_what_was_computed_before() -> Iterator[None]:
-    """Says in words what autograd says of a graph that every evaluation of func walks through again."""
+def _told(way_back: bool = False) -> Iterator[None]:
+    """Says in words what autograd says of a graph that every evaluation of func walks through again.
+
+    And of an error of the adjoint's way back, that it happened there, and what else there is.
+    """
     try:
         yield
+    except SolverError as error:
+        if way_back:
+            error.hint = f"{error.hint}. {WAY_BACK}; {REPLAY}"
+            error.args = (f"{error.args[0]}. {WAY_BACK}; {REPLAY}",)
+        raise
     except RuntimeError as error:
         if "backward through the graph a second time" not in str(error):
             raise
@@ -350,7 +358,7 @@ class _Checkpoint(torch.autograd.Function):
             # What these were computed from may be among the others, and would be differentiated twice.
             return differentiated_once(_Checkpoint.backward, ctx, grad_out, message=CHECKPOINT_ONCE)
         forward_nfe = f.stats.nfe
-        with ctx.here.restored(), _told_of_what_was_computed_before():
+        with ctx.here.restored(), _told():
             if torch.is_grad_enabled():  # create_graph=True: what is differentiated again needs its graph
                 grads: Grads = _Checkpoint.recorded(ctx, grad_out, *ctx.saved_tensors[:count])
             else:
@@ -478,7 +486,7 @@ class _Adjoint(torch.autograd.Function):
         stats, forward_stats = Stats(method=scheme.name), problem.f.stats
         problem.f.stats = stats  # what func is asked from here on belongs to the backward pass
         a, dt, returned = grad_out[-1], None, []
-        with ctx.here.restored(), _told_of_the_way_back(), _told_of_what_was_computed_before():
+        with ctx.here.restored(), _told(way_back=True):
             for i in range(len(times) - 1, 0, -1):
                 state = field.pack(states[i], a, field.totals)
                 augmented = VectorField(field, state, Stats(method=scheme.name))
@@ -506,24 +514,13 @@ class _Adjoint(torch.autograd.Function):
         return None, None, None, a, *field.totals
 
 
-@contextmanager
-def _told_of_the_way_back() -> Iterator[None]:
-    """Says of an error that it happened backwards, and what else there is."""
-    try:
-        yield
-    except SolverError as error:
-        error.hint = f"{error.hint}. {WAY_BACK}; {REPLAY}"
-        error.args = (f"{error.args[0]}. {WAY_BACK}; {REPLAY}",)
-        raise
-
-
 @torch.no_grad()
 def _check_way_back(returned: Tensor, states: Tensor) -> None:
     """Warn where y, solved backwards from each output, (n − 1, …), is not the state before it of states (n, …)."""
     if not returned.numel():
         return
-    parts = returned - states[:-1], states[:-1], states[1:]
-    off, before, after = (x.reshape(len(x), -1).abs().norm(dim=1) for x in parts)
+    parts = torch.stack([returned - states[:-1], states[:-1], states[1:]])
+    off, before, after = parts.reshape(3, len(returned), -1).abs().norm(dim=2)
     ratio = float((off / torch.maximum(before, after).clamp_min(torch.finfo(off.dtype).tiny)).max())
     if not ratio <= ASTRAY:
         what = f"came {ratio:.2g} times its size away from where it had been" if math.isfinite(ratio) else "became NaN"

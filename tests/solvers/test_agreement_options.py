@@ -81,7 +81,8 @@ def test_step_size_options_of_the_controller():
 
 def test_min_step_accepts_what_it_must():
     how = {"method": "dopri5", "options": {"min_step": 0.5}, "rtol": 1e-9, "atol": 1e-9}
-    (_, their), (_, our) = run_both(lambda lib, f: lib.odeint(f, start(), times(2.0), **how))
+    with pytest.warns(UserWarning, match="min_step = 0.5"):
+        (_, their), (_, our) = run_both(lambda lib, f: lib.odeint(f, start(), times(2.0), **how))
     assert len(our.accepted) == len(their.accepted) == 4 and not our.rejected
 
 
