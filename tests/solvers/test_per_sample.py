@@ -323,3 +323,17 @@ def test_rows_that_depend_on_one_another_are_refused(mix):
         solve(field, y0, times(), options={"per_sample": True})
     norm.eval()
     solve(lambda t, y: norm(y) + y0, y0, times(), options={"per_sample": True})  # a context of each row is none
+
+
+def test_min_step_accepts_what_it_must_in_every_row():
+    def swing(t, y):
+        return torch.stack([y[:, 1], -torch.sin(y[:, 0])], 1)
+
+    y0 = torch.tensor([[0.3, 0.0], [1.2, -0.5], [2.0, 0.1]], dtype=torch.float64)
+    t = torch.linspace(0.0, 2.0, 3, dtype=torch.float64)
+    with pytest.warns(UserWarning, match="min_step = 0.5"):
+        rows = solve(swing, y0, t, rtol=1e-9, atol=1e-9, options={"min_step": 0.5, "per_sample": True})
+    with pytest.warns(UserWarning, match="min_step = 0.5"):
+        shared = solve(swing, y0, t, rtol=1e-9, atol=1e-9, options={"min_step": 0.5})
+    assert rows.stats.accepted == 3 * shared.stats.accepted == 12 and not rows.stats.rejected
+    torch.testing.assert_close(rows.y, shared.y)

@@ -17,6 +17,7 @@ from odelab.solvers import errors
 from odelab.solvers.compiled import capacity, evaluations, split_tolerances, tell
 from odelab.solvers.compiled.loop import compiled, middle, polynomial
 from odelab.solvers.compiled.tracing import Refused, Traced, trace
+from odelab.solvers.control import tell_of_min_step
 from odelab.solvers.inputs import Call, Layout, StepRecord
 from odelab.solvers.loops import Problem
 from odelab.solvers.stepping import RungeKutta
@@ -56,7 +57,7 @@ def _solve(
     out = y.expand(len(times), *y.shape).clone()  # also at times that repeat the start
     t, dt = times[0].clone(), torch.zeros_like(times[0])
     direction = torch.where(times[-1] < times[0], -1.0, 1.0)
-    limit, attempts = problem.step_limit, 0
+    limit, attempts, warned = problem.step_limit, 0, False
     watch = StiffnessWatch(problem.f, method.tableau, limit, "max_num_steps" in problem.scheme.options)
     accepted, rejected = torch.zeros_like(t, dtype=torch.long), torch.zeros_like(t, dtype=torch.long)
     while True:
@@ -82,6 +83,11 @@ def _solve(
         slowest = torch.where(active, ratio, -math.inf).argmax(1, keepdim=True)
         columns = [x.gather(1, slowest)[:, 0].tolist() for x in (now, h, ratio, ok)]
         stats.steps += [StepRecord(a, b, r, yes > 0) for a, b, r, yes in zip(*columns, strict=True)]
+        forced = torch.where(ok > 0, ratio, 0.0)
+        if c.min_step and not warned and bool((forced > 1).any()):
+            warned = True
+            worst = int(forced.argmax())
+            tell_of_min_step(c.min_step, float(now.flatten()[worst]), float(forced.flatten()[worst]))
         accepted, rejected = accepted + (ok > 0).sum(0), rejected + (active & (ok == 0)).sum(0)
         stats.nfe, attempts = stats.nfe + 2 + n * evaluations(method), attempts + n
         waiting = (times[-1] - t) * direction > 0
@@ -173,7 +179,7 @@ def advancing(
             return (n < settings[5]) & (rest > 0).any() & fine.all()
 
         def attempt(n: Tensor, t: Tensor, dt: Tensor, y: Tensor, slope: Tensor) -> tuple[Tensor, ...]:
-            safety, ifactor, dfactor, *_ = settings.unbind()
+            safety, ifactor, dfactor, min_step, *_ = settings.unbind()
             rest = (end - t) * direction
             active = rest > 0
             ending = active & (rest <= dt.abs() * (1 + 1e-9))
@@ -182,7 +188,7 @@ def advancing(
             step = method.step(field, column(t), column(t1), column(h).to(real), y, slope)
             slope1 = field(column(t1), step.y1) if step.slope1 is None else step.slope1
             ratio = scaled(method.error(step), torch.maximum(y.abs(), step.y1.abs())).nan_to_num(nan=math.inf)
-            accepted = active & (ratio <= 1)
+            accepted = active & ((ratio <= 1) | (ratio.isfinite() & (h.abs() <= min_step)))
             smallest = torch.where(ratio < 1, 1.0, dfactor)
             factor = torch.minimum(safety * ratio.clamp(min=1e-300) ** (-1 / method.order), ifactor)
             new = clip(torch.where(ending & (ratio <= 1), dt, h) * torch.maximum(factor, smallest))
