@@ -97,7 +97,7 @@ def run(lesson: Lesson, folder: Path) -> None:
     """Run the lesson in a kernel of its own, and have every widget write itself into the folder."""
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     names, cells = {cell["id"] for cell in widgets(lesson)}, []
     for cell in code_up_to_the_last(lesson):
@@ -116,11 +116,14 @@ def run(lesson: Lesson, folder: Path) -> None:
     begun = time.perf_counter()
     try:
         client.execute()
-    except CellExecutionError as error:
-        print(f"{lesson.name} stopped: {error.ename}: {error.evalue}", file=sys.stderr)
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        why = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
+        print(f"{lesson.name} stopped: {why}", file=sys.stderr)
         for name in names:
             if kept(folder, name) == NOT_EXPORTED:
                 (folder / f"{name}.txt").write_text("the lesson stopped before it", encoding="utf-8")
+        if isinstance(error, DeadKernelError):  # perhaps for want of memory: the next build tries again
+            return
     (folder / "done").touch()
     size = sum(file.stat().st_size for file in folder.rglob("*.webp")) / 1e6
     print(f"{lesson.name}: {len(names)} sliders, {size:.1f} MB, {time.perf_counter() - begun:.0f} s", flush=True)

@@ -60,6 +60,15 @@ def test_widgets_are_exported_once_and_reasons_are_kept(
     assert copied == set(found["w0"]["frames"])
 
 
+def test_a_kernel_that_dies_is_told_and_tried_again(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = lesson(tmp_path, "import os; os._exit(9)")
+    for _ in range(2):
+        assert sliders.exports([small]) == {"w0": "the lesson stopped before it"}
+        assert "Kernel died" in capsys.readouterr().err
+
+
 def test_the_cache_follows_the_code(tmp_path: Path) -> None:
     before = sliders.key(lesson(tmp_path, "widget(1)"))
     assert sliders.key(lesson(tmp_path, "widget(1)")) == before != sliders.key(lesson(tmp_path, "widget(2)"))
