@@ -85,13 +85,13 @@ def listing(given: argparse.Namespace) -> None:
     for what in map(experiment, EXPERIMENTS):
         print(f"{what.name}: {what.title}")
         for budget in ("lecture", "full"):
-            runs, seeds = len(what.keys(budget)), len(what.seeds[budget])
+            runs = len(what.runs(budget))
             minutes = minutes_of(what, budget)
             time = "not timed yet"
             if minutes:
                 whole = max(round(minutes), 1)
                 time = f"about {whole} minute{'s' * (whole > 1)} on one CPU thread"
-            count = f"{runs} runs × {seeds} seed{'s' * (seeds > 1)}"
+            count = f"{len(what.keys(budget))} settings, {runs} runs"
             print(f"  --budget {budget:7} {count}, {time} -> {result_file(what.name, budget)}")
 
 

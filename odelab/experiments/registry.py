@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ class Experiment:
         title: what it reproduces, with the source.
         keys: budget -> the runs of one seed.
         seeds: budget -> seeds by default.
+        enough: key -> for how many of these seeds it is run, all by default.
         minutes: budget -> about how long all of it takes on one thread of a CPU, where no rows are stored that would
             tell; none where nobody has timed it.
         function: of the folder's `run` module; ``run(key, context)`` does one of the runs and returns what it measured.
@@ -33,9 +34,18 @@ class Experiment:
     title: str
     keys: Callable[[str], list[Key]]
     seeds: dict[str, tuple[int, ...]] = field(default_factory=lambda: {"lecture": (0,), "full": (0, 1, 2)})
+    enough: Callable[[Key], int] | None = None
     minutes: dict[str, float] = field(default_factory=dict)
     function: str = "run"
     alone: bool = False
+
+    def runs(self, budget: str, seeds: Sequence[int] | None = None) -> list[tuple[Key, int]]:
+        """Every (key, seed), seed by seed; with ``seeds`` all keys for each of these."""
+        if seeds is not None or self.enough is None:
+            chosen = dict.fromkeys(self.seeds[budget] if seeds is None else seeds)
+            return [(key, seed) for seed in chosen for key in self.keys(budget)]
+        asked = list(enumerate(self.seeds[budget]))
+        return [(key, seed) for place, seed in asked for key in self.keys(budget) if place < self.enough(key)]
 
     def run(self, key: Key, context: Context) -> dict[str, Any]:
         """Do one run; what was measured, by name."""
@@ -88,8 +98,9 @@ def minutes_of(what: Experiment, budget: str) -> float | None:
     for row in stored_rows(what.name, budget):
         if "thread" in row.device:
             spent.setdefault(str(row.key), []).append((row.result.get("cpu_seconds") or 60 * row.minutes) / 60)
-    keys = [str(key) for key in what.keys(budget)]
-    known = [statistics.fmean(spent[key]) for key in keys if key in spent]
+    runs = [str(key) for key, _ in what.runs(budget)]
+    known = [statistics.fmean(spent[key]) for key in dict.fromkeys(runs) if key in spent]
     if not known:
         return what.minutes.get(budget)
-    return len(what.seeds[budget]) * len(keys) * statistics.fmean(known)
+    others = statistics.fmean(known)
+    return sum(statistics.fmean(spent[key]) if key in spent else others for key in runs)

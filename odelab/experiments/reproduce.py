@@ -70,9 +70,8 @@ def reproduce(
     if at_once and int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise ValueError("workers do one run each, torchrun one run in several processes; take one of them")
     device, writes = chosen_device(what, device) if not scheduler or what.alone else device, first_process()
-    seeds = tuple(dict.fromkeys(what.seeds[budget] if seeds is None else seeds))
-    keys = [key for key in what.keys(budget) if matches(key, only)]
-    if not keys:
+    asked = [(key, seed) for key, seed in what.runs(budget, seeds) if matches(key, only)]
+    if not any(matches(key, only) for key in what.keys(budget)):
         known = "; ".join(" ".join(f"{k}={v}" for k, v in key.items()) for key in what.keys(budget))
         raise ValueError(f"no run of {name} is {' '.join(only)}; there are: {known}")
     path = out or result_file(name, budget)
@@ -80,9 +79,9 @@ def reproduce(
     scratch = (FOLDERS[1].parent / "build" if ours else path.parent) / "runs" / name / budget
     place = Place(name, budget, device, path, scratch)
     done = place.done()
-    todo = [(key, seed) for seed in seeds for key in keys if again or (run_name(key, seed), budget) not in done]
-    if len(todo) < len(keys) * len(seeds) and not (resume or again):
-        there = len(keys) * len(seeds) - len(todo)
+    todo = [(key, seed) for key, seed in asked if again or (run_name(key, seed), budget) not in done]
+    if len(todo) < len(asked) and not (resume or again):
+        there = len(asked) - len(todo)
         raise ValueError(f"{path} has {there} of these runs; --resume keeps them, --again does them anew")
     cut = [] if resume or again else [run_name(*run) for run in todo if cut_off(place.folder(*run))]
     if cut:

@@ -1,9 +1,12 @@
 """Rotating digits (Casale et al. 2018; the ODE²VAE slides): frames that were taken out, and digits never seen.
 
-Every sequence starts at an angle of its own; whole digits are held out, for validation and for testing. "uniform": the
-model reads 3 frames and forecasts 13. "non-uniform": four of 16 frames are missing at random, and the quarter turn in
-all sequences; the model reads one frame and tells those. The reference tests on its training digits, so their error is
-given as well; and that of the mean training frame, which a model has to beat to have said anything.
+"uniform": the model reads 3 frames and forecasts 13. "non-uniform": four of 16 frames are missing at random, and the
+quarter turn in all sequences; the model reads one frame and tells those. Every run is judged on digits never seen and
+on digits trained on, as the reference does where frames are missing; and so are guesses without a model, which a model
+has to beat to have said anything.
+
+"new" digits: all there are to train on, and each sequence starts at an angle of its own. The "reference"'s split: 360
+digits, and all start upright. There the mean of the digits at the same frame is a guess of its own.
 """
 
 from typing import Any
@@ -22,7 +25,8 @@ from odelab.training import History, seed_of
 
 HELD_OUT_ANGLE, MISSING = 4, 4
 DRAWS, TESTED = 20, 100  # draws of a forecast; digits of either kind on which it is judged
-DIGITS = {14: 2000, 28: None}  # to train on; None: all there are
+COUNTS = {14: 2000, 28: None}  # digits to train on; None: all there are
+REFERENCE = 360  # digits of the reference's split
 
 
 def digits_of(key: Key, split: str, seed: int, n: int | None = None) -> RotatingDigits:
@@ -31,8 +35,13 @@ def digits_of(key: Key, split: str, seed: int, n: int | None = None) -> Rotating
     gaps: dict[str, Any] = (
         {"missing": MISSING, "held_out_angle": HELD_OUT_ANGLE} if key["frames"] == "non-uniform" else {}
     )
+    gaps["random_start"] = key.get("digits") != "reference"
     there = digit_count(split)
     return rotating_digits(min(n or there, there), size=key["size"], split=split, generator=generator, **gaps)
+
+
+def count_of(key: Key) -> int | None:
+    return REFERENCE if key.get("digits") == "reference" else COUNTS[key["size"]]
 
 
 def judged_frames(digits: RotatingDigits, first: int) -> dict[str, Tensor]:
@@ -46,12 +55,26 @@ def judged_frames(digits: RotatingDigits, first: int) -> dict[str, Tensor]:
 
 
 def baselines(train: RotatingDigits, digits: RotatingDigits, where: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-    """Errors of one image for every frame, the mean of the frames trained on; and of the digit's first frame, kept."""
+    """Errors of guesses without a model: one image for every frame, the mean of the frames trained on; the digit's
+    first frame, kept; and the mean of the digits trained on at the same frame, which says most where all start alike.
+    """
     share = train.mask.sum() / train.mask.numel()
     mean = train.x.mean((0, 1)) / share
-    guesses = {"mean frame": mean.expand_as(digits.truth), "first frame": digits.x[:, :1].expand_as(digits.truth)}
+    guesses = {
+        "mean frame": mean.expand_as(digits.truth),
+        "first frame": digits.x[:, :1].expand_as(digits.truth),
+        "mean of the same frame": same_frame(train).expand_as(digits.truth),
+    }
     errors = {name: frame_errors(guess, digits.truth).cpu() for name, guess in guesses.items()}
     return {frames: average(errors, rows) for frames, rows in where.items()}
+
+
+def same_frame(train: RotatingDigits) -> Tensor:
+    """Mean of what was observed at each frame (T, 1, size, size); where nothing was, of the two frames beside it."""
+    seen = train.mask.sum(0)
+    mean = train.x.sum(0) / seen.clamp(min=1)[:, None, None, None]
+    beside = (mean.roll(1, 0) + mean.roll(-1, 0)) / 2  # a full circle: the last frame is beside the first
+    return mean.where((seen > 0)[:, None, None, None], beside)
 
 
 def train_digits(
@@ -59,7 +82,7 @@ def train_digits(
 ) -> tuple[Any, History, RotatingDigits]:
     """A model of the key's kind, its history, and the digits it was trained on; validated on digits of their own."""
     device = context.fabric().device
-    train = digits_of(key, "train", context.seed, digits or DIGITS[key["size"]]).to(device)
+    train = digits_of(key, "train", context.seed, digits or count_of(key)).to(device)
     held = digits_of(key, "validation", 0, 60).to(device)
     where = judged_frames(held, recipe.frames)
     main = next(iter(where))
@@ -78,8 +101,9 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     """One model; errors are means of squared differences over pixels, frames and digits, by name of the frames."""
     recipe = recipe_of(key, context.budget)
     model, history, train = train_digits(key, recipe, context)
-    if (key["model"], key["frames"]) == ("ode2vae", "non-uniform"):  # the one that lesson 10 shows
-        context.ship(model, f"rotating_{key['size']}_{key['frames']}_{key['model']}")
+    if (key["model"], key["frames"]) == ("ode2vae", "non-uniform"):  # what lesson 10 shows
+        digits = f"_{key['digits']}" if "digits" in key else ""
+        context.ship(model, f"rotating_{key['size']}_{key['frames']}_{key['model']}{digits}")
     judged = {
         "held-out digits": digits_of(key, "held-out", 0, TESTED).to(train.x.device),
         "training digits": train[:TESTED],

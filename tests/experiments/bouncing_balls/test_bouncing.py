@@ -11,6 +11,7 @@ from odelab.experiments.bouncing_balls import run as bouncing
 from odelab.experiments.bouncing_balls.recipe import MODELS, RECIPES, keys, recipe_of
 from odelab.experiments.bouncing_balls.run import baselines, over_spans, run, spans
 from odelab.experiments.recipe import VideoRecipe
+from odelab.experiments.registry import experiment
 from tests.experiments.run_context import context_in
 
 TINY = VideoRecipe(q=3, hidden=8, filters=2, frames=3, iterations=4, batch=4, lr=1e-3, every=2)
@@ -81,5 +82,6 @@ def test_keys_and_recipes():
     assert len(keys(16, (1, 3))) == 8 and {key["balls"] for key in keys(32, (3,))} == {3}
     paper = recipe_of({"size": 32, "balls": 3}, "full")
     assert (paper.q, paper.hidden, paper.filters, paper.batch, paper.frames) == (25, 100, 16, 10, 3)
+    assert paper.iterations >= 10_000 and len(experiment("bouncing-balls-32").runs("full")) == 4 * 3
     assert bouncing.COUNTS["full"][32] == (10_000, 500)
     assert recipe_of({"size": 16, "balls": 1}, "full") == replace(RECIPES["full"], q=4)

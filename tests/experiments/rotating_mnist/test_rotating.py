@@ -8,14 +8,17 @@ import torch
 
 from odelab.datasets import RotatingDigits
 from odelab.experiments.recipe import VideoRecipe
+from odelab.experiments.registry import experiment
 from odelab.experiments.rotating_mnist import run as rotating
 from odelab.experiments.rotating_mnist.recipe import FRAMES, MODELS, PAPER, RECIPES, keys, recipe_of
 from odelab.experiments.rotating_mnist.run import (
     HELD_OUT_ANGLE,
     baselines,
+    count_of,
     digits_of,
     judged_frames,
     run,
+    same_frame,
 )
 from odelab.latent import ODE2VAE
 from tests.experiments.run_context import context_in
@@ -121,8 +124,33 @@ def test_weights_are_kept_for_the_lessons(small, tmp_path):
     assert model.forecast(digits.x, digits.times, draws=3, mask=digits.mask).mean.shape == (2, 6, 1, 14, 14)
 
 
+def test_the_mean_of_the_same_frame_reads_only_what_was_seen():
+    train = made_up(5)
+    mean = same_frame(train)
+    rows = [i for i in range(5) if train.mask[i, 12]]
+    assert 0 < len(rows) < 5  # the others have the held-out angle there
+    assert torch.allclose(mean[12], torch.stack([train.truth[i, 12] for i in rows]).mean(0))
+    assert not train.mask[:, 2].any() and torch.allclose(mean[2], (mean[1] + mean[3]) / 2)
+
+
+def test_the_references_split_starts_upright():
+    key = {"size": 28, "frames": "non-uniform", "digits": "reference"}
+    assert count_of(key) == 360 and count_of(key | {"digits": "new"}) is None and count_of({"size": 14}) == 2000
+    digits = digits_of(key, "train", 0, 5)
+    assert digits.angle[:, 0].eq(0).all() and not digits.mask[:, HELD_OUT_ANGLE].any()
+    assert digits_of(key | {"digits": "new"}, "train", 0, 30).angle[:, 0].unique().numel() > 3
+
+
+def test_the_papers_rows_have_more_seeds():
+    runs = experiment("rotating-mnist-28").runs("full")
+    count = {str(key): sum(other == key for other, _ in runs) for key, _ in runs}
+    assert sorted(count.values()) == [3] * 12 + [5] * 4 and len(runs) == 56
+    assert count[str({"size": 28, "frames": "non-uniform", "model": "ode2vae-kl", "digits": "reference"})] == 5
+    assert len(experiment("rotating-mnist-28").runs("full", [7])) == 16  # who asks for a seed gets it
+
+
 def test_keys_and_recipes():
-    assert len(keys(14)) == 8 and keys(28)[0]["size"] == 28
+    assert len(keys(14)) == 8 and keys(28)[0]["size"] == 28 and PAPER.iterations >= 6000
     assert recipe_of({"size": 28, "frames": "uniform"}, "full").q == 20
     assert recipe_of({"size": 28, "frames": "non-uniform"}, "full") == replace(PAPER, q=8, frames=1)
 
