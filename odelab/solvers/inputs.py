@@ -381,17 +381,13 @@ def changed_in_place(who: str) -> Exception:
     return ValueError(f"{who} changed y in place; write y = y.clone() first, or an operation without underscore")
 
 
-def _nothing(t0: Time, y0: Tensor, dt: Time) -> None:
-    """What is called where the caller has no callback."""
-
-
 @dataclass(frozen=True)
 class Callbacks:
-    """Functions of (t0, y0, dt) called before each step and after its acceptance or rejection."""
+    """Functions of (t0, y0, dt) called before each step and after its acceptance or rejection, where there are such."""
 
-    step: Callable[[Time, Tensor, Time], Any] = _nothing
-    accept_step: Callable[[Time, Tensor, Time], Any] = _nothing
-    reject_step: Callable[[Time, Tensor, Time], Any] = _nothing
+    step: Callable[[Time, Tensor, Time], Any] | None = None
+    accept_step: Callable[[Time, Tensor, Time], Any] | None = None
+    reject_step: Callable[[Time, Tensor, Time], Any] | None = None
 
 
 NO_CALLBACKS = Callbacks()

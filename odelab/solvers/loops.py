@@ -7,7 +7,7 @@ output times off their steps. Times are Python floats and dt carries the sign of
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -126,6 +126,8 @@ class Problem:
         first_step: size of the first step; the caller's, or chosen from f, where it is None.
         eps: relative spacing of the numbers in which the caller gave the times.
         watch: told of every step that `gradients.backprop` records and of the outputs in it, for dense output.
+        direction: 1.0 forwards in time, −1.0 backwards.
+        step_limit: max_num_steps holds per output interval; the default must end also where there are many of them.
     """
 
     f: VectorField
@@ -135,17 +137,13 @@ class Problem:
     first_step: float | None = None
     eps: float = torch.finfo(torch.float64).eps
     watch: Watcher | None = None
+    direction: float = field(init=False)
+    step_limit: int = field(init=False)
 
-    @property
-    def direction(self) -> float:
-        """1.0 forwards in time, −1.0 backwards."""
-        return math.copysign(1.0, as_float(self.times[-1]) - as_float(self.times[0]))
-
-    @property
-    def step_limit(self) -> int:
-        """max_num_steps holds per output interval; the default must end also where there are many of them."""
+    def __post_init__(self) -> None:
+        self.direction = math.copysign(1.0, as_float(self.times[-1]) - as_float(self.times[0]))
         limit, intervals = self.scheme.options.get("max_num_steps"), len(self.times) - 1
-        return 100_000 + 1000 * intervals if limit is None else int(limit) * intervals
+        self.step_limit = 100_000 + 1000 * intervals if limit is None else int(limit) * intervals
 
     def marked_steps(self, y0: Tensor) -> Iterator[tuple[Step, list[Mark]]]:
         """The accepted steps, each with the output times that lie in it."""
@@ -212,7 +210,8 @@ def fixed_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
         )
     for t0, t1 in pairwise(grid):
         dt = t1 - t0
-        problem.callbacks.step(t0, y, dt)
+        if problem.callbacks.step:
+            problem.callbacks.step(t0, y, dt)
         if perturb:
             direction = math.copysign(1.0, as_float(dt))
             side0 = t0 + (just_before(as_float(t0), -direction, y.dtype) - as_float(t0))  # with the gradient of t0
@@ -234,7 +233,7 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
         NonFiniteState, StepSizeUnderflow, MaxStepsExceeded: see `errors`.
     """
     f, stats, callbacks = problem.f, problem.f.stats, problem.callbacks
-    method, controller, options = problem.scheme.method.fresh(), problem.scheme.controller, problem.scheme.options
+    method, controller, options = problem.scheme.method, problem.scheme.controller, problem.scheme.options
     direction, limit = problem.direction, problem.step_limit
     start, *stops = _stops(problem)
     t = start.t
@@ -252,46 +251,51 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
     attempts, warned = 0, False
     failure: errors.NewtonFailure | None = None
     for stop in stops:
-        at_stop = False
-        while not at_stop:
+        while t != stop.t:
             if attempts == limit:
                 endless, intervals = math.isinf(stop.t), len(problem.times) - 1
                 raise errors.too_many_steps(attempts, t, dt, y, f, stats, endless, intervals)
             attempts += 1
             if slope is None:
                 slope = f(side0, y)
-            goal = _aim(t, dt, stop, direction, y.dtype)
-            if goal.t1 == t and not goal.at_stop:
+            # A step h that would end within rounding of the stop, or behind it, ends on it.
+            at_stop = (stop.t - t) * direction <= abs(dt) * (1 + 1e-9)
+            t1, h = (stop.t, stop.t - t) if at_stop else (t + dt, dt)
+            side1 = just_before(t1, direction, y.dtype) if at_stop and stop.jump else t1
+            if t1 == t and not at_stop:
                 raise failure or errors.underflow(t, dt, y, slope, stats)
 
-            callbacks.step(t, y, goal.dt)
+            if callbacks.step:
+                callbacks.step(t, y, h)
             failure = None
             try:
-                step = method.step(f, side0, goal.side1, goal.dt, y, slope)
+                step = method.step(f, side0, side1, h, y, slope)
                 with torch.no_grad():
                     error_ratio = controller.error_ratio(method.error(step), y, step.y1)
             except errors.NewtonFailure as error:
-                step, error_ratio, failure = Step(t, goal.t1, goal.dt, y, y), math.inf, error
-            accepted = failure is None and (error_ratio <= 1 or abs(goal.dt) <= controller.min_step)
-            stats.record(t, goal.dt, error_ratio, accepted)
+                step, error_ratio, failure = Step(t, t1, h, y, y), math.inf, error
+            accepted = failure is None and (error_ratio <= 1 or abs(h) <= controller.min_step)
+            stats.record(t, h, error_ratio, accepted)
             if accepted and not (error_ratio <= 1 or warned):
                 warned = True
                 tell_of_min_step(controller.min_step, t, error_ratio)
             if not accepted:
-                callbacks.reject_step(t, y, goal.dt)
+                if callbacks.reject_step:
+                    callbacks.reject_step(t, y, h)
                 if not math.isfinite(error_ratio):
-                    errors.check_finite(t, goal.dt, y, slope, stats)
-                dt = goal.dt / 2 if failure else controller.next_dt(goal.dt, error_ratio)
+                    errors.check_finite(t, h, y, slope, stats)
+                dt = h / 2 if failure else controller.next_dt(h, error_ratio)
                 continue
 
-            callbacks.accept_step(t, y, goal.dt)
-            next_dt = controller.next_dt(goal.dt, error_ratio)
+            if callbacks.accept_step:
+                callbacks.accept_step(t, y, h)
+            next_dt = controller.next_dt(h, error_ratio)
             # A step cut short by a stop says nothing against the longer one it was cut from.
-            dt = max(next_dt, dt, key=abs) if goal.at_stop else next_dt
+            dt = max(next_dt, dt, key=abs) if at_stop else next_dt
             step.next_dt = dt
-            step.t0, step.t1, step.sides = t, goal.t1, (side0, goal.side1)
+            step.t0, step.t1, step.sides = t, t1, (side0, side1)
             yield step
-            t, y, slope, at_stop = goal.t1, step.y1, step.slope1, goal.at_stop
+            t, y, slope = t1, step.y1, step.slope1
             side0 = t
             if stats.accepted % EVERY == 0 and isinstance(method, RungeKutta):
                 if watch is None:
@@ -302,28 +306,11 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
             side0, slope = just_before(t, -direction, y.dtype), None
 
 
-class Goal(NamedTuple):
-    """Where an attempt goes: to t1 by a (signed) dt; func is asked at side1 in place of t1, before a jump there."""
-
-    t1: float
-    side1: float
-    dt: float
-    at_stop: bool
-
-
 class Stop(NamedTuple):
     """A time no step may cross; at a jump, f is evaluated on either side of it and never at it."""
 
     t: float
     jump: bool = False
-
-
-def _aim(t: float, dt: float, stop: Stop, direction: float, dtype: torch.dtype) -> Goal:
-    """A step of size dt from t; one that would end within rounding of the stop, or behind it, ends on it."""
-    if (stop.t - t) * direction <= abs(dt) * (1 + 1e-9):
-        side1 = just_before(stop.t, direction, dtype) if stop.jump else stop.t
-        return Goal(stop.t, side1, stop.t - t, True)
-    return Goal(t + dt, t + dt, dt, False)
 
 
 def just_before(t: float, direction: float, dtype: torch.dtype) -> float:

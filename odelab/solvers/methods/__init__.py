@@ -32,6 +32,7 @@ class Method(Protocol):
         order: order of the global error.
         adaptive: whether it estimates its error.
         one_step: whether a step depends on (t, dt, y) alone, so that it can be replayed.
+        fresh: the method for one more solve on a fixed grid, without the steps that it remembers.
     """
 
     family: str
