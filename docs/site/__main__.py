@@ -11,7 +11,7 @@ from typing import Any
 
 from docs.site import api, pages
 from docs.site.lessons import lessons, page
-from docs.site.sliders import copy_pictures, exports
+from docs.site.sliders import copy_pictures, exports, twins
 from docs.slides.html import write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +23,7 @@ def assemble(source: Path, sliders: dict[str, Any], notebooks: Path = ROOT / "no
     static = source / "_static"
     copy_pictures(sliders, static)
     shutil.copytree(HERE / "static", static, dirs_exist_ok=True)
+    (static / "twins.js").write_text(twins(), encoding="utf-8")
     copy_mathjax(static / "mathjax")
     course = lessons(notebooks)
     (source / "notebooks").mkdir(exist_ok=True)

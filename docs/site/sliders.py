@@ -30,6 +30,12 @@ torch.set_rng_state(before)
 """
 
 
+def twins() -> str:
+    """The script with the twins of explorables, each from its lesson's room, and with what they draw with."""
+    rooms = sorted((ROOT / "odelab" / "lessons").glob("*/twin.js"))
+    return "\n".join(path.read_text(encoding="utf-8") for path in [Path(__file__).with_name("drawing.js"), *rooms])
+
+
 def widgets(lesson: Lesson) -> list[dict[str, Any]]:
     """The cells that show a widget."""
     return [cell for cell in lesson.notebook["cells"] if "widget" in cell["metadata"].get("tags", ())]

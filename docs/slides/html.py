@@ -18,10 +18,11 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from docs.site.lessons import Lesson, slider_html, thinned
+from docs.site.sliders import twins
 from docs.slides.decks import Part, Slide, deck
 
 HERE = Path(__file__).parent
-SCRIPTS = HERE.parent / "site" / "static"  # sliders and twins, as on the site
+SLIDERS = HERE.parent / "site" / "static" / "sliders.js"  # as on the site
 CODE = HtmlFormatter(style="a11y-high-contrast-light", nowrap=True)
 BYTES = 15_000_000  # of one deck
 BESIDE = 1.6  # a picture less wide than this times its height has the words of its slide beside it
@@ -80,7 +81,7 @@ def deck_html(lesson: Lesson, slides: Sequence[Slide], sliders: Mapping[str, Any
     styles = [packaged("sphinx-revealjs", "revealjs/dist/reveal.css"), CODE.get_style_defs(".code")]
     styles.append((HERE / "static" / "slides.css").read_text(encoding="utf-8"))
     scripts = [packaged("sphinx-revealjs", f"revealjs/{name}.js") for name in ("dist/reveal", "plugin/notes/notes")]
-    scripts += [(SCRIPTS / name).read_text(encoding="utf-8") for name in ("twins.js", "sliders.js")]
+    scripts += [twins(), SLIDERS.read_text(encoding="utf-8")]
     scripts.append((HERE / "static" / "slides.js").read_text(encoding="utf-8"))
     scripts.append(packaged("sphinx-mathjax-offline", "mathjax/tex-svg-full.js"))
     return f"""<!doctype html>

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page
 from docs.site.__main__ import build
 from docs.site.api import ROOMS
 from docs.site.lessons import SMALLEST_TEXT, lessons
-from docs.site.sliders import exports
+from docs.site.sliders import exports, twins
 from odelab.lessons.change_of_variables.explorables import planar_layer
 from odelab.lessons.kit import Explorable
 from odelab.lessons.kit.export import positions
@@ -140,7 +140,7 @@ def test_twins_say_what_python_says(name: str, chromium: Browser) -> None:
     assert spec["twin"] == name
     page, luck = chromium.new_page(), random.Random(0)
     page.set_content("<canvas width=600 height=300></canvas>")
-    page.add_script_tag(path=ROOT / "docs/site/static/twins.js")
+    page.add_script_tag(content=twins())
     drawn = set()
     for k in range(100):
         values = {key: luck.choice(positions(control)) for key, control in explorable.controls.items()}

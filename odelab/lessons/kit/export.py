@@ -1,8 +1,8 @@
 """Explorables without a kernel: every position as a picture and a sentence, for pages and slides.
 
 A page shows the picture of the position that its controls are at. Where there are too many positions for a page, the
-controls with most of them take longer strides; where a control is continuous in truth, a *twin* of the model, written
-in JavaScript under ``docs/site/static``, draws in place of pictures.
+controls with most of them take longer strides; where a control is continuous in truth, a *twin* of the model, in
+``twin.js`` of the lesson's room, draws in place of pictures.
 """
 
 import hashlib
