@@ -14,7 +14,7 @@ from odelab.lessons.kit.live import Live
 from odelab.lessons.residual_networks import figures
 
 Field = Callable[[float, Tensor], Tensor]
-STARTS = torch.tensor([[0.3, 0.0], [0.0, 1.6], [-0.3, 0.0], [0.0, -1.6]])  # for the swirl
+STARTS = torch.tensor([[0.3, 0.0], [0.0, 1.6], [-0.3, 0.0]])  # for the swirl
 DEPTHS = (1, 2, 4, 8, 16, 32, 64)
 LINES, POINTS = 21, 641  # of the grid: lines each way, and points on each line
 
@@ -49,7 +49,7 @@ def watch_training(points: Tensor, labels: Tensor, depth: int, steps: int) -> Li
         depth: the number of layers shown.
         steps: of the optimizer, in all.
     """
-    some, reach = slice(None, None, 3), 10.0
+    some, reach = slice(None, None, 3), 12.0
     side = torch.linspace(-reach, reach, 13)
     places = torch.cartesian_prod(side, side)
 
@@ -155,8 +155,8 @@ def step_matrix(
         figures.update_step_matrix(fig, row, column, outputs, labels.numpy())
         correct = float(((outputs[:, 0] > 0) == labels.numpy()).mean())
         return (
-            f"trained with {train} layers, run with {test}: {100 * correct:.1f} % correct for the network shown, "
-            f"{100 * accuracy[row, column]:.1f} % on average over the seeds."
+            f"trained with {train} layers, run with {test}: {100 * accuracy[row, column]:.1f} % on average over the "
+            f"seeds. Of the {len(labels)} points shown, the first network has {100 * correct:.1f} % correct."
         )
 
     for row in range(len(trained)):

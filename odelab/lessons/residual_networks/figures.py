@@ -81,7 +81,7 @@ def block_beside_step() -> Figure:
 
     t = np.linspace(0, 1.75, 100)
     start, end, slope = 0.35, 1.35, np.exp(0.35)
-    step.plot(t, np.exp(t), color=COLORS["black"], linestyle=":", label="the solution")
+    step.plot(t, np.exp(t), color=COLORS["black"], linestyle=":", label="the solution through $z_k$")
     step.plot([start, end], [slope, slope], **keep)
     arrow(step, (end, slope), (end, 2 * slope), **add)
     step.plot(
@@ -89,14 +89,14 @@ def block_beside_step() -> Figure:
     )
     step.plot([start, end], [slope, 2 * slope], "o", color=COLORS["black"])
     for x, y, text, side in (
-        (start - 0.04, slope + 0.1, "$z(t)$", "right"),
-        (end + 0.07, 2 * slope - 0.1, "$z(t + s)$", "left"),
-        ((start + end) / 2, slope - 0.35, "keep $z(t)$", "center"),
-        (end + 0.07, 1.5 * slope - 0.1, "add\n$s\\,f(z(t), t)$", "left"),
+        (start - 0.04, slope + 0.1, "$z_k$", "right"),
+        (end + 0.07, 2 * slope - 0.1, "$z_{k+1}$", "left"),
+        ((start + end) / 2, slope - 0.35, "keep $z_k$", "center"),
+        (end + 0.07, 1.5 * slope - 0.1, "add\n$s\\,f(z_k, t_k)$", "left"),
     ):
         step.text(x, y, text, ha=side, va="center", fontsize=12)
     step.set(title="one step of Euler's method", xlim=(0, 2.1), ylim=(0.6, 5.4), ylabel="state z")
-    step.set_xticks([start, end], ["t", "t + s"])
+    step.set_xticks([start, end], ["$t_k$", "$t_k + s$"])
     step.set_yticks([])
     step.grid(visible=False)
     step.legend(loc="upper left")
@@ -109,7 +109,7 @@ def block_beside_step() -> Figure:
 
 
 def plane_paths(paths: Mapping[str, np.ndarray], arrows: tuple[np.ndarray, np.ndarray], alt: str) -> Figure:
-    """Paths in the plane, one panel per title, over the arrows of a velocity field.
+    """Paths in the plane, black dot to white circle, one panel per title, over the arrows of a velocity field.
 
     Args:
         paths: title -> states, (times, n, 2); up to 40 times are drawn with a marker each.
@@ -123,7 +123,8 @@ def plane_paths(paths: Mapping[str, np.ndarray], arrows: tuple[np.ndarray, np.nd
         ax.plot(
             *polylines(np.swapaxes(states, 0, 1)), linewidth=1.4, **(style if layered else {"color": COLORS["blue"]})
         )
-        ax.plot(*states[0].T, "o", color=COLORS["black"], markersize=4.5)
+        ax.plot(*states[0].T, "o", color=COLORS["black"], markersize=5.5)
+        ax.plot(*states[-1].T, "o", color=COLORS["black"], markerfacecolor="white", markersize=6.5)
         ax.set(title=title, aspect="equal", xlim=(-2.1, 2.1), ylim=(-2.1, 2.1), xlabel="first entry of z")
         ax.grid(visible=False)
     fig.axes[0].set_ylabel("second entry of z")
@@ -137,7 +138,7 @@ def depth_error(depths: np.ndarray, errors: np.ndarray, power: float) -> Figure:
     guide = errors[-1] * (depths[-1] / depths) ** power
     ax.loglog(depths, guide, color=COLORS["grey"], linestyle=":", label=f"slope {-power:.2f}")
     ax.loglog(depths, errors, label="residual network", **line_style(0))
-    ax.set(title="distance from the ODE", xlabel="layers L", ylabel="largest gap")
+    ax.set(title="distance from the ODE", xlabel="layers L", ylabel="largest distance")
     ax.legend()
     return describe(fig, "Distance from the ODE against number of layers, logarithmic: a straight line falling as 1/L.")
 
@@ -204,7 +205,7 @@ def depth_flow(
         limits: (x low, x high, y low, y high) of both panels.
         fastest: the velocity whose arrow is a twentieth of the panel.
     """
-    fig = new_figure((9.6, 4.6))
+    fig = new_figure((7.4, 4.2))  # no wider, so that a phone shows its letters
     left, right = fig.subplots(1, 2, sharex=True, sharey=True)
     zero = np.zeros(len(places))
     left.quiver(*places.T, zero, zero, color=COLORS["grey"], pivot="mid", width=0.003, scale=20 * fastest)
@@ -217,9 +218,9 @@ def depth_flow(
         ax.grid(visible=False)
     decision_line(right, *boundary)
     right.lines[-1].set_label("classifier")
-    right.legend(loc="lower right")
+    fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     left.set(xlim=limits[:2], ylim=limits[2:], xlabel="first entry of z", ylabel="second entry of z")
-    right.set(xlabel="first entry of z", title="the plane, as this network has warped it")
+    right.set(xlabel="first entry of z", title="the plane, warped")
     return describe(
         fig,
         "Left: two interleaved moons of points, the velocity field that moves them, and their paths so far. Right: a "
@@ -277,8 +278,8 @@ def training(places: np.ndarray, reach: float, steps: int) -> Figure:
         reach: both axes run from -reach to reach.
         steps: of the optimizer, in all.
     """
-    fig = new_figure((9.6, 4.0))
-    plane, loss = fig.subplots(1, 2, width_ratios=(1, 1.2))
+    fig = new_figure((7.4, 4.0))  # no wider, so that a phone shows its letters
+    plane, loss = fig.subplots(1, 2, width_ratios=(1.2, 1))
     zero = np.zeros(len(places))
     plane.quiver(*places.T, zero, zero, color=COLORS["grey"], pivot="mid", width=0.004, scale=200)
     for style in CLASSES:
@@ -289,7 +290,7 @@ def training(places: np.ndarray, reach: float, steps: int) -> Figure:
     plane.set(aspect="equal", xlim=(-reach, reach), ylim=(-reach, reach))
     plane.set(xlabel="first entry of z", ylabel="second entry of z", title="from input to output")
     plane.grid(visible=False)
-    plane.legend(loc="lower right")
+    fig.legend(*plane.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     loss.plot([], [], **(line_style(0) | {"marker": None}))
     loss.set(xlim=(0, steps), ylim=(0, 1), xlabel="step of the optimizer", ylabel="loss", title="loss")
     return describe(
@@ -333,7 +334,7 @@ def step_matrix(accuracy: np.ndarray, trained: Sequence[int | str], tested: Sequ
     Args:
         accuracy: (len(trained), len(tested)), between 0 and 1.
     """
-    fig = new_figure((9.6, 4.2))
+    fig = new_figure((7.8, 4.2))  # no wider, so that a phone shows its letters
     left, right = fig.subplots(1, 2, width_ratios=(1.35, 1))
     left.imshow(accuracy, vmin=0.5, vmax=1, cmap="cividis", aspect="auto")
     for (row, column), value in np.ndenumerate(accuracy):
@@ -348,7 +349,8 @@ def step_matrix(accuracy: np.ndarray, trained: Sequence[int | str], tested: Sequ
         right.plot([], [], linestyle="none", markersize=3.5, label=name, **style)
     right.axvline(0, color=COLORS["black"], linestyle="-.", linewidth=1.4, label="classifier")
     right.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), xlabel="→ called class 1", ylabel="along the classifier's line")
-    right.legend(loc="upper left", ncols=3, columnspacing=0.8, handletextpad=0.3)
+    right.set_title("outputs of one network (seed 0)")
+    fig.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=3)
     return describe(
         fig,
         "Left: a table of test accuracies, layers in training downwards, layers in testing to the right: high on the "
