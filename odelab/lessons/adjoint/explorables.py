@@ -131,7 +131,7 @@ def reconstruction(rate: int = 14, tolerance: float = 1e-5, stored: int = 2) -> 
 
 
 def gradient_error(rate: float, tolerance: float, gradient: str, stored: int = 2) -> float:
-    """Relative error of ∂A(1)/∂λ for c' = −λ c, A' = c, c(0) = 1, A(0) = 0, against its closed form.
+    """Relative error of dE(1)/dλ for c' = −λ c, E' = c, c(0) = 1, E(0) = 0, against its closed form.
 
     ``stored`` output times, evenly spaced from 0 to 1, are where the adjoint starts anew from a stored state.
     """
@@ -167,7 +167,7 @@ def three_gradients(rate: int = 14) -> Explorable:
         figures.update_three_gradients(fig, TOLERANCES, errors[rate])
         at = TOLERANCES.index(1e-6)
         values = ", ".join(f"{name}: {errors[rate][name][at]:.1e}" for name in figures.ERRORS)
-        return f"λ = {rate}, tolerance 1e-06, relative error of ∂A/∂λ. {values}."
+        return f"λ = {rate}, tolerance 1e-06, relative error of dE/dλ. {values}."
 
     controls = {"rate": widgets.SelectionSlider(options=RATES, value=rate, description="decay rate λ")}
     return Explorable(figures.three_gradients(), update, controls)

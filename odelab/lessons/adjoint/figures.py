@@ -32,8 +32,8 @@ def nudge(path: ArrayLike, target: ArrayLike, times: ArrayLike) -> Figure:
         target: where the loss wants the end, (2,).
         times: of the states, (n,).
     """
-    fig = new_figure((9.6, 4.6))
-    plane, price = fig.subplots(1, 2, width_ratios=(1, 1.5))
+    fig = new_figure((7.6, 4.6))  # no wider, so that a phone shows its letters
+    plane, price = fig.subplots(1, 2, width_ratios=(1, 1.25))
     z, goal = np.asarray(path, float), np.asarray(target, float)
     around = np.linspace(0, 2 * np.pi, 121)
     circle = goal + np.linalg.norm(z[-1] - goal) * np.stack((np.cos(around), np.sin(around)), axis=1)
@@ -44,27 +44,27 @@ def nudge(path: ArrayLike, target: ArrayLike, times: ArrayLike) -> Figure:
     plane.annotate("start", z[0], xytext=(6, 4), textcoords="offset points")
     plane.annotate("end", z[-1], xytext=(6, 6), textcoords="offset points")
     plane.plot([], [], label="after the nudge", **smooth(1))
-    plane.plot([], [], "s", color=COLORS["vermillion"], markersize=7)
-    plane.plot([], [], color=COLORS["vermillion"], linestyle="-", linewidth=3.2)
+    plane.plot([], [], "o", color=COLORS["vermillion"], markerfacecolor="white", markeredgewidth=2, markersize=8)
+    plane.plot([], [], color=COLORS["vermillion"], linestyle="-", linewidth=5, label="the nudge δz")
     plane.plot([], [], color=COLORS["green"], linestyle="-", linewidth=3.2, label="direction of a(t)")
     plane.plot([], [], "D", color=COLORS["green"], markersize=6)
     plane.plot([], [], color=COLORS["vermillion"], linestyle="-", linewidth=1.3, label="direction of the nudge")
-    plane.set(title="nudge the state, wait for the end", xlabel="angle", ylabel="velocity")
+    plane.set(title="nudge the state", xlabel="angle", ylabel="velocity")
     plane.set(xlim=(-1.6, 2.3), ylim=(-2.7, 2.4), aspect="equal", adjustable="box")
-    plane.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, borderaxespad=0)
     price.axhline(0, color=COLORS["black"], linestyle="-", linewidth=0.8)
-    price.plot([], [], label="a(t)·δz / |δz|, from one solution backwards", **smooth(0, linewidth=2.4))
+    price.plot([], [], label="predicted, a(t)·δz / |δz|", **smooth(0, linewidth=2.4))
     price.plot(
         [],
         [],
-        label=r"$\Delta\mathcal{L}$ / |δz|, from a new solution each time",
+        label=r"measured, $\Delta\mathcal{L}$ / |δz|",
         **(line_style(1) | {"linestyle": "none"}),
     )
     price.axvline(0, color=COLORS["black"], linestyle=":", linewidth=1.4)
     clock = np.asarray(times, float)
-    price.set(title="price of the nudge, per unit of its size", xlabel="time t of the nudge  (← back from the end)")
+    price.set(title="its price, per unit of its size", xlabel="time t of the nudge (← back from the end)")
     price.set(xlim=(clock[0] - 0.05, clock[-1] + 0.05), ylim=(-2.9, 2.9))
-    price.legend(loc="upper left", bbox_to_anchor=(0, -0.16), borderaxespad=0)
+    handles, labels = (a + b for a, b in zip(*(ax.get_legend_handles_labels() for ax in (plane, price)), strict=True))
+    fig.legend(handles, labels, loc="outside lower center", ncols=3)
     return describe(
         fig,
         "Left, a pendulum's path in the plane of angle and velocity, a nudge to it at time t, the path that follows "
@@ -130,14 +130,26 @@ def training(points: ArrayLike, true: ArrayLike, iterations: int) -> Figure:
         true: field to be learned, there, (n, 2).
         iterations: the training will have.
     """
-    fig = new_figure((9.6, 4.0))
-    curve, plane = fig.subplots(1, 2)
+    fig = new_figure((7.4, 4.4))  # no wider, so that a phone shows its letters
+    curve, plane = fig.subplots(1, 2, width_ratios=(1, 1.6))
     curve.plot([], [], **smooth(0))
     curve.set(title="loss", xlabel="iteration", yscale="log", xlim=(0, iterations), ylim=(3e-3, 10))
     where, arrows = np.asarray(points, float), np.asarray(true, float)
     how: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 8.0}
-    plane.quiver(*where.T, *arrows.T, color=COLORS["orange"], width=0.012, label="the pendulum's field", **how)
-    plane.quiver(*where.T, *arrows.T, color=COLORS["blue"], width=0.005, label="the network's field", **how)
+    plane.quiver(
+        *where.T,
+        *arrows.T,
+        color=COLORS["orange"],
+        width=0.016,
+        headwidth=1.9,
+        headlength=2.2,
+        headaxislength=2.2,
+        label="the pendulum's field",
+        **how,
+    )
+    plane.quiver(
+        *where.T, *arrows.T, color=COLORS["black"], width=0.004, headwidth=5, label="the network's field", **how
+    )
     plane.set(title="field", xlabel="angle", ylabel="velocity", xlim=(-2.9, 2.9), ylim=(-4.2, 4.2))
     fig.legend(*plane.get_legend_handles_labels(), loc="outside lower right", ncols=2)
     return describe(
@@ -251,7 +263,7 @@ def three_gradients() -> Figure:
         ax.plot([], [], label=name, **(line_style(i) | {"markersize": (10, 8, 5, 7)[i]}))
     ax.axhline(1, color=COLORS["black"], linestyle="-", linewidth=0.9)
     ax.set(xscale="log", yscale="log", xlim=(7e-9, 1.4e-3), ylim=(1e-10, 1e6))
-    ax.set(xlabel="tolerance of the solver (rtol = atol)", ylabel="relative error of ∂A/∂λ")
+    ax.set(xlabel="tolerance of the solver (rtol = atol)", ylabel="relative error of dE/dλ")
     ax.annotate("error as large as the gradient", (7e-9, 1), xytext=(4, 4), textcoords="offset points", fontsize=10)
     fig.legend(loc="outside lower center", ncols=2)
     return describe(
@@ -276,19 +288,19 @@ def update_three_gradients(fig: Figure, tolerance: ArrayLike, errors: Mapping[st
 
 def reconstruction() -> Figure:
     """A decaying state on [0, 1], the way back from its end, and the gap between them on a logarithmic axis."""
-    fig = new_figure((9.6, 4.2))
+    fig = new_figure((7.6, 4.0))  # no wider, so that a phone shows its letters
     path, gap = fig.subplots(1, 2)
     path.plot([], [], color=COLORS["black"], linewidth=2.6, label="forwards")
     path.plot([], [], color=COLORS["vermillion"], linestyle="--", label="on the way back")
     path.plot([], [], "o", color=COLORS["black"], markersize=8, label="stored")
     path.set(title="state", xlabel="time t", xlim=(-0.03, 1.03), ylim=(-0.15, 1.6))
     gap.plot([], [], color=COLORS["vermillion"], label="|way back − forwards|")
-    gap.plot([], [], label="as expected", **GUIDE)
+    gap.plot([], [], label="as (3.12) expects", **GUIDE)
     on_axis = {"transform": gap.get_xaxis_transform(), "clip_on": False, "zorder": 5}
     gap.plot([], [], "o", color=COLORS["black"], markersize=8, **on_axis)
     gap.set(title="gap", xlabel="time t (← the way back)", xlim=(-0.03, 1.03), yscale="log", ylim=(1e-9, 1))
-    for ax in (path, gap):
-        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.17), ncols=3, borderaxespad=0)
+    handles, labels = (a + b for a, b in zip(*(ax.get_legend_handles_labels() for ax in (path, gap)), strict=True))
+    fig.legend(handles, labels, loc="outside lower center", ncols=3)
     return describe(
         fig,
         "Left, a decaying state solved forwards and followed back from its end, which leaves the path where decay is "
