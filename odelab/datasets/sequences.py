@@ -1,6 +1,7 @@
 """Sequences of observations with gaps: what latent models are trained on, and a user's own from .npz, .mat or .csv."""
 
 import csv
+import warnings
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,7 +62,10 @@ class Sequences:
         if not bool(good.all()):
             row, place = (~good).reshape(-1, frames - 1).nonzero()[0].tolist()
             early, late = self.times.reshape(-1, frames)[row, place : place + 2].tolist()
-            raise ValueError(f"times must increase: after frame {place} at {early:g} comes one at {late:g} (row {row})")
+            hint = "leave one of the two out" if early == late else "sort the frames"
+            raise ValueError(
+                f"times must increase: after frame {place} at {early:g} comes one at {late:g} (row {row}); {hint}"
+            )
 
     def __len__(self) -> int:
         return len(self.x)
@@ -79,7 +83,9 @@ class Sequences:
             ValueError: for a sequence of which nothing was observed.
         """
         if not bool(self.observed.any(1).all()):
-            raise ValueError(f"nothing was observed in sequence {int(self.observed.any(1).byte().argmin())}")
+            raise ValueError(
+                f"nothing was observed in sequence {int(self.observed.any(1).byte().argmin())}; leave it out"
+            )
         last = self.observed.shape[1] - 1 - self.observed.flip(1).byte().argmax(1)
         return self.times.expand(self.observed.shape).take_along_dim(last[:, None], 1).squeeze(1)
 
@@ -190,7 +196,18 @@ def _sequences(values: np.ndarray, times: np.ndarray, mask: np.ndarray | None, n
         what = f"{times.dtype}"
         if times.dtype.kind in "fiu":
             what = f"{times[~np.isfinite(times)][0]} at {tuple(np.argwhere(~np.isfinite(times))[0].tolist())}"
-        raise ValueError(f"{name}: times must be finite numbers, got {what}")
+        hint = (
+            "; (times - times.min()) / np.timedelta64(1, 'h') makes hours of dates" if times.dtype.kind == "M" else ""
+        )
+        raise ValueError(f"{name}: times must be finite numbers, got {what}{hint}")
+    if times.dtype.kind == "f":
+        rounding, gaps = np.spacing(np.abs(times).max()), np.diff(times)
+        if (rounding > 1e-3 * gaps[gaps > 0]).any():
+            warnings.warn(
+                f"{name}: times are {times.dtype}, rounded to {rounding:.2g} there, and some lie only "
+                f"{gaps[gaps > 0].min():.3g} apart: save them as float64, or counted from the first",
+                stacklevel=3,
+            )
     clock = torch.from_numpy(np.ascontiguousarray(times, dtype=np.float64))
     whole = observed.flatten(2)
     frames = whole.any(2) if torch.equal(whole.any(2), whole.all(2)) else observed

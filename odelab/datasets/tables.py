@@ -62,7 +62,7 @@ class Numbers:
         try:
             number = float(text.replace(",", ".") if self.comma else text)
         except ValueError:
-            hint = "leave the cell empty where nothing was observed"
+            hint = "write one, or leave the cell empty where nothing was observed"
             if re.fullmatch(r"[+-]?[\d.]+,[\d,.]+", text):
                 hint = "leave thousands unmarked"
                 hint += "" if self.comma else ", write decimals with a point, or part the cells by semicolons"
@@ -92,7 +92,7 @@ def read_table(path: Path) -> Table:
         header, numbers = headers[delimiter], Numbers(comma=delimiter != ",")
         reader = csv.reader(lines, delimiter=delimiter)
         next(reader, None)
-        rows = [(reader.line_num, row) for row in reader if row]
+        rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
     label, clock, channels = _columns(path.name, header, rows)
     table: dict[str, list[tuple[Cell, list[float]]]] = {}
     for line, row in rows:
@@ -115,7 +115,7 @@ def _columns(name: str, header: list[str], rows: list[tuple[int, list[str]]]) ->
     if not {"sequence", "time"} <= set(lower) or len(header) < 3:
         raise ValueError(
             f"{name} has the columns {', '.join(header) or '(none)'}; it must have sequence, time and at least one "
-            f"channel, parted by {', '.join(DELIMITERS.values())}"
+            f"channel, parted by {', '.join(DELIMITERS.values())}; a single series has one name all down `sequence`"
         )
     for line, row in rows:
         if len(row) != len(header):
@@ -229,6 +229,8 @@ def _padded(name: str, table: dict[str, list[tuple[Cell, list[float]]]], instant
             k = int((np.diff(own) <= 0).argmax())
             before, after = sequence[k][0], sequence[k + 1][0]
             hint = "leave one of the two out" if own[k] == own[k + 1] else "sort the rows"
+            if own[k] > own[k + 1] and ELAPSED.fullmatch(after.text):
+                hint += "; after midnight go on with 24:10, or write dates"
             raise ValueError(
                 f"{name}, line {after.line}: times must increase within a sequence, but {after.text} comes after "
                 f"{before.text}; {hint}"

@@ -72,7 +72,7 @@ class Forecast:
     def observations(self, generator: torch.Generator | None = None) -> Tensor:
         """(K, n, T, *shape): the draws with observation noise, what a new recording would look like."""
         if self.noise is None:
-            raise ValueError("the decoder has no observation noise to add; .draws are the means of the frames")
+            raise ValueError("this decoder has no observation noise to add; use .draws, the means of the frames")
         eps = torch.randn(self.draws.shape, generator=generator, dtype=self.draws.dtype, device=self.draws.device)
         return self.draws + self.noise * eps
 

@@ -220,7 +220,7 @@ class RecurrentForecaster(Savable):
         """
         packed, _ = self._packed(x, times, mask)
         if bool((packed.number < 2).all()):
-            raise ValueError("no sequence has two observations, so that there is none to predict from another")
+            raise ValueError("no sequence has two observations, one to predict from the other: give longer ones")
         guess, _ = self.next(packed.x[:, :-1], packed.times.diff(dim=1))
         there = torch.arange(1, packed.x.shape[1], device=x.device) < packed.number[:, None]
         return ((guess - packed.x[:, 1:]) / self.scale)[there].square().mean()
@@ -246,7 +246,7 @@ class RecurrentForecaster(Savable):
             )
         at = (at - begin).to(x.dtype)
         if bool((packed.number == 0).any()):
-            raise ValueError(f"sequence {int(packed.number.argmin())} has no observation to go on from")
+            raise ValueError(f"sequence {int(packed.number.argmin())} has no observation to go on from; leave it out")
         moments = self._moments(packed, at.max())
         before = (moments.times[:, None] < at[..., None]).sum(-1) - 1  # (n, T'): the last moment before each time
         place = before.clamp(min=0)

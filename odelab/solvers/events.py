@@ -34,7 +34,7 @@ def solve_to_event(problem: Problem, y0: Tensor, t: Tensor, call: Call, layout: 
     if y0.numel() == 0:
         raise ValueError("y0 is empty, so no event can happen in it; with per_sample a batch may have no rows")
     if len(t) != 2:
-        raise ValueError(f"with event_fn, t must hold two times (start and direction), got {len(t)}")
+        raise ValueError(f"with event_fn, t must be two times, the start and one for the direction; got {len(t)}")
     event_fn = layout.event(call.event_fn)
     start = as_float(problem.times[0])
     times = [start, problem.direction * math.inf]
@@ -214,6 +214,9 @@ def link_gradients(
         if g_y is not None:
             speed = speed + (g_y * slope.conj()).real.sum_to_size(t.shape)
     if not bool(speed.all()):
-        raise ValueError("the solution only touches the event surface, so its time has no derivative")
+        raise ValueError(
+            f"the solution only touches the event surface at t = {float(t.reshape(-1)[0]):.6g}, so that time has no "
+            "derivative: solve under torch.no_grad(), or take another event_fn"
+        )
     linked = Moved.apply(t, -1 / speed, values.gather(1, fired).view_as(t), EVENT_ONCE)
     return linked, Moved.apply(y, slope, linked, EVENT_ONCE)

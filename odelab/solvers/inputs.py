@@ -243,17 +243,16 @@ class Layout:
         """A float, or a tensor that broadcasts against y0; for tuple states also one entry per item.
 
         Raises:
-            ValueError: when it is negative, NaN, of a shape that does not fit, or requires gradients.
+            ValueError: when it is negative, NaN, infinite for all entries, of a shape that does not fit, or requires
+                gradients.
         """
-        if isinstance(tol, float) and tol >= 0:
+        if isinstance(tol, float) and 0 <= tol < math.inf:
             return tol
         if self.shapes is not None and isinstance(tol, (tuple, list)):
             if len(tol) != len(self.shapes):
                 raise ValueError(f"{name} has {len(tol)} entries for a tuple y0 of {len(self.shapes)} tensors")
             items = [torch.as_tensor(x, dtype=torch.float64, device="cpu") for x in tol]
             tol = self.pack([item.expand(shape) for item, shape in zip(items, self.shapes, strict=True)])
-        if isinstance(tol, float) and tol >= 0:
-            return tol
         if not isinstance(tol, Tensor):
             try:
                 tol = torch.as_tensor(tol, dtype=torch.float64, device="cpu")
@@ -263,6 +262,8 @@ class Layout:
             raise ValueError(f"{name} must not require gradients; write {name}.detach()")
         if bool((~(tol >= 0)).any()):
             raise ValueError(f"{name} must be non-negative numbers, got {tol.tolist()}")
+        if tol.numel() and bool(tol.isinf().all()):
+            raise ValueError(f"{name} is infinite, which allows any error; give it finite values")
         if tol.ndim == 0:
             return float(tol)
         try:
@@ -438,7 +439,7 @@ class Surroundings:
         owned: (attributes, name, value) of what a module func and its parts have: parameters, in whose place
             `torch.func.functional_call` puts others, but only while it runs; tensors that are attributes, such as a
             context that the next forward pass replaces; whether they are in training.
-        buffers: (buffers, name) of those that func may change, as the statistics of batch norm.
+        buffers: (module, name) of those that func may change, as the statistics of batch norm.
         autocast: arguments of `torch.autocast`.
         met: which of params the first slope depended on, by number.
         generators: modules with the state of the random numbers that func may draw, and before: these states before
@@ -450,7 +451,7 @@ class Surroundings:
     params: tuple[Tensor, ...]
     autocast: list[dict[str, Any]] = field(default_factory=list)
     owned: list[tuple[dict[str, Any], str, Any]] = field(default_factory=list)
-    buffers: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    buffers: list[tuple[nn.Module, str]] = field(default_factory=list)
     met: set[int] = field(default_factory=set)
     generators: list[Any] = field(default_factory=list)
     before: list[Tensor] = field(default_factory=list)
@@ -460,16 +461,16 @@ class Surroundings:
         """Remember what func has now; once more at the end of the forward pass, because it may have set something."""
         self.owned, self.buffers = [], []
         for module in self.func.modules() if isinstance(self.func, nn.Module) else ():
-            if isinstance(module, torch.jit.ScriptModule):  # whose dictionaries are none
+            for name, buffer in module._buffers.items():
+                if buffer is not None and buffer.numel() <= LARGEST_BUFFER:
+                    self.buffers.append((module, name))
+            if isinstance(module, torch.jit.ScriptModule):  # its other attributes are out of reach
                 continue
             for name, tensor in module._parameters.items():
                 self.owned.append((module._parameters, name, tensor))
             for name, value in vars(module).items():
                 if isinstance(value, Tensor) or name == "training":
                     self.owned.append((vars(module), name, value))
-            for name, buffer in module._buffers.items():
-                if buffer is not None and buffer.numel() <= LARGEST_BUFFER:
-                    self.buffers.append((module._buffers, name))
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -487,9 +488,10 @@ class Surroundings:
                 if now is not value:
                     stack.callback(attributes.__setitem__, name, now)
                     attributes[name] = value
-            for buffers, name in self.buffers:
-                stack.callback(buffers.__setitem__, name, buffers[name])
-                buffers[name] = buffers[name].clone()
+            for module, name in self.buffers:
+                buffer = getattr(module, name)
+                stack.callback(setattr, module, name, buffer)
+                setattr(module, name, buffer.clone())
             yield
 
 

@@ -42,6 +42,7 @@ from odelab.solvers.stepping import (
 )
 from odelab.solvers.stiffness import EVERY, StiffnessWatch
 
+LONGEST_GRID = 10**7  # steps
 LEAST_EPS = 1e-4  # of half precision and worse
 STIFF = ("implicit", "rosenbrock")  # families
 Mark = tuple[int, Time]  # (index of an output time, fraction of the step at which it lies; 1.0 exactly at its end)
@@ -95,6 +96,12 @@ def make_scheme(
     total = rtol + atol
     if stepper.adaptive and bool((total == 0).any() if isinstance(total, Tensor) else total == 0):
         raise ValueError("rtol and atol are both 0: no step can satisfy that; give at least one a positive value")
+    if stepper.adaptive and bool((rtol >= 1).all() if isinstance(rtol, Tensor) else rtol >= 1):
+        warnings.warn(
+            f"rtol = {rtol if isinstance(rtol, float) else float(rtol.min()):g} allows every step an error as large as "
+            "the solution itself, whose digits will mean nothing; 1e-3 gives about three of them",
+            stacklevel=4,
+        )
     eps = torch.finfo(y0.dtype).eps
     if stepper.adaptive and eps > LEAST_EPS and not bool((torch.as_tensor(total) >= eps).all()):
         raise ValueError(
@@ -330,11 +337,11 @@ def _stops(problem: Problem) -> list[Stop]:
         if any(map(math.isnan, named[name])):
             raise ValueError(f"option {name!r} has times that are NaN: {named[name]}")
         if len(set(named[name])) != len(named[name]):
-            raise ValueError(f"option {name!r} has repeated times: {named[name]}")
+            raise ValueError(f"option {name!r} has repeated times, {named[name]}: give each once")
     step_t, jump_t = named.values()
     repeated = set(step_t) & set(jump_t)
     if repeated:
-        raise ValueError(f"step_t and jump_t both contain {sorted(repeated)}")
+        raise ValueError(f"step_t and jump_t both contain {sorted(repeated)}: keep them in jump_t alone")
     stops = [Stop(start, jump=start in jump_t)]
     for t in sorted({*step_t, *jump_t, end}, reverse=direction < 0):
         if direction * start < direction * t <= direction * end:
@@ -351,6 +358,11 @@ def _grid(problem: Problem, y0: Tensor) -> Iterable[Time]:
         size, start, end = float(options["step_size"]), as_float(times[0]), as_float(times[-1])
         roundings = 4 * problem.eps * max(abs(start), abs(end)) / size  # of the times, in steps
         count = max(math.ceil(abs(end - start) / size - min(max(roundings, 1e-9), 0.5)), 1)
+        if count > LONGEST_GRID:
+            raise ValueError(
+                f"step_size = {size:g} makes {count:.1e} steps from t = {start:g} to {end:g}, and a grid has room for "
+                f"{LONGEST_GRID:.0e}: take a larger step_size, or a method that chooses its steps"
+            )
         step = math.copysign(size, end - start)
         return [times[0] + i * step for i in range(count)] + [times[-1]]
     if options.get("grid_constructor") is None:

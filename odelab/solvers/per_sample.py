@@ -68,7 +68,9 @@ def solve_rows(
         y = follow_outputs(f, moving, y, y0, record=True) if moves else y
         return t, y, {"rows": stats}
     if rows.shape[1] != 2:
-        raise ValueError(f"with event_fn, t must hold two times (start and direction), got {rows.shape[1]}")
+        raise ValueError(
+            f"with event_fn, t must be two times, the start and one for the direction; got {rows.shape[1]}"
+        )
     crossings = _Crossings(problem, y0, call, layout)
     y, stats = _integrate_rows(problem, start, layout, crossings)
     event_t, end = crossings.t.to(t.dtype), y[-1]
@@ -319,7 +321,7 @@ class _RowControl:
 
 def _check(scheme: Scheme, y0: Tensor, layout: Layout) -> None:
     if scheme.method.family not in ("runge_kutta", "implicit") or not scheme.method.adaptive:
-        raise ValueError(f"per_sample needs an adaptive Runge–Kutta method, not {scheme.name!r}")
+        raise ValueError(f"per_sample needs an adaptive Runge–Kutta method, as 'dopri5', not {scheme.name!r}")
     if y0.ndim < 2:
         shapes = ", ".join(str(tuple(shape)) for shape in layout.shapes or (y0.shape,))
         raise ValueError(
@@ -328,7 +330,7 @@ def _check(scheme: Scheme, y0: Tensor, layout: Layout) -> None:
         )
     for name in ("step_t", "jump_t", "first_step", "norm"):
         if scheme.options.get(name) is not None:
-            raise ValueError(f"option {name!r} does not go together with per_sample")
+            raise ValueError(f"option {name!r} does not go together with per_sample: leave one of them away")
 
 
 def _refuse_mixing(f: VectorField, t: Any, y0: Tensor) -> None:

@@ -152,17 +152,19 @@ def run(call: Call) -> Solution:
 def _check_together(call: Call, scheme: Scheme) -> None:
     """What is allowed by itself and not together."""
     if call.direction is not None and call.event_fn is None:
-        raise ValueError("direction says which events count, but there is no event_fn")
+        raise ValueError("direction says which events count: give an event_fn, or leave direction away")
     if scheme.method.family == "scipy" and (call.event_fn is not None or call.dense):
         raise ValueError(
             "scipy_solver offers neither events nor dense output here; take 'dopri5', or 'kvaerno5' for stiff problems"
         )
     if scheme.method.family == "scipy" and call.gradient == "checkpoint":
         raise ValueError("scipy_solver keeps no steps to replay; use gradient='adjoint'")
-    if scheme.options.get("per_sample") and (call.dense or call.gradient != "backprop"):
-        raise ValueError("per_sample offers gradient='backprop', and no dense output; leave one of them away")
+    if scheme.options.get("per_sample") and call.dense:
+        raise ValueError("per_sample keeps no dense output: leave dense=True away, and give the times you need in t")
+    if scheme.options.get("per_sample") and call.gradient != "backprop":
+        raise ValueError(f"per_sample goes with gradient='backprop' only, not {call.gradient!r}")
     if call.dense and len(call.t) == 1:
-        raise ValueError("dense output needs a start and an end, but t has a single time")
+        raise ValueError("dense output needs a start and an end, as t = [0., 1.], but t has a single time")
     if call.dense and call.gradient != "backprop":
         raise ValueError("dense output needs gradient='backprop' (under torch.no_grad() it keeps no graph)")
 

@@ -172,6 +172,7 @@ good = np.zeros((2, 3, 1))
         ({"x": good, "times": np.array([0.0, 2, 1])}, None, r"bad\.npz: times must increase: after frame 1 at 2"),
         ({"x": good, "times": np.arange(4.0)}, None, r"times are \(4,\)"),
         ({"x": good, "times": np.array([0, 1, np.nan])}, None, "times must be finite"),
+        ({"x": good, "times": np.array(["2021-03-01"] * 3, "datetime64[D]")}, None, "datetime64.*makes hours of dates"),
         ({"x": np.where([[[True]], [[False]]], np.nan, good)}, None, "nothing was observed in sequence 0"),
         ({"a": good, "b": good}, None, r"the arrays a, b; say which with key="),
         ({"x": good, "dt": good}, None, r"has dt beside x, which would not be used.*key='x' leaves other arrays alone"),
@@ -189,6 +190,16 @@ def test_bad_arrays(tmp_path, arrays, key, words):
     with pytest.raises(ValueError, match=words):
         load_sequences(tmp_path / "bad.npz", key=key)
     assert not Trap.sprung
+
+
+def test_times_that_a_file_holds_with_too_few_digits_are_told_of(tmp_path):
+    """Ten minutes after 1.6e9 seconds became 640 and 512 seconds when the file was written."""
+    seconds = np.array([1614556800.0, 1614557400, 1614558000])
+    np.savez(tmp_path / "a.npz", x=good, times=seconds.astype(np.float32))
+    with pytest.warns(UserWarning, match=r"a\.npz: times are float32, rounded to 1.3e\+02 .* only 512 apart"):
+        load_sequences(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", x=good, times=seconds)
+    assert load_sequences(tmp_path / "a.npz").times.diff().tolist() == [600.0, 600.0]
 
 
 def test_bad_files(tmp_path):

@@ -150,10 +150,14 @@ def test_unknown_options_raise_in_solve_and_warn_in_odeint():
         ({"rtol": math.nan}, "rtol must be non-negative"),
         ({"rtol": 0.0, "atol": 0.0}, "both 0"),
         ({"rtol": tensor(1e-3, 0.0), "atol": tensor(1e-3, 0.0)}, "both 0"),
+        ({"rtol": math.inf}, "rtol is infinite, which allows any error"),
+        ({"atol": tensor(math.inf, math.inf)}, "atol is infinite"),
         ({"atol": torch.ones(3)}, r"atol of shape \(3,\) does not broadcast to y0"),
         ({"atol": torch.ones(2, requires_grad=True)}, "atol must not require gradients"),
         ({"options": {"first_step": -0.1}}, "'first_step' must be positive"),
         ({"options": {"first_step": "a"}}, "'first_step' must be positive, got 'a'"),
+        ({"options": {"max_num_steps": 2.5}}, "'max_num_steps' must be a whole number, at least 1, got 2.5"),
+        ({"options": {"max_num_steps": math.inf}}, "'max_num_steps' must be a whole number, at least 1, got inf"),
         ({"options": {"safety": 5.0}}, "'safety' must be above 0 and at most 1"),
         ({"options": {"ifactor": 0.5}}, "'ifactor' must be at least 1"),
         ({"options": {"dfactor": 2.0}}, "'dfactor' must be between 0 and 1"),
@@ -162,8 +166,10 @@ def test_unknown_options_raise_in_solve_and_warn_in_odeint():
         ({"options": {"norm": lambda x: -x.abs().max()}}, "must return one number, at least 0"),
         ({"options": {"step_t": [math.nan]}}, "times that are NaN"),
         ({"options": {"step_t": [0.5, 0.5]}}, "repeated"),
-        ({"options": {"step_t": [0.5], "jump_t": [0.5]}}, "step_t and jump_t both contain"),
+        ({"options": {"step_t": [0.5], "jump_t": [0.5]}}, "step_t and jump_t both contain .* jump_t alone"),
         ({"method": "rk4", "options": {"step_size": 0.0}}, "'step_size' must be positive"),
+        ({"method": "rk4", "options": {"step_size": math.inf}}, "'step_size' must be positive and finite"),
+        ({"method": "rk4", "options": {"step_size": 1e-9}}, r"1e-09 makes 1.0e\+09 steps from t = 0 to 1.*larger"),
         ({"method": "rk4", "options": {"interp": "quintic"}}, "'interp' must be"),
         ({"method": "rk4", "options": {"step_size": 0.1, "grid_constructor": len}}, "exclude each other"),
         ({"method": "rk4", "options": {"grid_constructor": lambda f, y, t: t[1:]}}, "grid from t\\[0\\] to t\\[-1\\]"),
@@ -177,12 +183,29 @@ def test_unknown_options_raise_in_solve_and_warn_in_odeint():
         ({"method": "scipy_solver", "options": {"solver": "RK99"}}, "unknown SciPy solver"),
         ({"method": "rk4", "options": {"per_sample": True}}, "unknown option 'per_sample'"),
         ({"method": "rodas3", "options": {"per_sample": True}}, "adaptive Runge–Kutta"),
+        ({"options": {"per_sample": True}, "dense": True}, "no dense output: leave dense=True away"),
+        ({"options": {"per_sample": True}, "gradient": "adjoint"}, "gradient='backprop' only, not 'adjoint'"),
         ({"event_fn": lambda t, y: 1.0}, "two times"),
+        ({"direction": 1}, "give an event_fn, or leave direction away"),
     ],
 )
 def test_contradictions(how, message):
     with pytest.raises(ValueError, match=message):
         solve(decay, Y0, T, **how)
+
+
+@pytest.mark.parametrize("rtol", [1e3, 1.0, True, torch.tensor([1.0, 7.0])])
+@pytest.mark.parametrize("method", ["dopri5", "kvaerno3", "scipy_solver"])
+def test_an_error_as_large_as_the_solution_is_told_of(rtol, method):
+    """y(5) = (0.007, 0.013) came out as (2.4, 4.9), in silence."""
+    for run in (solve, odeint):
+        with pytest.warns(UserWarning, match=r"rtol = (1|1000) allows every step an error as large as the solution"):
+            run(decay, Y0, T, rtol=rtol, method=method)
+
+
+def test_one_entry_may_be_left_out_of_error_control():
+    y = solve(decay, Y0, T, rtol=1e-6, atol=tensor(1e-6, math.inf)).y
+    torch.testing.assert_close(y[-1, 0].double(), tensor(math.exp(-1)).double()[0], rtol=1e-5, atol=0.0)
 
 
 def test_rodas3_wants_real_states_of_moderate_size():
@@ -223,6 +246,7 @@ def test_dense_output_refuses_to_extrapolate():
     ("how", "message"),
     [
         ({"options": ["step_size"]}, "options must be a dict"),
+        ({"method": ["dopri5"]}, "method must be a name, as 'dopri5', got list"),
         ({"rtol": "1e-3"}, "rtol must be a number"),
         ({"atol": None}, "atol must be a number"),
     ],

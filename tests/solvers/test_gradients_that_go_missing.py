@@ -309,6 +309,34 @@ def test_a_scripted_field(gradient):
 
 
 @pytest.mark.parametrize("gradient", ["checkpoint", "adjoint"])
+def test_statistics_of_a_scripted_field_are_not_updated_a_second_time(gradient):
+    """Batch norm's were, and so was what the field counts: 14 evaluations became 26."""
+
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.batch = nn.Linear(3, 3), nn.BatchNorm1d(3)
+            self.register_buffer("calls", torch.zeros(()))
+            self.register_buffer("total", torch.zeros(()))
+
+        def forward(self, t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            self.total = self.total + y.detach().abs().mean()
+            return torch.tanh(self.batch(self.net(y)))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        field = torch.jit.script(Counting().double())
+    run = solve(field, torch.randn(8, 3).double(), times(), gradient=gradient, rtol=1e-3, atol=1e-3)
+    before = {name: buffer.clone() for name, buffer in field.named_buffers()}
+    assert float(before["calls"]) == run.stats.nfe and float(before["total"]) > 0
+    run.y[-1].square().sum().backward()
+    for name, buffer in field.named_buffers():
+        assert torch.equal(buffer, before[name]), name
+    assert field.net.weight.grad is not None
+
+
+@pytest.mark.parametrize("gradient", ["checkpoint", "adjoint"])
 def test_weights_computed_before_the_solve_are_told_of_in_words(gradient):
     class LowRank(nn.Module):
         def __init__(self) -> None:

@@ -241,7 +241,7 @@ def test_stages_that_are_not_found_halve_an_adaptive_step():
 
 def test_an_adaptive_method_that_never_finds_its_stages_says_so():
     """No step is short enough to reach what lies behind t = 1/2."""
-    with pytest.raises(NewtonFailure, match=r"did not converge.*NaN or infinite") as failure:
+    with pytest.raises(NewtonFailure, match=r"NaN or infinite.*no step is short enough.* t = 0.5") as failure:
         solve(lambda t, y: -y / (t < 0.5), tensor(1.0), tensor(0.0, 1.0), method="kvaerno3", **LOOSE)
     assert failure.value.t == pytest.approx(0.5) and 0.5 < float(failure.value.states[0]) <= 1
 

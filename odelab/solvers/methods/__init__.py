@@ -98,7 +98,9 @@ METHODS: dict[str, Callable[[dict[str, Any]], Method]] = {
 
 POSITIVE = (lambda x: x > 0, "positive")
 RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
-    **dict.fromkeys(("step_size", "first_step", "max_step", "max_num_steps"), POSITIVE),
+    **dict.fromkeys(("first_step", "max_step"), POSITIVE),
+    "step_size": (lambda x: 0 < x < math.inf, "positive and finite"),
+    "max_num_steps": (lambda x: x >= 1 and x.is_integer(), "a whole number, at least 1"),
     "min_step": (lambda x: x >= 0, "a size, at least 0"),
     "safety": (lambda x: 0 < x <= 1, "above 0 and at most 1"),
     "ifactor": (lambda x: x >= 1, "at least 1, by which an accepted step may grow"),
@@ -125,8 +127,10 @@ def make_method(name: str, options: dict[str, Any], *, strict: bool) -> Method:
         strict: raise on such an option (`solve`) instead of warning (`odeint`, as torchdiffeq).
 
     Raises:
-        ValueError: unknown method or option (naming the nearest one), or an option that cannot be.
+        ValueError, TypeError: unknown method or option (naming the nearest one), or an option that cannot be.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"method must be a name, as 'dopri5', got {type(name).__name__}")
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}{answer(name, list(METHODS))}. Known: {', '.join(sorted(METHODS))}")
     if name in ON_A_GRID and not strict:
@@ -140,7 +144,7 @@ def make_method(name: str, options: dict[str, Any], *, strict: bool) -> Method:
             _refuse(option, name, known, strict)
             del options[option]
     if options.get("step_size") is not None and options.get("grid_constructor") is not None:
-        raise ValueError("step_size and grid_constructor exclude each other")
+        raise ValueError("step_size and grid_constructor exclude each other: give one of them")
     for name, (fits, what) in RANGES.items():
         if options.get(name) is not None:
             try:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.control import Controller
-from odelab.solvers.inputs import Field, Time, precise
+from odelab.solvers.inputs import Field, Time, as_float, precise
 from odelab.solvers.stepping import RungeKutta, Step
 from odelab.solvers.tableaus import TABLEAUS
 
@@ -98,7 +98,12 @@ class Adams:
                 converged = _CONVERGENCE.error_ratio(y1 - before, before, y1) < 1
             if converged:
                 return y1
-        warnings.warn("Functional iteration did not converge. Solution may be incorrect.", stacklevel=2)
+        warnings.warn(
+            "Functional iteration did not converge. Solution may be incorrect. "
+            f"{self.max_iters} iterations were not enough for the step to t = {as_float(t1):.6g}: take a smaller "
+            "step_size, or raise options=dict(max_iters=…)",
+            stacklevel=2,
+        )
         return y1
 
     def error(self, step: Step) -> Tensor:

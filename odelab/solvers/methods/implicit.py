@@ -243,17 +243,16 @@ class _Newton:
                 raise self.failure(iteration, float((change.abs() / (x0 + z).abs().amax()).max()))
 
     def failure(self, iterations: int, change: float) -> NewtonFailure:
+        t, what = as_float(self.t0), f"Newton's iteration for the stages of {self.method.tableau.name!r} "
         hint = "a shorter step may help: options=dict(step_size=…), or a method that chooses it, as 'kvaerno5'"
-        if not math.isfinite(change):
-            hint = "func or its Jacobian is NaN or infinite on the way; " + hint
-        return NewtonFailure(
-            f"Newton's iteration for the stages of {self.method.tableau.name!r} did not converge in {iterations} "
-            f"iterations (the last one changed them by {change:.1e} of the state)",
-            t=as_float(self.t0),
-            dt=as_float(self.dt),
-            nfe=self.f.stats.nfe,
-            hint=hint,
-        )
+        if self.method.adaptive:  # the caller learns of it where shorter steps did not help
+            hint = f"no step is short enough: func may jump, be singular or be undefined behind t = {t:.6g}"
+        if math.isfinite(change):
+            what += f"did not converge in {iterations} iterations with the Jacobian of the step's start (the last one "
+            what += f"changed them by {change:.1e} of the state)"
+        else:
+            what += "met a slope or a Jacobian that is NaN or infinite"
+        return NewtonFailure(what, t=t, dt=as_float(self.dt), nfe=self.f.stats.nfe, hint=hint)
 
     def recorded(self, z: Tensor, matrix: Tensor, times: Sequence[Time], known: Tensor) -> Tensor:
         """z with its gradient, where it has one."""
@@ -343,5 +342,5 @@ def _refuse_large(y: Tensor, rows: int, stages: int, name: str) -> None:
     why = "; where the rows of a batch do not depend on one another, options=dict(per_sample=True) takes one for each"
     raise ValueError(
         f"{name} decomposes a full {n} × {n} matrix at every step for a state of shape {tuple(y.shape)}; beyond "
-        f"{LARGEST} × {LARGEST} use an explicit method, or SciPy's{why if y.ndim > 1 else ''}"
+        f"{LARGEST} × {LARGEST} use an explicit method, or 'scipy_solver'{why if y.ndim > 1 else ''}"
     )

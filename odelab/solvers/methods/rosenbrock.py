@@ -102,7 +102,7 @@ def linearise(f: Field, t: Time, y: Tensor, differentiable: bool) -> tuple[Tenso
     n = y.numel()
     if n > LARGEST:
         raise ValueError(
-            f"rodas3 builds the full {n} × {n} Jacobian; beyond {LARGEST} entries use an explicit method or SciPy's"
+            f"rodas3 builds the full {n} × {n} Jacobian; beyond {LARGEST} entries take 'dopri5' or 'scipy_solver'"
         )
     if torch.finfo(y.dtype).bits < 32:
         raise ValueError(f"rodas3 decomposes matrices, and PyTorch does none of {y.dtype}: integrate y0.float()")
