@@ -132,8 +132,8 @@ def eight(toys: Mapping[str, Toy]) -> Figure:
     return describe(
         fig,
         f"Columns for {', '.join(toys)}. First row: points of the data. Second: the density of a trained FFJORD, "
-        "bright in the same shape. Third: paths that carry data, blue dots, to a Gaussian, red squares. Fourth: the "
-        "density of a discrete flow of as many parameters.",
+        "bright in the same shape. Third: paths that carry data, blue dots, to a Gaussian, orange-red squares. Fourth: "
+        "the density of a discrete flow of as many parameters.",
     )
 
 
@@ -192,7 +192,7 @@ def fresh_noise(
     return describe(
         fig,
         "Evaluations of f against the solver's tolerance, log-log. With noise held during the solve they grow slowly; "
-        "with fresh noise at every evaluation they grow ever faster, towards one over the tolerance, until the solver "
+        "with fresh noise at every evaluation they soon grow about as fast as one over the tolerance, until the solver "
         f"gives up after {limit} steps.",
     )
 
