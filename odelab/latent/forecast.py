@@ -46,6 +46,38 @@ class Forecast:
         pieces = [torch.quantile(piece, levels, dim=0) for piece in flat.split(max(1, 2**23 // len(flat)), 1)]
         return torch.cat(pieces, -1).view(*levels.shape, *self.draws.shape[1:])
 
+    def pit(self, truth: Tensor, noise: Tensor | float | None = None) -> Tensor:
+        """Probability integral transform: the share of the forecast that lies below the truth, in [0, 1].
+
+        Over many numbers it is uniform where the forecast is calibrated (Gneiting et al. 2007, J. R. Stat. Soc. B 69).
+
+        Args:
+            truth: (n, T, *shape), or what broadcasts to it.
+            noise: standard deviation of a normal around each draw, of a shape that broadcasts; without it the draws
+                are counted, equal ones by half.
+
+        Returns:
+            (n, T, *shape).
+        """
+        self._check_draws("pit")
+        if noise is None:
+            return ((self.draws < truth).to(truth.dtype) + (self.draws == truth) / 2).mean(0)
+        width = torch.as_tensor(noise, dtype=self.draws.dtype, device=self.draws.device)
+        if not bool((width > 0).all()):
+            raise ValueError(
+                "noise must be positive everywhere; without noise leave it away, and the draws are counted"
+            )
+        return torch.special.ndtr((truth - self.draws) / width).mean(0)
+
+    def covers(self, truth: Tensor, level: float, noise: Tensor | float | None = None) -> Tensor:
+        """Whether the central band of the level, e.g. 0.9, has the truth in it: bool (n, T, *shape).
+
+        Its mean is the coverage, which a calibrated forecast has equal to the level. See `pit` for truth and noise.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must be between 0 and 1, e.g. 0.9 for the band from 5 % to 95 %, got {level}")
+        return (2 * self.pit(truth, noise) - 1).abs() <= level
+
     def crps(self, truth: Tensor) -> Tensor:
         """Continuous ranked probability score of the draws, in the units of the truth; 0 is perfect.
 

@@ -186,6 +186,8 @@ class ODE2VAE(Savable):
         mask: Tensor | None = None,
         *,
         mean: bool = False,
+        start: bool = True,
+        law: bool = True,
     ) -> Forecast:
         """Paths from the first m frames of x, in eval mode and without gradients.
 
@@ -194,6 +196,8 @@ class ODE2VAE(Savable):
                 of x_0, the others wherever an answer is wanted: at missing frames, between frames, or beyond them.
             draws: K of (W, z₀).
             mean: one path, from the means of q_enc and q(W), in place of draws.
+            start, law: whether z₀, and W, are drawn; one that is not stays at its mean, so that the spread is due to
+                the other alone.
         """
         check_order(times, len(x), None)
         with evaluating(self):
@@ -201,10 +205,9 @@ class ODE2VAE(Savable):
             if mean:
                 z0, field = posterior.mean[None], self.dynamics.draw(mean=True)
             else:
-                z0, field = (
-                    _rsample(posterior, (check_draws(draws),), generator),
-                    self.dynamics.draw((draws,), generator),
-                )
+                shape = (check_draws(draws),)
+                z0 = _rsample(posterior, shape, generator) if start else posterior.mean.expand(*shape, -1, -1)
+                field = self.dynamics.draw(shape, generator) if law else self.dynamics.draw(mean=True)
             return self._decoded(self._flow(field, z0, times), times)
 
     def sample(self, n: int, times: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -8,10 +8,12 @@ from odelab.latent import (
     ODE2VAE,
     BernoulliDecoder,
     FirstOrder,
+    Forecast,
     GaussianDecoder,
     ImageEncoder,
     SecondOrder,
     VectorEncoder,
+    flow,
 )
 from odelab.latent.elbo import WEIGHTS
 from tests.latent.latent_problems import CHANNELS, own_clocks, seeded, sequences, vector_model
@@ -250,3 +252,44 @@ def test_parts_that_do_not_fit():
         ODE2VAE(encoder, SecondOrder(2), decoder, missing="zero")
     with pytest.raises(ValueError, match="order must be 2"):
         VectorEncoder(3, 2, order=3)
+
+
+def test_a_fan_by_its_parts() -> None:
+    torch.manual_seed(0)
+    dynamics = SecondOrder(2, (8,), initial_variance=0.09)
+    model = ODE2VAE(VectorEncoder(4, 2), dynamics, GaussianDecoder(2, 4))
+    x, times = torch.randn(3, 3, 4), torch.linspace(0, 1, 5)
+    generator = torch.Generator().manual_seed(0)
+    law = model.forecast(x, times, 6, generator, start=False)
+    start = model.forecast(x, times, 6, generator, law=False)
+    still = model.forecast(x, times, 6, start=False, law=False)
+    assert law.z[:, :, 0].std(0).max() == 0 and law.z[:, :, -1].std(0).min() > 0, "one start, several laws"
+    assert start.z[:, :, 0].std(0).min() > 0
+    one = model.forecast(x, times, mean=True)
+    torch.testing.assert_close(still.z, one.z.expand_as(still.z))
+    with torch.no_grad():
+        again = flow(model.dynamics.draw(mean=True), start.z[:, :, 0], times)
+    torch.testing.assert_close(start.z, again)
+
+
+def test_bands_cover_what_they_promise() -> None:
+    generator = torch.Generator().manual_seed(0)
+    draws, truth = torch.randn(200, 40, 30, 5, generator=generator), torch.randn(40, 30, 5, generator=generator)
+    forecast = Forecast(draws, draws, torch.arange(30.0))
+    for level in (0.5, 0.9):
+        assert forecast.covers(truth, level).float().mean() == pytest.approx(level, abs=0.02)
+    low, high = forecast.quantile([0.05, 0.95])
+    inside = ((low <= truth) & (truth <= high)).float().mean()
+    assert forecast.covers(truth, 0.9).float().mean() == pytest.approx(float(inside), abs=0.01)
+    wide = 1.5 * torch.randn(40, 30, 5, generator=generator)
+    assert forecast.covers(wide, 0.9).float().mean() < 0.8
+    noise = torch.full((5,), 1.25**0.5)  # draws and noise together have the standard deviation 1.5
+    assert forecast.covers(wide, 0.9, noise).float().mean() == pytest.approx(0.9, abs=0.02)
+    assert forecast.pit(wide, noise).mean() == pytest.approx(0.5, abs=0.02)
+    assert (forecast.pit(draws[0]) > 0).all(), "equal ones count by half"
+    with pytest.raises(ValueError, match="level must be between 0 and 1"):
+        forecast.covers(truth, 90)
+    with pytest.raises(ValueError, match="noise must be positive"):
+        forecast.pit(truth, 0.0)
+    with pytest.raises(ValueError, match="one path has no spread"):
+        Forecast(draws[:1], draws[:1], torch.arange(30.0)).pit(truth)
