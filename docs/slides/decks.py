@@ -16,7 +16,6 @@ HEADING = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
 ROW = re.compile(r"^\| *(\d+) *\|(.+)\|([^|]*)\| *$", re.MULTILINE)
 PLAN = re.compile(r"\*\*(\d+) minutes\*\*")
 SECTION = re.compile(r"section (\w+)")
-AFTER_THE_PLANS = re.compile(r"\n(?=\*\*(?:Board plan|The board|Diagnostic|Questions|What goes wrong))")
 TOP, END = "top", "end"
 
 

@@ -44,22 +44,6 @@ def move_paths(ax: Axes, paths: ArrayLike) -> None:
     ax.lines[2].set_data(*z[-1].T)
 
 
-def path_panels(panels: Mapping[str, ArrayLike], half_width: float, alt: str) -> Figure:
-    """Paths of several flows side by side.
-
-    Args:
-        panels: title -> paths (times, n, 2).
-    """
-    fig = new_figure((3.2 * len(panels), 3.7))
-    axes = fig.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
-    for k, (ax, (title, paths)) in enumerate(zip(axes, panels.items(), strict=True)):
-        draw_paths(ax, legend=k == 0)
-        move_paths(ax, paths)
-        ax.set_title(title, fontsize=11)
-        ax.set(xlim=(-half_width, half_width), ylim=(-half_width, half_width))
-    return describe(fig, alt)
-
-
 def timetables(t: ArrayLike, panels: Mapping[str, ArrayLike]) -> Figure:
     """Flows on a line: position against time.
 
