@@ -102,8 +102,8 @@ def run(key: Key, context: Context) -> dict[str, Any]:
     recipe = recipe_of(key, context.budget)
     model, history, train = train_digits(key, recipe, context)
     if (key["model"], key["frames"]) == ("ode2vae", "non-uniform"):  # what lesson 10 shows
-        digits = f"_{key['digits']}" if "digits" in key else ""
-        context.ship(model, f"rotating_{key['size']}_{key['frames']}_{key['model']}{digits}")
+        split = f"_{key['digits']}" if "digits" in key else ""
+        context.ship(model, f"rotating_{key['size']}_{key['frames']}_{key['model']}{split}")
     judged = {
         "held-out digits": digits_of(key, "held-out", 0, TESTED).to(train.x.device),
         "training digits": train[:TESTED],
