@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,14 +86,15 @@ def listing(given: argparse.Namespace) -> None:
     for what in map(experiment, EXPERIMENTS):
         print(f"{what.name}: {what.title}")
         for budget in ("lecture", "full"):
-            runs = len(what.runs(budget))
+            runs = Counter(str(key) for key, _ in what.runs(budget))
+            least, most = min(runs.values()), max(runs.values())
+            seeds = f"{most} seed{'s' * (most > 1)}" if least == most else f"{least} to {most} seeds"
             minutes = minutes_of(what, budget)
             time = "not timed yet"
             if minutes:
                 whole = max(round(minutes), 1)
                 time = f"about {whole} minute{'s' * (whole > 1)} on one CPU thread"
-            count = f"{len(what.keys(budget))} settings, {runs} runs"
-            print(f"  --budget {budget:7} {count}, {time} -> {result_file(what.name, budget)}")
+            print(f"  --budget {budget:7} {len(runs)} runs × {seeds}, {time} -> {result_file(what.name, budget)}")
 
 
 def results(given: argparse.Namespace) -> None:

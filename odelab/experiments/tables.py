@@ -110,6 +110,12 @@ def summarise(name: str, rows: Rows, by: Sequence[str], columns: Mapping[str, Ce
     return DataFrame(lines, index.set_names(list(by)), columns=list(columns))
 
 
+def only_run(frame: DataFrame) -> tuple[DataFrame, list[Any]]:
+    """A frame of :func:`summarise` without the settings that nobody has run, and the names of these."""
+    lacking = (frame == MISSING).all(axis=1)
+    return frame[~lacking], [*frame.index[lacking]]
+
+
 def baselines(
     name: str, rows: Rows, models: Iterable[str], result: Callable[[Row, str], dict[str, Any]]
 ) -> Sequence[Row]:

@@ -20,7 +20,8 @@ def test_mocap2_has_every_reading_and_the_papers_number_only_for_its_own_centrin
     assert other == ["–", "6.00", "7.00", "6.50", "–", "–", "5.00", "1", "–"]
     constant = cells(table, "each walk's own mean pose, for comparison")
     assert constant == ["–", "33.00", "33.00", *["–"] * 4, "1", "–"], "it knows no seeds and has one iterate"
-    assert cells(table, "NPODE") == [*["–"] * 8, "22.96"]
+    assert cells(table, "NPODE") == [*["–"] * 8, "22.96"] and cells(table, "GPDM")[-1] == "N/A"
+    assert cells(table, "latent SDE")[-1] == "4.03 (Li et al. 2020)"
     assert cells(table, "the last frame seen, for comparison")[:2] == ["61.33", "not run yet"]
 
 
@@ -40,4 +41,5 @@ def test_walks_are_averaged_and_each_guess_counts_a_walk_once() -> None:
         "–",
         "45.74",
     ]
+    assert cells(table, "VGPLVM") == ["–", "–", "142.18 ± 1.92"]
     assert cells(table, "the last frame seen, for comparison") == ["50.0 ± 0.0", "2", "–"]
