@@ -86,6 +86,7 @@ APART = {
     "05_change_of_variables",
     "06_ffjord",
     "07_straight_paths",
+    "10_ode2vae_at_scale",
 }
 
 

@@ -68,25 +68,35 @@ def strips(groups: Mapping[str, Mapping[str, np.ndarray]], alt: str, width: floa
     return describe(fig, alt)
 
 
-def training(loss: ArrayLike, validation: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
-    """The loss of every step, and errors on frames nobody showed to the model: name -> (steps, values)."""
-    fig = new_figure((9.6, 3.2))
-    left, right = fig.subplots(1, 2)
-    y = np.asarray(loss, float)
-    left.plot(np.arange(1, len(y) + 1), y, color=COLORS["blue"], linewidth=1.0)
-    left.set(xlabel="step", ylabel="nats for each frame", title="loss of each batch")
-    left.set_ylim(np.percentile(y, 1) * 0.95, np.percentile(y, 97) * 1.05)
-    for k, (name, (steps, values)) in enumerate(validation.items()):
-        right.plot(steps, values, label=name, **line_style(k))
-    right.set(xlabel="step", ylabel="mean squared error", title="on missing frames")
-    right.set_ylim(0, 1.15 * max(float(np.max(values)) for _, values in validation.values()))
-    right.legend(loc="lower left")
+def learning(steps: int, dull: Mapping[str, float], truth: ArrayLike, seen: ArrayLike) -> Figure:
+    """A training before its first step: errors on missing frames, and strips of one sequence that it never sees.
+
+    Args:
+        dull: name of a guess without a model -> its error.
+        truth: (T, H, W); seen: bool (T,).
+    """
+    fig = new_figure((9.6, 4.6))
+    curve, *rows = fig.subplots(4, 1, gridspec_kw={"height_ratios": [3.2, 1, 1, 1]})
+    curve.plot([], [], label="ODE²VAE", **line_style(0))
+    for k, (name, value) in enumerate(dull.items(), 1):
+        curve.axhline(value, label=name, **(line_style(k) | {"marker": None}))
+    curve.set(xlim=(0, steps), ylim=(0, 1.6 * max(dull.values())))
+    curve.set(xlabel="step", ylabel="mean squared error", title="error on missing frames of new digits")
+    curve.legend(loc="upper right", ncols=1 + len(dull))
+    for ax, name in zip(rows, ("truth", "seen", "ODE²VAE"), strict=True):
+        show_strip(ax, strip(truth, seen if name == "seen" else None), name)
     return describe(
         fig,
-        "Left, the training loss falls and flattens. Right, the error on missing frames of new digits falls with it: "
-        + ", ".join(validation)
-        + ".",
+        f"The error of ODE²VAE on missing frames falls while it trains, beside those of {' and '.join(dull)}. Below, "
+        "strips of one new digit: the truth, what is seen of it, and what the model draws, grey at first.",
     )
+
+
+def update_learning(fig: Figure, steps: Sequence[int], errors: Sequence[float], drawn: ArrayLike) -> None:
+    """Put the errors so far and the model's strip (T, H, W) into what :func:`learning` drew."""
+    curve, *_, last = fig.axes
+    curve.lines[0].set_data(steps, errors)
+    last.images[0].set_data(strip(drawn))
 
 
 def collapse(sigma: Mapping[str, ArrayLike], exact: float) -> Figure:
@@ -96,12 +106,12 @@ def collapse(sigma: Mapping[str, ArrayLike], exact: float) -> Figure:
     for k, (name, values) in enumerate(sigma.items()):
         ax.plot(values, label=name, **(line_style(k) | {"marker": None}))
     ax.axhline(exact, color=COLORS["black"], linestyle=":", label=f"exact posterior: {exact:.3f}")
-    ax.set(xlabel="gradient step", ylabel="σ of q(z₀ | x)", yscale="log")
+    ax.set(xlabel="gradient step", ylabel="σ of q(z₀ | x)", yscale="log", ylim=(0.05, 1.6))
     ax.legend(loc="lower left")
     return describe(
         fig,
-        "Standard deviation of the encoder, logarithmic, against gradient steps. With the complete log-density it "
-        "settles on the exact posterior's; without the logarithm of sigma it falls towards zero.",
+        "Standard deviation of the encoder, logarithmic, against gradient steps, and that of the exact posterior as a "
+        f"dotted line. Trained by: {', '.join(sigma)}. Without its logarithm sigma falls far below the dotted line.",
     )
 
 

@@ -1,10 +1,12 @@
 """What stored full runs have left: models of digits, balls and walks, and what they make of data."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from odelab.datasets import Mocap, data_file
+from odelab.datasets import Mocap, bouncing_balls, data_file, rotating_digits
 from odelab.latent import ODE2VAE
+from odelab.lessons.ode2vae_at_scale import figures
 
 
 def stored_model(name: str) -> ODE2VAE | None:
@@ -32,6 +34,32 @@ def forecasts(x: Tensor, times: Tensor, balls: int) -> dict[str, Tensor]:
     """What each stored model makes of the first frames of x (n, T, 1, 16, 16); and two guesses without a model."""
     found = {name: model.forecast(x, times, mean=True).mean for name, model in stored_balls(balls).items()}
     return found | {"last frame": x[:, 2:3].expand_as(x), "mean frame": x.mean((0, 1)).expand_as(x)}
+
+
+def turner() -> tuple[ODE2VAE | None, int]:
+    """The stored model of turning digits, of the paper's size where there is one, and the size of its pictures."""
+    for name, size in (("28_non-uniform_ode2vae_new", 28), ("14_non-uniform_ode2vae", 14)):
+        model = stored_model(f"rotating_{name}")
+        if model:
+            return model, size
+    return None, 14
+
+
+def cover() -> dict[str, dict[str, np.ndarray]]:
+    """Strips for the first picture, title -> label -> RGB: a digit and a ball that no model was trained on."""
+    model, size = turner()
+    digits = rotating_digits(2, size=size, missing=5, split="held-out")
+    turning = {"seen": figures.strip(digits.truth[1, :, 0], digits.mask[1])}
+    if model:
+        turning["model"] = figures.strip(model.forecast(digits.x[1:], digits.times, mean=True).mean[0, :, 0])
+    film = bouncing_balls(1, 19, size=16, balls=1, seed=10)
+    flying = {"truth": figures.strip(film.x[0, 2:, 0])}
+    if "order 2" in (views := forecasts(film.x, film.times, 1)):
+        flying["model"] = figures.strip(views["order 2"][0, 2:, 0])
+    return {
+        f"A digit of {size} × {size} pixels. The model reads the first frame and draws the whole turn": turning,
+        "A ball, 16 × 16 pixels. The model reads frames 0 to 2; frames 2, 3, …, 18 are shown": flying,
+    }
 
 
 def walk_errors(mocap: Mocap) -> dict[str, float]:
