@@ -217,9 +217,9 @@ def horizon(data: Horizon, top: float) -> Figure:
     Args:
         top: of the error axis, two decades high, the same for all positions of a slider.
     """
-    fig = new_figure((9.6, 5.0))
+    fig = new_figure((9.6, 4.5))
     names = ["truth", *data.forecasts]
-    grid = fig.add_gridspec(2, len(names), height_ratios=[1.15, 1])
+    grid = fig.add_gridspec(2, len(names), height_ratios=[0.8, 1])
     for k, name in enumerate(names):
         ax = fig.add_subplot(grid[0, k])
         ax.imshow(np.zeros_like(data.truth[0]), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")

@@ -38,8 +38,8 @@ def forecasts(x: Tensor, times: Tensor, balls: int) -> dict[str, Tensor]:
 
 def turner() -> tuple[ODE2VAE | None, int]:
     """The stored model of turning digits, of the paper's size where there is one, and the size of its pictures."""
-    for name, size in (("28_non-uniform_ode2vae_new", 28), ("14_non-uniform_ode2vae", 14)):
-        model = stored_model(f"rotating_{name}")
+    for size in (28, 14):
+        model = stored_model(f"rotating_{size}_non-uniform_ode2vae")
         if model:
             return model, size
     return None, 14

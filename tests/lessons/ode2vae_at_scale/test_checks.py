@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Bernoulli, Independent, Normal
@@ -34,6 +35,14 @@ SEEN = {
         ),
         None,
     ),
+    "right, by einsum": (
+        lambda p, x, seen: torch.einsum("ntij,nt->n", x * p.log() + (1 - x) * (1 - p).log(), seen.double()),
+        None,
+    ),
+    "right, one by one": (
+        lambda p, x, seen: torch.stack([likelihood(p, x)[n][seen[n]].sum() for n in range(len(x))]),
+        None,
+    ),
     "strict distribution": (lambda p, x, seen: Bernoulli(p).log_prob(x).sum((2, 3)).mul(seen).sum(1), "grey"),
     "all frames": (lambda p, x, seen: likelihood(p, x).sum(1), "nobody saw"),
     "black and black": (lambda p, x, seen: likelihood(p, x * seen[..., None, None]).sum(1), "nobody saw"),
@@ -50,6 +59,9 @@ SEEN = {
 ELBO = {
     "right": (lambda ll, kl0, kl, n: n / len(ll) * (ll - kl0).sum() - kl, None),
     "right, by means": (lambda ll, kl0, kl, n: n * ((ll - kl0).mean() - kl / n), None),
+    "right, apart": (lambda ll, kl0, kl, n: n * ll.mean() - n * kl0.mean() - kl, None),
+    "right, scaled": (lambda ll, kl0, kl, n: ((ll - kl0 - kl / n) * (n / len(ll))).sum(), None),
+    "right, a loop": (lambda ll, kl0, kl, n: sum(n / 20 * (a - b) for a, b in zip(ll, kl0, strict=True)) - kl, None),
     "batches": (lambda ll, kl0, kl, n: n / len(ll) * (ll - kl0).mean() - kl, "number of batches"),
     "kl every batch": (lambda ll, kl0, kl, n: n / len(ll) * ((ll - kl0).sum() - kl), "once for every batch"),
     "kl every sequence": (lambda ll, kl0, kl, n: n * ((ll - kl0).mean() - kl), "every sequence"),
@@ -81,9 +93,34 @@ def trials(bytes_of, limit):
     return batch
 
 
+def remembered(bytes_of, limit):
+    one, two = map(bytes_of, (1, 2))
+    return 1 + int((limit - one) // (two - one))
+
+
+def by_fit(bytes_of, limit):
+    each, fixed = np.polyfit([1, 2], [bytes_of(1), bytes_of(2)], 1)
+    return int((limit - fixed) / each + 1e-6)
+
+
+def counted_up(bytes_of, limit):
+    memory, batch = bytes_of(2), 2
+    each = memory - bytes_of(1)
+    while memory + each <= limit:
+        memory, batch = memory + each, batch + 1
+    return batch
+
+
 BATCH = {
     "right": (line, None),
     "right, elsewhere": (line_at_three, None),
+    "three, though right": (
+        lambda bytes_of, limit: 1 + int((limit - bytes_of(1)) // (bytes_of(2) - bytes_of(1))),
+        "you measured 3",
+    ),
+    "right, remembered": (remembered, None),
+    "right, by a fit": (by_fit, None),
+    "right, counted up": (counted_up, None),
     "proportional": (lambda bytes_of, limit: math.floor(limit / bytes_of(1)), "start at nothing"),
     "nothing fixed": (lambda bytes_of, limit: math.floor(limit / (bytes_of(2) - bytes_of(1))), "always there"),
     "rounded up": (lambda bytes_of, limit: line(bytes_of, limit) + 1, "round down"),

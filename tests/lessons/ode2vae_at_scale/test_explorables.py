@@ -100,6 +100,29 @@ def test_measure_grows_with_what_is_done_and_leaves_the_model_as_it_was() -> Non
     assert all(p.grad is None for p in model.parameters())
 
 
+def test_learning_draws_the_errors_so_far_and_what_the_model_draws() -> None:
+    truth, seen = videos(1)[0, :, 0].numpy(), np.arange(9) % 3 > 0
+    figure = figures.learning(60, {"mean frame": 0.05, "mix of two": 0.03}, truth, seen)
+    curve, *rows = figure.axes
+    assert curve.get_xlim() == (0, 60) and not len(curve.lines[0].get_xdata())
+    assert [line.get_ydata()[0] for line in curve.lines[1:]] == [0.05, 0.03]
+    figures.update_learning(figure, [20, 40], [0.09, 0.04], truth[::-1])
+    assert curve.lines[0].get_xydata().tolist() == [[20, 0.09], [40, 0.04]]
+    shown = [row.images[0].get_array() for row in rows]
+    expected = figures.strip(truth), figures.strip(truth, seen), figures.strip(truth[::-1])
+    assert all(np.array_equal(picture, strip) for picture, strip in zip(shown, expected, strict=True))
+
+
+def test_the_cover_shows_what_was_read_and_what_the_stored_models_draw() -> None:
+    turning, flying = stored.cover().values()
+    model, size = stored.turner()
+    assert model is not None and list(turning) == ["seen", "model"] and list(flying) == ["truth", "model"]
+    assert turning["seen"].shape == turning["model"].shape and turning["seen"].shape[0] == size + 2
+    assert (turning["seen"] == figures.MISSING).all(-1).any() and not (turning["model"] == figures.MISSING).all(
+        -1
+    ).any()
+
+
 def test_stored_models_can_forecast() -> None:
     assert stored.stored_model("no such model") is None
     for balls in (1, 3):
