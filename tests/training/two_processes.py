@@ -1,4 +1,4 @@
-"""Under torchrun: every process trains on its part of the batch and says what came out."""
+"""Under torchrun: every process trains on its part of the batch and says what came out, after `two_runs`."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from torch import nn
 from odelab.training import Epochs, fit, one_cycle
 from odelab.training.devices import make_fabric
 from tests.training.small_run import data, small_model
+from tests.training.two_runs import two_runs
 
 
 def train(folder: Path, stop_at: int | None = None, resume: bool = False) -> None:
@@ -55,6 +56,7 @@ def train(folder: Path, stop_at: int | None = None, resume: bool = False) -> Non
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
+    two_runs(folder / "runs")
     try:
         train(folder, stop_at=4)
     except KeyboardInterrupt as stopped:

@@ -1,8 +1,7 @@
-"""Under torchrun: two runs of the spirals in small, and which windows each process was given in the first batch."""
+"""In each of two processes: two runs of the spirals in small, and which windows each was given in the first batch."""
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ from odelab.experiments.latent_spirals import run as latent_spirals
 from odelab.experiments.reproduce import reproduce
 from odelab.training import fit
 
-if __name__ == "__main__":
-    folder, rank = Path(sys.argv[1]), os.environ["RANK"]
+
+def two_runs(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    rank = os.environ["RANK"]
     latent_spirals.RECIPES["full"] = latent_spirals.SpiralsRecipe(iterations=3, batch=20, windows=40, test=4)
 
     def noted(model: Any, loss: Any, batches: Any, **settings: Any) -> Any:
