@@ -21,7 +21,7 @@ YEAR_FIRST = re.compile(r"\d{4}([-/]\d|\.\d+\.\d)")  # 2021.5 is a number
 ZONE = re.compile(r":\d\d(\.\d+)? ?(Z|[+-]\d\d:?(\d\d)?)$")
 
 
-class Table(NamedTuple):
+class Readings(NamedTuple):
     """What a file holds.
 
     Attributes:
@@ -76,7 +76,7 @@ class Numbers:
         return number
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> Readings:
     """The table of a .csv file, its cells parted by commas, semicolons or tabs.
 
     Raises:
@@ -215,7 +215,7 @@ def _dates(name: str, cells: list[Cell]) -> tuple[np.ndarray, str]:
     return hours, f"hours since {first:%Y-%m-%d %H:%M:%S}"
 
 
-def _padded(name: str, table: dict[str, list[tuple[Cell, list[float]]]], instants: np.ndarray, unit: str) -> Table:
+def _padded(name: str, table: dict[str, list[tuple[Cell, list[float]]]], instants: np.ndarray, unit: str) -> Readings:
     """One array of all sequences. What follows the end of a shorter one was not observed, and its clock stands still:
     a time that is made up would be solved for, and forecast from."""
     longest = max(map(len, table.values()))
@@ -240,4 +240,4 @@ def _padded(name: str, table: dict[str, list[tuple[Cell, list[float]]]], instant
         if np.isnan(values[i]).all():
             raise ValueError(f"{name}: nothing was observed in sequence {label}; leave it out")
     shared = all(len(sequence) == longest for sequence in table.values()) and bool((times == times[0]).all())
-    return Table(values, times[0] if shared else times, unit)
+    return Readings(values, times[0] if shared else times, unit)
