@@ -12,6 +12,7 @@ from torch import nn
 
 from odelab import solve
 from odelab.solvers import SolverError
+from odelab.solvers.compiled import rows as by_rows
 from odelab.solvers.compiled.loop import advancing, replaying
 
 COMPILED = {"compile": True}
@@ -251,6 +252,39 @@ def test_a_step_size_for_every_row(net):
         assert type(fast) is type(plain) and str(fast)[:25] == str(plain)[:25]
         assert fast.t == pytest.approx(plain.t, rel=1e-6)
         assert_same_states(fast, plain)
+
+
+@pytest.mark.slow
+def test_gradients_of_a_step_size_for_every_row(net, monkeypatch):
+    """Those of backprop: over several calls of the graph, with rejected steps, rows that are done, repeated times."""
+    monkeypatch.setattr(by_rows, "capacity", lambda y: 16)
+    rows = torch.stack([T, T, T / 2, T.flip(0)])
+    rows[1, 1] = rows[1, 0]
+    stretch = torch.tensor([[0.1], [1.0], [4.0], [9.0]])
+    compiled = by_rows.advancing.cache_info().misses, by_rows.replaying.cache_info().misses
+    for times, growth in ((T, 0.0), (T.flip(0)[:3] / 3, 0.1), (rows, 0.0)):
+        net.growth.fill_(growth)
+        y0, runs, grads = start() * stretch, [], []
+        for options in (COMPILED, {}):
+            leaf, t = y0.clone().requires_grad_(), times.clone().requires_grad_()
+            run = solve(net, leaf, t, options={"per_sample": True, **options})
+            weights = torch.linspace(0.5, 1.5, run.y.numel()).view(run.y.shape)
+            loss = (run.y * weights).sum() + run.y.square().sum()
+            grads.append(torch.autograd.grad(loss, (leaf, t, *net.first.parameters(), *net.last.parameters())))
+            runs.append(run)
+        fast, plain = runs
+        torch.testing.assert_close(fast.y, plain.y, rtol=1e-9, atol=1e-9)
+        assert torch.equal(fast.rows.accepted, plain.rows.accepted)
+        assert torch.equal(fast.rows.rejected, plain.rows.rejected)
+        assert fast.stats.rejected and fast.stats.nfe_backward
+        assert len(fast.stats.steps) > 16 or times is not T
+        torch.testing.assert_close(*grads, rtol=1e-8, atol=1e-8)
+    now = by_rows.advancing.cache_info().misses, by_rows.replaying.cache_info().misses
+    assert now == (compiled[0] + 1, compiled[1] + 1)
+    y = solve(net, leaf, T, options={"per_sample": True, **COMPILED}).y
+    (slope,) = torch.autograd.grad(y.square().sum(), leaf, create_graph=True)
+    with pytest.raises(RuntimeError, match="a second derivative: leave compile=True away"):
+        slope.sum().backward()
 
 
 # --- what is not compiled, and why ---

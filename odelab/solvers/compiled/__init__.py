@@ -4,7 +4,8 @@ Off by default: the first solve compiles for half a minute, and func must be tra
 solved by the ordinary loop, and a warning of one line says why. Read tracing, loop and this file, in this order; rows
 gives every sample its own step size.
 
-For every explicit adaptive method: forward, and with gradient="checkpoint", whose backward pass is compiled likewise.
+For every explicit adaptive method: forward, and with gradient="checkpoint", whose backward pass is compiled likewise;
+per_sample with the gradients of backprop, once.
 One compilation serves all solves whose func does the same operations on tensors of the same layout, whatever these
 hold, and any number of output times. PyTorch keeps what it compiled on disk, for other processes, too.
 

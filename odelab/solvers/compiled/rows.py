@@ -1,4 +1,4 @@
-"""per_sample in one graph: every row of a batch with its own time and step size.
+"""per_sample in one graph, and its gradient in another: every row of a batch with its own time and step size.
 
 As in `loop`, but the log holds every attempt of every row, and outputs are looked up in it afterwards: a row waits
 where it is rejected or done, so the state after an accepted attempt is that at the start of the next.
@@ -7,21 +7,24 @@ where it is rejected or done, so the state after an accepted attempt is that at 
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch._higher_order_ops.while_loop import while_loop
+from torch.func import vjp
 
 from odelab.solvers import errors
 from odelab.solvers.compiled import capacity, evaluations, split_tolerances, tell
 from odelab.solvers.compiled.loop import compiled, middle, polynomial
 from odelab.solvers.compiled.tracing import Refused, Traced, trace
 from odelab.solvers.control import tell_of_min_step
-from odelab.solvers.inputs import Call, Layout, StepRecord
+from odelab.solvers.inputs import Call, Field, Layout, StepRecord
 from odelab.solvers.loops import Problem
 from odelab.solvers.stepping import RungeKutta
 from odelab.solvers.stiffness import EVERY, StiffnessWatch
+
+ONCE = "compiled steps per sample can be differentiated once, and this is a second derivative: leave compile=True away"
 
 
 def rows_compiled(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> tuple[Tensor, Tensor, Tensor] | None:
@@ -34,19 +37,69 @@ def rows_compiled(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> t
     times = torch.stack(list(problem.times))  # type: ignore[arg-type]
     try:
         y = y0.detach().contiguous()
+        if torch.is_grad_enabled():
+            y.requires_grad_()
         func, tensors = trace(call.func, f.func, times[0].to(f.time_dtype), y)
         func.require(y0)
-        if torch.is_grad_enabled() and any(x.requires_grad for x in (y0, *tensors)):
-            raise Refused("per_sample is differentiated by backprop, which needs every step by itself")
+        wanted = tuple(i for i, x in enumerate(tensors) if x.requires_grad)
+        solve = _Rows(problem, func, tuple(x.detach() for x in tensors), wanted, times.view(len(times), -1), layout)
+        if torch.is_grad_enabled() and (y0.requires_grad or wanted):
+            return _Replayed.apply(solve, y0, *(tensors[i] for i in wanted))
         with torch.no_grad():
-            return _solve(problem, func, tensors, y, times.view(len(times), -1), layout)
+            return _solve(*solve, y.detach())
     except Refused as why:
         tell(why)
         return None
 
 
+class _Rows(NamedTuple):
+    """A solve on its way through the graphs; `wanted` says which of its tensors get gradients, times are (n, batch)."""
+
+    problem: Problem
+    func: Traced
+    tensors: tuple[Tensor, ...]
+    wanted: tuple[int, ...]
+    times: Tensor
+    layout: Layout
+
+
+class _Replayed(torch.autograd.Function):
+    """The solve with the gradients of backprop, to which the accepted steps of each row contribute."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: _Rows, y0: Tensor, *leaves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        chunks: list[tuple[Tensor, ...]] = []
+        out, accepted, rejected = _solve(*rows, y0.detach().contiguous(), chunks)
+        ctx.rows, ctx.count = rows, len(leaves)
+        ctx.save_for_backward(*leaves, *(x for chunk in chunks for x in chunk))  # leaves, to notice changed ones
+        ctx.mark_non_differentiable(accepted, rejected)
+        return out, accepted, rejected
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            return errors.differentiated_once(_Replayed.backward, ctx, grad_out, message=ONCE)
+        (problem, func, tensors, wanted, times, _), kept = ctx.rows, ctx.saved_tensors[ctx.count :]
+        method: Any = problem.scheme.method
+        graph = replaying(func, method, wanted, grad_out.dtype, torch.get_num_threads(), capacity(grad_out[0]))
+        a, grad_out = torch.zeros_like(grad_out[0]), grad_out.contiguous()
+        totals: Sequence[Tensor] = [torch.zeros_like(tensors[i]) for i in wanted]
+        for count, *chunk in reversed([*zip(*(kept[i::4] for i in range(4)), strict=True)]):
+            a, *totals = graph(times, grad_out, count, tensors, *chunk, a, totals)
+            problem.f.stats.nfe_backward += 1 + evaluations(method) * int(count)
+        at_start = (times == times[0]).view(*times.shape, *[1] * (a.ndim - 1))
+        return None, a + torch.where(at_start, grad_out, 0.0).sum(0), *totals
+
+
 def _solve(
-    problem: Problem, func: Traced, tensors: Sequence[Tensor], y: Tensor, times: Tensor, layout: Layout
+    problem: Problem,
+    func: Traced,
+    tensors: Sequence[Tensor],
+    wanted: tuple[int, ...],
+    times: Tensor,
+    layout: Layout,
+    y: Tensor,
+    chunks: list[tuple[Tensor, ...]] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     c, stats = problem.scheme.controller, problem.f.stats
     method: Any = problem.scheme.method
@@ -78,6 +131,8 @@ def _solve(
             (log, states, slopes, middles),
         )
         n = int(count)
+        if n and chunks is not None:
+            chunks.append((count, log, states, slopes))
         now, _, h, ratio, ok = log[:n].unbind(1)
         active = h != 0
         slowest = torch.where(active, ratio, -math.inf).argmax(1, keepdim=True)
@@ -214,17 +269,90 @@ def advancing(
         states.index_copy_(0, n.view(1), y[None])
         slopes.index_copy_(0, n.view(1), slope[None])
 
-        starts, ends, _, _, accepted = log.unbind(1)  # (capacity, batch)
-        taken = (accepted > 0) & (torch.arange(capacity, device=y.device) < n)[:, None]
-        goal = times[:, None]
-        hit = taken & ((goal - starts) * direction > 0) & ((ends - goal) * direction >= 0)
-        index, due = hit.to(torch.uint8).argmax(1), hit.any(1)  # (n, batch)
-        rows = torch.arange(batch, device=y.device)
-        start, h = starts[index, rows], torch.where(due, ends[index, rows] - starts[index, rows], 1.0)
-        weights = polynomial(torch.where(due, (times - start) / h, 0.0), h, with_middle)
+        index, rows, weights, due = locate(times, log, n, with_middle)
         pieces = [x[i, rows] for x, i in ((states, index), (states, index + 1), (slopes, index), (slopes, index + 1))]
         pieces += [middles[index, rows]] if with_middle else []
         value = sum(column(w).to(real) * piece for w, piece in zip(weights, pieces, strict=True))
         return n, t, dt, y, slope, torch.where(column(due), value, out)
 
     return compiled(advance, any_length=(2, 6))
+
+
+@lru_cache(maxsize=64)
+def replaying(func: Traced, method: RungeKutta, wanted: tuple[int, ...], *circumstances: Any) -> Callable[..., Any]:
+    """`replay` for one func and method; wanted: which of its tensors get gradients."""
+    with_middle = bool(method.tableau.middle)
+
+    def replay(
+        times: Tensor,
+        grad_out: Tensor,
+        count: Tensor,
+        tensors: Sequence[Tensor],
+        log: Tensor,
+        states: Tensor,
+        slopes: Tensor,
+        a: Tensor,
+        totals: Sequence[Tensor],
+    ) -> tuple[Tensor, ...]:
+        """The gradients at the first attempt of the log, (of y, of the wanted tensors), from those behind the last."""
+        real = states.abs().dtype
+        index, rows, weights, due = locate(times, log, count, with_middle)
+
+        def column(x: Tensor) -> Tensor:
+            return x.view(*x.shape, *[1] * (a.ndim - 1))
+
+        pulled = torch.where(column(due), grad_out, 0.0)
+        shares = torch.stack([column(w).to(real) * pulled for w in weights], 2)  # of each piece of the step
+        seeds = states.new_zeros(*states.shape[:2], len(weights), *states.shape[2:])
+        seeds = seeds.index_put((index, rows.expand_as(index)), shares, accumulate=True)
+        leaves = [tensors[i] for i in wanted]
+
+        def field(values: Sequence[Tensor]) -> Field:
+            given = list(tensors)
+            for i, value in zip(wanted, values, strict=True):
+                given[i] = value
+            return lambda t, y: func.graph(t.to(real), y, *given)  # type: ignore[union-attr]
+
+        def running(i: Tensor, a: Tensor, b: Tensor, *totals: Tensor) -> Tensor:
+            return (i >= 0).view(())
+
+        def pull(i: Tensor, a: Tensor, b: Tensor, *totals: Tensor) -> tuple[Tensor, ...]:
+            t, t1, h, _, accepted = log.index_select(0, i)[0].unbind()
+            y, slope = states.index_select(0, i)[0], slopes.index_select(0, i)[0]
+            taken = accepted > 0
+            h, t1 = torch.where(taken, h, 0.0), torch.where(taken, t1, t)  # a row that waits takes no step
+
+            def forward(y: Tensor, slope: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+                step = method.step(field(values), column(t), column(t1), column(h).to(real), y, slope)
+                slope1 = field(values)(column(t1), step.y1) if step.slope1 is None else step.slope1
+                return step.y1, slope1, *([middle(method, step)] if with_middle else [])
+
+            _, back, *_ = vjp(forward, y, slope, *leaves)
+            below, above, slope0, slope1, *rest = seeds.index_select(0, i)[0].unbind(1)
+            taken = column(taken)
+            ends = torch.where(taken, a + above, 0.0), torch.where(taken, b + slope1, 0.0)
+            pulled_a, pulled_b, *grads = back((*ends, *rest))
+            a, b = torch.where(taken, pulled_a, a) + below, torch.where(taken, pulled_b, b) + slope0
+            return i - 1, a, b, *(total + grad for total, grad in zip(totals, grads, strict=True))
+
+        begin = (count.view(1) - 1, a.clone(), torch.zeros_like(a), *(total.clone() for total in totals))
+        _, a, b, *sums = while_loop(running, pull, begin)
+        _, back, *_ = vjp(lambda y, *values: field(values)(column(log[0, 0]), y), states[0], *leaves)
+        direct, *grads = back(b)  # the first slope is f(t, y) itself
+        return a + direct, *(total + grad for total, grad in zip(sums, grads, strict=True))
+
+    return compiled(replay, any_length=(0, 1))
+
+
+def locate(
+    times: Tensor, log: Tensor, count: Tensor, with_middle: bool
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...], Tensor]:
+    """Of every output, (n, batch): the attempt it lies in, its row, weights of the pieces, and whether it is due."""
+    starts, ends, _, _, accepted = log.unbind(1)  # (capacity, batch)
+    direction, rows = torch.where(times[-1] < times[0], -1.0, 1.0), torch.arange(log.shape[2], device=log.device)
+    taken = (accepted > 0) & (torch.arange(len(log), device=log.device) < count)[:, None]
+    goal = times[:, None]
+    hit = taken & ((goal - starts) * direction > 0) & ((ends - goal) * direction >= 0)
+    index, due = hit.to(torch.uint8).argmax(1), hit.any(1)
+    start, h = starts[index, rows], torch.where(due, ends[index, rows] - starts[index, rows], 1.0)
+    return index, rows, polynomial(torch.where(due, (times - start) / h, 0.0), h, with_middle), due
