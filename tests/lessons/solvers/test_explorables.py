@@ -1,8 +1,10 @@
 """Lesson 02: the explorables plot what an independent computation finds, and the figures draw what they are given."""
 
+import json
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,3 +235,13 @@ def test_rooted_trees_have_their_nodes_and_edges() -> None:
     assert len(nodes) == 1 + 4 and len(ax.lines) - len(nodes) == 3
     assert len({tuple(line.get_xydata()[0]) for line in nodes}) == 5
     assert [text.get_text() for text in ax.texts] == ["one", "four"]
+
+
+def test_stored_costs_are_drawn_as_the_benchmark_kept_them() -> None:
+    rows = json.loads((Path(__file__).parents[3] / "data" / "results" / "bench_compiled.json").read_text())["sweep"]
+    costs = figures.stored_costs()
+    (ax,) = figures.cost_by_batch(costs).axes
+    lines = {line.get_label(): line.get_xydata() for line in ax.lines}
+    assert lines.keys() == costs.keys() and len(costs) == len(rows[0]["us"]) >= 4
+    for name, key in (("odelab, compiled", "compiled"), ("torchdiffeq", "torchdiffeq")):
+        np.testing.assert_allclose(lines[name], [(row["batch"], row["us"][key]) for row in rows])
