@@ -1,0 +1,115 @@
+"""Flows trained without a solve, on one field and one likelihood code: couplings, a diffusion's path, reflow."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odelab.datasets import Density, density
+from odelab.experiments.after_ffjord.recipe import EULER_STEPS, PAIRS, REFLOW_RECIPES
+from odelab.experiments.context import Context
+from odelab.experiments.ffjord_toy.run import toy_flow
+from odelab.experiments.flow_training import measure_flow, nfe_of, precise
+from odelab.experiments.results import Key
+from odelab.flows import CNF, matching_loss, optimal_pairs
+from odelab.training import adam, fit, one_cycle
+
+Pairs = tuple[Tensor, Tensor]  # data x and base z, (batch, dim) each
+JUDGED = 5000  # points on which likelihoods and samples are measured
+
+
+def energy_distance(x: Tensor, y: Tensor) -> float:
+    """2 E‖X − Y‖ − E‖X − X'‖ − E‖Y − Y'‖ of two samples (n, dim) and (m, dim), without bias: 0 for equal densities.
+
+    Source: Székely and Rizzo (2013).
+    """
+    within = sum(torch.cdist(one, one).sum().item() / (len(one) * (len(one) - 1)) for one in (x, y))
+    return 2 * torch.cdist(x, y).mean().item() - within
+
+
+def diffusion_loss(field: Any, x: Tensor, z: Tensor) -> Tensor:
+    """As `matching_loss`, on the arcs cos(πt/2) x + sin(πt/2) z, whose spread stays 1 where that of the data is 1."""
+    t = torch.rand(len(x), 1, dtype=x.dtype, device=x.device)
+    alpha, sigma = torch.cos(math.pi / 2 * t), torch.sin(math.pi / 2 * t)
+    velocity = math.pi / 2 * (alpha * z - sigma * x)
+    return (field(t, alpha * x + sigma * z) - velocity).square().sum(-1).mean()
+
+
+def run_reflow(key: Key, context: Context) -> dict[str, Any]:
+    """One flow; a reflow first trains the flows before it, which are those of the same seed."""
+    truth, training = density(key["data"]), key["training"]
+    recipe, device = REFLOW_RECIPES[context.budget], context.fabric().device
+    seconds = 0.0
+
+    def as_drawn(step: int) -> Pairs:
+        x = truth.sample(recipe.batch).to(device)
+        return x, torch.randn_like(x)
+
+    def cheapest(step: int) -> Pairs:
+        x, z = as_drawn(step)
+        return x, optimal_pairs(x, z)
+
+    def trained(name: str, pairs: Callable[[int], Pairs], loss: Callable[..., Tensor] = matching_loss) -> CNF:
+        nonlocal seconds
+        flow = toy_flow(context.seed, compiled=False)
+        history = fit(
+            flow,
+            lambda model, batch: loss(model.field, *batch),
+            pairs,
+            steps=recipe.iterations,
+            optimizer=adam(recipe.lr),
+            schedule=one_cycle(0.1),
+            clip=recipe.clip,
+            **context.fitting() | {"checkpoint": context.folder / f"{name}.safetensors"},
+        )
+        seconds += history.cpu_seconds
+        return flow
+
+    if training == "optimal":
+        flow = trained(training, cheapest)
+    elif training == "diffusion":
+        flow = trained(training, as_drawn, diffusion_loss)
+    else:
+        flow = trained("independent", as_drawn)
+        for name in ("reflow", "reflow twice")[: ("independent", "reflow", "reflow twice").index(training)]:
+            flow = trained(name, pairs_of(flow, recipe.batch))
+    flow.cpu()
+    if key["data"] == "pinwheel":
+        context.ship(flow.field, f"after_ffjord_pinwheel_{training.replace(' ', '_')}")
+    return {**measured(flow, truth, context.seed), "iterations": recipe.iterations, "cpu_seconds": round(seconds, 1)}
+
+
+def pairs_of(flow: CNF, batch: int, count: int = PAIRS) -> Callable[[int], Pairs]:
+    """Batches of (x, z) where z was drawn from the base and x is what the flow makes of it, by dopri5 at 1e-4."""
+    z = flow.base.sample((count,))
+    with torch.no_grad():
+        x = flow.replace(rtol=1e-4, atol=1e-4).inverse(z)
+
+    def draw(step: int) -> Pairs:
+        chosen = torch.randint(count, (batch,))
+        return x[chosen], z[chosen]
+
+    return draw
+
+
+def measured(flow: CNF, truth: Density, seed: int) -> dict[str, Any]:
+    """Likelihood and paths as of every flow in the plane, and energy distances of samples to fresh data, by steps."""
+    generator = torch.Generator().manual_seed(3_000_003 + seed)
+    test, other = (truth.sample(JUDGED, generator) for _ in range(2))
+    z = torch.randn(JUDGED, 2, generator=generator)
+    judge = precise(flow)
+    assert isinstance(judge, CNF)
+    distances: dict[str, float] = {}
+    with torch.no_grad():
+        for steps in EULER_STEPS:
+            samples = flow.replace(method="euler", steps=steps).inverse(z)
+            distances[str(steps)] = energy_distance(samples, test)
+        distances["dopri5"] = energy_distance(judge.inverse(z), test)
+    return {
+        **measure_flow(flow, test, truth),
+        "distances": distances,
+        "distance_of_data": energy_distance(other, test),
+        "nfe_sampling": nfe_of(judge),
+    }
