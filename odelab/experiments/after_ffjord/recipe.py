@@ -13,6 +13,14 @@ REFLOW_RECIPES = {
     "full": FlowRecipe(iterations=2000, batch=128, ema=None),
 }
 
+MOLECULES = ("butane", "dipeptide")
+MODELS = ("torus flow", "odd torus flow", "plane flow", "kernel density", "histogram")
+CONFORMERS = 5000  # that every model is given
+TORSION_RECIPES = {
+    "lecture": FlowRecipe(iterations=500, batch=256, ema=None),
+    "full": FlowRecipe(iterations=3000, batch=256, ema=None),
+}
+
 EXPERIMENTS = {
     "reflow": Experiment(
         name="reflow",
@@ -24,5 +32,12 @@ EXPERIMENTS = {
         ],
         minutes={"lecture": 1},
         function="run_reflow",
+    ),
+    "torsions": Experiment(
+        name="torsions",
+        title="densities of torsion angles, of two model molecules, learned from 5,000 conformers (Chen, Lipman 2024)",
+        keys=lambda budget: [{"molecule": molecule, "model": model} for molecule in MOLECULES for model in MODELS],
+        minutes={"lecture": 1},
+        function="run_torsions",
     ),
 }

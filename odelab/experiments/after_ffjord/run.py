@@ -8,12 +8,22 @@ import torch
 from torch import Tensor
 
 from odelab.datasets import Density, density
-from odelab.experiments.after_ffjord.recipe import EULER_STEPS, PAIRS, REFLOW_RECIPES
+from odelab.experiments.after_ffjord.recipe import CONFORMERS, EULER_STEPS, PAIRS, REFLOW_RECIPES, TORSION_RECIPES
+from odelab.experiments.after_ffjord.torsions import (
+    Molecule,
+    folded,
+    kernel_density,
+    molecule,
+    torus_flow,
+    torus_pairs,
+    wrap,
+)
 from odelab.experiments.context import Context
 from odelab.experiments.ffjord_toy.run import toy_flow
 from odelab.experiments.flow_training import measure_flow, nfe_of, precise
 from odelab.experiments.results import Key
 from odelab.flows import CNF, matching_loss, optimal_pairs
+from odelab.nets import MLPField
 from odelab.training import adam, fit, one_cycle
 
 Pairs = tuple[Tensor, Tensor]  # data x and base z, (batch, dim) each
@@ -112,4 +122,81 @@ def measured(flow: CNF, truth: Density, seed: int) -> dict[str, Any]:
         "distances": distances,
         "distance_of_data": energy_distance(other, test),
         "nfe_sampling": nfe_of(judge),
+    }
+
+
+GRID = {1: 720, 2: 60}  # cells a side on which densities are compared
+KAPPAS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)  # of kernels, chosen on a fifth of the conformers
+
+
+def run_torsions(key: Key, context: Context) -> dict[str, Any]:
+    """One model of one molecule, trained on 5,000 conformers and compared with the true density on a grid."""
+    true, model = molecule(key["molecule"]), key["model"]
+    x = true.sample(CONFORMERS, torch.Generator().manual_seed(4_000_003 + context.seed))
+    points = true.grid(GRID[true.dim])[0].float()
+    more: dict[str, Any] = {}
+    if model == "histogram":
+        density_of = histogram(x, points, 36 if true.dim == 2 else 72)
+    elif model == "kernel density":
+        held = x[: len(x) // 5]
+        scores = {kappa: kernel_density(x[len(held) :], held, kappa).log().mean().item() for kappa in KAPPAS}
+        more["kappa"] = max(scores, key=lambda kappa: scores[kappa])
+        density_of = kernel_density(x, points, more["kappa"])
+    else:
+        flow, seconds = trained_torsions(true, model, x, context)
+        more = {"cpu_seconds": round(seconds, 1)}
+        judge = precise(flow)
+        assert isinstance(judge, CNF)
+        with torch.no_grad():
+            density_of = folded(judge, points) if model == "plane flow" else judge.log_prob(points).exp()
+            judge.inverse(judge.base.sample((1000,)))
+        more["nfe_sampling"] = nfe_of(judge)
+        context.ship(flow.field, f"torsions_{true.name}_{model.replace(' ', '_')}")
+    return {**distance(true, density_of), **more}
+
+
+def trained_torsions(true: Molecule, model: str, x: Tensor, context: Context) -> tuple[CNF, float]:
+    """A flow by flow matching: on the torus, or in the plane where an angle is taken for a number."""
+    recipe = TORSION_RECIPES[context.budget]
+    torch.manual_seed(context.seed)
+    in_plane = model == "plane flow"
+    flow = CNF(MLPField(true.dim)) if in_plane else torus_flow(true.dim, odd=model.startswith("odd"))
+
+    def pairs(step: int) -> Pairs:
+        batch = x[torch.randint(len(x), (recipe.batch,))]
+        return (batch, torch.randn_like(batch)) if in_plane else torus_pairs(batch)
+
+    history = fit(
+        flow,
+        lambda model, batch: matching_loss(model.field, *batch),
+        pairs,
+        steps=recipe.iterations,
+        optimizer=adam(recipe.lr),
+        schedule=one_cycle(0.1),
+        clip=recipe.clip,
+        **context.fitting(),
+    )
+    return flow.cpu(), history.cpu_seconds
+
+
+def histogram(x: Tensor, points: Tensor, bins: int) -> Tensor:
+    """The density (m,) at points (m, dim) by equal bins of the draws x (n, dim), one draw added in all bins together."""
+    dim = x.shape[-1]
+
+    def place(angles: Tensor) -> Tensor:
+        cell = ((wrap(angles) + math.pi) * (bins / (2 * math.pi))).long().clamp(0, bins - 1)
+        return (cell * bins ** torch.arange(dim)).sum(-1)
+
+    counts = torch.bincount(place(x), minlength=bins**dim) + 1 / bins**dim
+    return (counts / counts.sum() / (2 * math.pi / bins) ** dim)[place(points)]
+
+
+def distance(true: Molecule, density_of: Tensor) -> dict[str, float]:
+    """Total variation and KL(p‖q) in nats between the truth and a density on the cells of a grid, and its mass."""
+    points, cell = true.grid(GRID[true.dim])
+    p, q = true.log_prob(points).exp(), density_of.double().clamp_min(1e-12)
+    return {
+        "tv": 0.5 * ((p - q).abs().sum() * cell).item(),
+        "kl": ((p * (p / q).log()).sum() * cell).item(),
+        "mass": (q.sum() * cell).item(),
     }
