@@ -136,7 +136,7 @@ def run_torsions(key: Key, context: Context) -> dict[str, Any]:
     points = true.grid(GRID[true.dim])[0].float()
     more: dict[str, Any] = {}
     if model == "histogram":
-        density_of = histogram(x, points, 36 if true.dim == 2 else 72)
+        density_of = histogram(x, points, 30 if true.dim == 2 else 72)
     elif model == "kernel density":
         held = x[: len(x) // 5]
         scores = {kappa: kernel_density(x[len(held) :], held, kappa).log().mean().item() for kappa in KAPPAS}
@@ -180,7 +180,7 @@ def trained_torsions(true: Molecule, model: str, x: Tensor, context: Context) ->
 
 
 def histogram(x: Tensor, points: Tensor, bins: int) -> Tensor:
-    """The density (m,) at points (m, dim) by equal bins of the draws x (n, dim), one draw added in all bins together."""
+    """The density (m,) at points (m, dim) by equal bins of draws x (n, dim), one more spread over all bins."""
     dim = x.shape[-1]
 
     def place(angles: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -17,14 +17,13 @@ from odelab.nets import MLPField
 TEMPERATURE = 300.0  # kelvin
 #: c₁, c₂, c₃ over Boltzmann's constant, in kelvin: TraPPE-UA, CHx–CH2–CH2–CHy (Martin and Siepmann 1998).
 BUTANE = (355.03, -68.19, 791.32)
-#: A model made for this course: wells where alanine dipeptide has some. Depth in kT; φ, ψ in degrees; sharpness of both.
+#: A model made for this course: wells where alanine dipeptide has some. Offset in kT; φ, ψ in degrees; sharpness.
 WELLS = (
     (-7.5, -150.0, 160.0, 5.0, 4.0),  # extended
     (-13.0, -72.0, 150.0, 9.0, 6.0),  # polyproline II
     (-13.2, -78.0, -25.0, 9.0, 6.0),  # right-handed helix
     (-20.5, 57.0, 40.0, 12.0, 9.0),  # left-handed helix
 )
-MOST = 4096  # points of the grid on which a density's largest value is looked for, per angle at most
 
 
 def wrap(angle: Tensor) -> Tensor:
@@ -103,7 +102,7 @@ def molecule(name: str) -> Molecule:
 class UniformTorus(Distribution):
     """The uniform density on a torus of `dim` angles; an angle that has run past ±π is the same angle."""
 
-    arg_constraints: dict[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}
     support = constraints.real_vector
 
     def __init__(self, dim: int) -> None:
