@@ -66,6 +66,7 @@ EXPERIMENTS: dict[str, str] = {
     "flow-matching": "odelab.experiments.rnode.recipe",
     "rnode-coarse": "odelab.experiments.rnode.recipe",
     "reflow": "odelab.experiments.after_ffjord.recipe",
+    "guided-digits": "odelab.experiments.after_ffjord.recipe",
     "torsions": "odelab.experiments.after_ffjord.recipe",
     "latent-spirals": "odelab.experiments.latent_spirals.recipe",
     "rotating-mnist": "odelab.experiments.rotating_mnist.recipe",

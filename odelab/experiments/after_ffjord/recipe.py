@@ -21,6 +21,22 @@ TORSION_RECIPES = {
     "full": FlowRecipe(iterations=3000, batch=256, ema=None),
 }
 
+GUIDANCE = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0)
+WEIGHT = 2.0  # of the guidance with which solvers are compared
+#: Method -> its steps, or for dopri5 its tolerances.
+SOLVERS: dict[str, tuple[float, ...]] = {
+    "euler": (4, 8, 16, 32),
+    "midpoint": (2, 4, 8, 16),
+    "heun2": (2, 4, 8, 16),
+    "rk4_classic": (1, 2, 4, 8),
+    "dopri5": (1e-1, 1e-2, 1e-3, 1e-4),
+}
+DRAWN = {"lecture": 100, "full": 500}  # images on which solvers and guidance are judged
+DIGIT_RECIPES = {
+    "lecture": FlowRecipe(iterations=300, batch=96, lr=2e-3, ema=0.99, clip=1.0),
+    "full": FlowRecipe(iterations=4000, batch=128, lr=2e-3, ema=0.999, clip=1.0),
+}
+
 EXPERIMENTS = {
     "reflow": Experiment(
         name="reflow",
@@ -32,6 +48,13 @@ EXPERIMENTS = {
         ],
         minutes={"lecture": 1},
         function="run_reflow",
+    ),
+    "guided-digits": Experiment(
+        name="guided-digits",
+        title="digits of 14 × 14 pixels: classifier-free guidance (Ho, Salimans 2022), images by solver",
+        keys=lambda budget: [{"pixels": "14 × 14"}],
+        minutes={"lecture": 1},
+        function="run_digits",
     ),
     "torsions": Experiment(
         name="torsions",

@@ -1,14 +1,27 @@
 """Flows trained without a solve, on one field and one likelihood code: couplings, a diffusion's path, reflow."""
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from odelab.datasets import Density, density
-from odelab.experiments.after_ffjord.recipe import CONFORMERS, EULER_STEPS, PAIRS, REFLOW_RECIPES, TORSION_RECIPES
+from odelab.datasets import Density, density, mnist
+from odelab.experiments.after_ffjord.digits import CLASSES, DigitField, Guided, guided_loss, one_hot, shrunk
+from odelab.experiments.after_ffjord.recipe import (
+    CONFORMERS,
+    DIGIT_RECIPES,
+    DRAWN,
+    EULER_STEPS,
+    GUIDANCE,
+    PAIRS,
+    REFLOW_RECIPES,
+    SOLVERS,
+    TORSION_RECIPES,
+    WEIGHT,
+)
 from odelab.experiments.after_ffjord.torsions import (
     Molecule,
     folded,
@@ -24,7 +37,7 @@ from odelab.experiments.flow_training import measure_flow, nfe_of, precise
 from odelab.experiments.results import Key
 from odelab.flows import CNF, matching_loss, optimal_pairs
 from odelab.nets import MLPField
-from odelab.training import adam, fit, one_cycle
+from odelab.training import Epochs, adam, fit, one_cycle
 
 Pairs = tuple[Tensor, Tensor]  # data x and base z, (batch, dim) each
 JUDGED = 5000  # points on which likelihoods and samples are measured
@@ -123,6 +136,117 @@ def measured(flow: CNF, truth: Density, seed: int) -> dict[str, Any]:
         "distance_of_data": energy_distance(other, test),
         "nfe_sampling": nfe_of(judge),
     }
+
+
+TOLD_BY = 20_000  # training images among which the nearest neighbour says what an image shows
+
+
+def run_digits(key: Key, context: Context) -> dict[str, Any]:
+    """One field on MNIST at 14 × 14 pixels; its images by guidance, and by solver from the same noise."""
+    recipe = DIGIT_RECIPES[context.budget]
+    images = mnist("train")
+    x, labels = shrunk(images)
+    told = one_hot(labels)
+    torch.manual_seed(context.seed)
+    field = DigitField(x.shape[1])
+    epochs = Epochs(len(x), recipe.batch, context.seed)
+    history = fit(
+        field,
+        lambda model, chosen: guided_loss(model, x[chosen], told[chosen]),
+        epochs,
+        steps=recipe.iterations,
+        optimizer=adam(recipe.lr),
+        schedule=one_cycle(0.1),
+        clip=recipe.clip,
+        ema=recipe.ema,
+        **context.fitting(),
+    )
+    context.ship(field.cpu(), "guided_digits_14")
+    judge = Judge(x[:TOLD_BY], labels[:TOLD_BY], DRAWN[context.budget], context.seed)
+    return {
+        **judge.all_of(field),
+        "images": len(images),
+        "parameters": sum(p.numel() for p in field.parameters()),
+        "iterations": recipe.iterations,
+        "cpu_seconds": round(history.cpu_seconds, 1),
+    }
+
+
+class Judge:
+    """Judges images of digits, the same number of each, against test images and by the nearest training image.
+
+    Args:
+        x, labels: training images (n, dim) and what they show (n,).
+        count: of images that are drawn, and of test images that they are compared with.
+    """
+
+    def __init__(self, x: Tensor, labels: Tensor, count: int, seed: int) -> None:
+        self.x, self.labels, self.count = x, labels, count
+        self.generator = torch.Generator().manual_seed(5_000_003 + seed)
+        self.asked = torch.arange(CLASSES).repeat_interleave(count // CLASSES)
+        self.noise = torch.randn(len(self.asked), x.shape[1], generator=self.generator)
+        test, shown = shrunk(mnist("test"))
+        order = torch.randperm(len(test), generator=self.generator)
+        self.test, self.other = (
+            torch.cat([test[order[shown[order] == digit]][part] for digit in range(CLASSES)])
+            for part in (slice(0, count // CLASSES), slice(count // CLASSES, 2 * (count // CLASSES)))
+        )
+
+    def verdict(self, images: Tensor) -> dict[str, float]:
+        """Of images (count, dim): the distance of their density from the test images', and what they show.
+
+        agreement: share that show the digit asked for, as the nearest training image says; spread: mean distance of
+        two images of one digit over that of two test images; nearest: mean distance to the nearest training image.
+        """
+        distances = torch.cdist(images, self.x)
+        nearest, which = distances.min(1)
+
+        def spread(of: Tensor) -> Tensor:
+            return torch.stack([torch.pdist(part).mean() for part in of.split(self.count // CLASSES)]).mean()
+
+        return {
+            "distance": energy_distance(images, self.test),
+            "agreement": (self.labels[which] == self.asked).float().mean().item(),
+            "spread": (spread(images) / spread(self.test)).item(),
+            "nearest": nearest.mean().item(),
+        }
+
+    def gaussian(self) -> Tensor:
+        """Images of a normal distribution with the mean and the covariance of the training images, digit by digit."""
+        parts = []
+        for digit in range(CLASSES):
+            mine = self.x[self.labels == digit]
+            root = torch.linalg.cholesky(mine.T.cov() + 1e-4 * torch.eye(mine.shape[1]))
+            noise = torch.randn(self.count // CLASSES, mine.shape[1], generator=self.generator)
+            parts.append(mine.mean(0) + noise @ root.T)
+        return torch.cat(parts)
+
+    def drawn(self, flow: CNF) -> Tensor:
+        """The flow's images of the digits asked for, from the same noise every time."""
+        with torch.no_grad():
+            return flow.inverse(self.noise, context=one_hot(self.asked))
+
+    def all_of(self, field: DigitField) -> dict[str, Any]:
+        """The verdict by guidance and by solver, and on what there is without a flow."""
+        by_guidance = {
+            f"{weight:g}": self.verdict(self.drawn(CNF(Guided(field, weight), rtol=1e-4, atol=1e-4)))
+            for weight in GUIDANCE
+        }
+        flow = CNF(Guided(field, WEIGHT), rtol=1e-6, atol=1e-6)
+        exact = self.drawn(flow)
+        by_solver: dict[str, list[dict[str, float]]] = {}
+        for method, settings in SOLVERS.items():
+            for setting in settings:
+                how = {"rtol": setting, "atol": setting} if method == "dopri5" else {"steps": int(setting)}
+                one = flow.replace(method=method, **how)
+                start = time.process_time()
+                images = self.drawn(one)
+                spent = time.process_time() - start
+                error = (images - exact).square().mean().sqrt().item()
+                numbers = {"setting": setting, "nfe": nfe_of(one), "error": error, "cpu_seconds": round(spent, 3)}
+                by_solver.setdefault(method, []).append({**numbers, **self.verdict(images)})
+        without = {"test images": self.verdict(self.other), "a Gaussian for each digit": self.verdict(self.gaussian())}
+        return {"guidance": by_guidance, "solvers": by_solver, "without": without, "nfe_exact": nfe_of(flow)}
 
 
 GRID = {1: 720, 2: 60}  # cells a side on which densities are compared
