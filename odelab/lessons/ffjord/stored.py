@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from torch import nn
-
-from odelab.datasets import DENSITIES, data_file
+from odelab.datasets import DENSITIES
 from odelab.experiments.ffjord_toy.run import coupling_flow
 from odelab.flows import CNF, NICE
+from odelab.lessons.kit.weights import load_weights
 from odelab.nets import MLPField
 
 
@@ -26,16 +25,3 @@ def stored_couplings(names: Sequence[str] = DENSITIES) -> dict[str, NICE]:
         if load_weights(flow := coupling_flow(), f"coupling_toy_{name}"):
             flows[name] = flow
     return flows
-
-
-def load_weights(field: nn.Module, name: str) -> bool:
-    """Put stored weights into a module, in its own precision; False where there are none."""
-    from safetensors.torch import load_file
-
-    try:
-        path = data_file(f"checkpoints/{name}.safetensors")
-    except FileNotFoundError:
-        return False
-    field.load_state_dict({key: value.float() for key, value in load_file(path).items()})
-    field.requires_grad_(False)
-    return True

@@ -1,0 +1,346 @@
+"""Figures of the lesson after FFJORD: samples in few steps, two ways from noise to data, digits, angles on a torus.
+
+Every function draws the arrays it is given; none of them solves an equation.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from odelab.lessons.kit.style import COLORS, GUIDE, describe, line_style, new_figure, polylines
+
+TRUE: dict[str, Any] = {"color": COLORS["grey"], "marker": ".", "linestyle": "none", "markersize": 2.2}
+DRAWN: dict[str, Any] = {"color": COLORS["blue"], "marker": "o", "linestyle": "none", "markersize": 2.6}
+HERE: dict[str, Any] = {
+    "color": COLORS["black"],
+    "marker": "s",
+    "markersize": 11,
+    "linestyle": "none",
+    "markerfacecolor": "none",
+    "markeredgewidth": 2,
+}
+WINDOW = 3.4  # half the width of what is shown of the plane
+
+
+def _plane(ax: Axes, data: ArrayLike, title: str) -> None:
+    """A panel with data (n, 2) behind, and one artist for what is drawn over them."""
+    ax.plot(*np.asarray(data).T, label="data", **TRUE)
+    ax.plot([], [], label="samples", **DRAWN)
+    ax.set(xlim=(-WINDOW, WINDOW), ylim=(-WINDOW, WINDOW), aspect="equal", xticks=[], yticks=[])
+    ax.set_title(title, fontsize=11)
+    ax.grid(visible=False)
+
+
+@dataclass(frozen=True)
+class FewSteps:
+    """One flow, sampled by Euler's method.
+
+    Attributes:
+        samples: number of steps -> points (n, 2); distances: number of steps -> energy distance to fresh data.
+    """
+
+    samples: Mapping[int, np.ndarray]
+    distances: Mapping[int, float]
+
+
+def few_steps(flows: Mapping[str, FewSteps], data: ArrayLike, floor: float) -> Figure:
+    """Samples of two flows side by side, and how far they are from the data for every number of steps.
+
+    Args:
+        data: points (n, 2); floor: energy distance of data from data.
+    """
+    fig = new_figure((9.6, 3.5))
+    *planes, curve = fig.subplots(1, len(flows) + 1, width_ratios=(*[1] * len(flows), 1.25))
+    for ax, name in zip(planes, flows, strict=True):
+        _plane(ax, data, name)
+    planes[0].legend(loc="lower left", handletextpad=0.1, borderpad=0.2, markerscale=2)
+    for k, (name, flow) in enumerate(flows.items()):
+        curve.plot([*flow.distances], [*flow.distances.values()], label=name, **line_style(k) | {"markersize": 4.5})
+    curve.axhline(floor, label="data from data", **GUIDE)
+    curve.plot([], [], **HERE)
+    curve.set(xscale="log", yscale="log", xlabel="Euler steps", title="energy distance to the data")
+    steps = [*next(iter(flows.values())).distances]
+    curve.set_xticks(steps, [str(step) for step in steps])
+    curve.set_xticks([], minor=True)
+    curve.legend(loc="upper right")
+    return describe(
+        fig,
+        "Samples of two flows by the same few Euler steps over a pinwheel of five arms: before reflow one step puts "
+        "all points in the middle, after reflow they lie on the arms at once. Right, the distance from the data "
+        "against the number of steps, on logarithmic axes.",
+    )
+
+
+def update_few_steps(fig: Figure, flows: Mapping[str, FewSteps], steps: int) -> None:
+    """Show a number of steps in a figure drawn by :func:`few_steps`."""
+    *planes, curve = fig.axes
+    for ax, (name, flow) in zip(planes, flows.items(), strict=True):
+        ax.lines[1].set_data(*flow.samples[steps].T)
+        ax.set_title(f"{name}: {steps} step{'s' * (steps > 1)}", fontsize=11)
+    curve.lines[-1].set_data([steps] * len(flows), [flow.distances[steps] for flow in flows.values()])
+
+
+def learning(iterations: int, data: ArrayLike, highest: float) -> Figure:
+    """The loss of a training that runs (left), and samples of its field in one Euler step (right)."""
+    fig = new_figure((9.6, 3.4))
+    curve, plane = fig.subplots(1, 2, width_ratios=(1.6, 1))
+    curve.plot([], [], label="loss of a batch", color=COLORS["blue"], linestyle="-", linewidth=1)
+    curve.set(title="loss", xlabel="iteration", xlim=(0, iterations), ylim=(0, highest))
+    _plane(plane, data, "one Euler step")
+    return describe(
+        fig,
+        "Left, the loss of a flow that is being trained; right, its samples by a single Euler step over the data: "
+        "with independent pairs they shrink to a spot, with the pairs of a flow they spread over the pinwheel's arms.",
+    )
+
+
+def update_learning(fig: Figure, losses: ArrayLike, samples: ArrayLike) -> None:
+    """Put the losses so far, (m,), and samples (n, 2) into a figure drawn by :func:`learning`."""
+    curve, plane = fig.axes
+    curve.lines[0].set_data(np.arange(len(np.asarray(losses))), losses)
+    plane.lines[1].set_data(*np.asarray(samples).T)
+
+
+def by_steps(rows: Mapping[str, Mapping[int, ArrayLike]], data: ArrayLike) -> Figure:
+    """Samples in rows of one flow each, in columns of one number of Euler steps."""
+    columns = [*next(iter(rows.values()))]
+    fig = new_figure((2.4 * len(columns), 2.5 * len(rows)))
+    axes = fig.subplots(len(rows), len(columns), squeeze=False)
+    for line, (name, samples) in zip(axes, rows.items(), strict=True):
+        for ax, (steps, points) in zip(line, samples.items(), strict=True):
+            _plane(ax, data, f"{steps} step{'s' * (steps > 1)}")
+            ax.lines[1].set_data(*np.asarray(points).T)
+        line[0].set_ylabel(name)
+    return describe(
+        fig,
+        f"Samples over the data by {', '.join(map(str, columns))} Euler steps, one row for each flow: "
+        f"{'; '.join(rows)}. Before reflow one step gives a spot in the middle and eight steps blurred arms; after "
+        "reflow all pictures look alike.",
+    )
+
+
+def two_ways(t: ArrayLike, ways: Mapping[str, ArrayLike]) -> Figure:
+    """First coordinates of paths from noise (t = 1, left) to data (t = 0, right), a panel for each way.
+
+    Args:
+        t: times (T,), falling; ways: title -> positions (T, n).
+    """
+    fig = new_figure((9.6, 3.4))
+    for ax, (title, z) in zip(fig.subplots(1, len(ways), sharey=True), ways.items(), strict=True):
+        ax.plot(t, z, color=COLORS["blue"], linestyle="-", linewidth=0.7, alpha=0.8)
+        ax.plot(
+            np.full(np.shape(z)[1], 1.0), np.asarray(z)[0], color=COLORS["vermillion"], marker="^", linestyle="none"
+        )
+        ax.plot(np.full(np.shape(z)[1], 0.0), np.asarray(z)[-1], color=COLORS["blue"], marker="o", linestyle="none")
+        ax.set(xlim=(1.03, -0.03), xlabel="time t, from noise to data", title=title)
+    fig.axes[0].set_ylabel("first coordinate")
+    return describe(
+        fig,
+        "Positions against time, from noise at time 1 to data at time 0, of the same starts. Left the paths of the "
+        "ODE are smooth, right those of the SDE are rough; both end in the same few clusters.",
+    )
+
+
+def sheet(images: ArrayLike, columns: int) -> np.ndarray:
+    """Images (n, side, side) as one picture, row by row, with a dark line between them."""
+    x = np.asarray(images, float)
+    x = np.pad(np.clip(x, -1, 1), ((0, 0), (0, 1), (0, 1)), constant_values=-1)
+    n, height, width = x.shape
+    return x.reshape(n // columns, columns, height, width).swapaxes(1, 2).reshape(-1, columns * width)
+
+
+def _images(ax: Axes, picture: np.ndarray) -> None:
+    ax.imshow(picture, cmap="gray", vmin=-1, vmax=1, interpolation="nearest", zorder=1.5)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(visible=False)
+
+
+def drawing(iterations: int, shape: tuple[int, int]) -> Figure:
+    """The loss of a training that runs (left), and images of the digits 0 to 9 (right).
+
+    Args:
+        shape: of the picture that `sheet` makes.
+    """
+    fig = new_figure((9.6, 3.2))
+    curve, right = fig.subplots(1, 2, width_ratios=(1, 1.5))
+    curve.plot([], [], color=COLORS["blue"], linestyle="-", linewidth=1)
+    curve.set(title="loss of a batch", xlabel="iteration", xlim=(0, iterations), ylim=(0, 2))
+    _images(right, np.full(shape, -1.0))
+    right.set_title("digits 0 to 9, asked for by their labels", fontsize=11)
+    return describe(
+        fig,
+        "Left, the loss falls while a field is trained on digits of 8 × 8 pixels. Right, ten columns of images, one "
+        "for each digit, that turn from noise into digits.",
+    )
+
+
+def update_drawing(fig: Figure, losses: ArrayLike, picture: np.ndarray) -> None:
+    """Put losses (m,) and a picture into a figure drawn by :func:`drawing`."""
+    curve, right = fig.axes
+    curve.lines[0].set_data(np.arange(len(np.asarray(losses))), losses)
+    right.images[0].set_data(picture)
+
+
+def guided(pictures: Mapping[tuple[float, int], np.ndarray], curves: Mapping[str, Mapping[float, float]]) -> Figure:
+    """Images for a weight of the guidance and a number of steps; right what stored runs say of every weight.
+
+    Args:
+        curves: what -> weight -> mean over seeds.
+    """
+    fig = new_figure((9.6, 3.7))
+    left, right = fig.subplots(1, 2, width_ratios=(1.9, 1))
+    _images(left, np.full_like(next(iter(pictures.values())), -1.0))
+    for k, (name, values) in enumerate(curves.items()):
+        right.plot([*values], [*values.values()], label=name, **line_style(k))
+    right.plot([], [], **HERE)
+    right.set(xlabel="weight w", title="three runs, 500 images each", ylim=(0, 1.2))
+    right.legend(loc="lower right")
+    return describe(
+        fig,
+        "Left, images of the digits 0 to 9 in columns, drawn from the same noise for every weight of the guidance. "
+        "Right, against the weight: the share of images that show the digit asked for rises, their variety falls.",
+    )
+
+
+def update_guided(
+    fig: Figure,
+    pictures: Mapping[tuple[float, int], np.ndarray],
+    curves: Mapping[str, Mapping[float, float]],
+    weight: float,
+    steps: int,
+) -> None:
+    """Show a weight and a number of steps in a figure drawn by :func:`guided`."""
+    left, right = fig.axes
+    left.images[0].set_data(pictures[weight, steps])
+    left.set_title(f"w = {weight:g}, {steps} step{'s' * (steps > 1)} of Heun's method", fontsize=11)
+    known = [values[weight] for values in curves.values() if weight in values]
+    right.lines[-1].set_data([weight] * len(known), known)
+
+
+DEGREES = (-180, -90, 0, 90, 180)
+
+
+def _torus(ax: Axes, title: str) -> None:
+    ax.set(xlim=(-180, 180), ylim=(-180, 180), aspect="equal", xlabel="φ (degrees)", xticks=DEGREES, yticks=DEGREES)
+    ax.set_title(title, fontsize=11)
+    ax.grid(visible=False)
+
+
+def ramachandran(maps: Mapping[str, ArrayLike]) -> Figure:
+    """Densities of two torsion angles side by side on one scale of colours.
+
+    Args:
+        maps: title -> density per square radian on the cells of the torus, (n, n), the first axis φ.
+    """
+    fig = new_figure((3.3 * len(maps), 3.6))
+    highest = max(float(np.max(density)) for density in maps.values())
+    axes = fig.subplots(1, len(maps), sharey=True)
+    for ax, (title, density) in zip(axes, maps.items(), strict=True):
+        ax.imshow(
+            np.sqrt(np.asarray(density).T / highest), origin="lower", extent=(-180, 180, -180, 180), vmin=0, vmax=1
+        )
+        _torus(ax, title)
+    axes[0].set_ylabel("ψ (degrees)")
+    return describe(
+        fig,
+        "Densities of the two torsion angles of a dipeptide over the square from −180° to 180°, brighter where denser: "
+        f"{', '.join(maps)}. The densest places touch the upper edge and go on at the lower one.",
+    )
+
+
+def on_torus(true: ArrayLike) -> Figure:
+    """Two torsion angles as points over the true density, at a time that :func:`update_on_torus` sets.
+
+    Args:
+        true: the density on the cells of the torus, (n, n), the first axis φ.
+    """
+    fig = new_figure((9.6, 4.4))
+    left, right = fig.subplots(1, 2, width_ratios=(1, 1))
+    density = np.asarray(true)
+    left.imshow(
+        np.sqrt(density.T / density.max()), origin="lower", extent=(-180, 180, -180, 180), cmap="Greys", alpha=0.6
+    )
+    left.plot([], [], **DRAWN)
+    _torus(left, "points at time t over the true density")
+    left.set_ylabel("ψ (degrees)")
+    right.plot([], [], color=COLORS["grey"], linestyle="-", linewidth=0.8)
+    right.plot([], [], color=COLORS["vermillion"], marker="o", linestyle="none", markersize=4)
+    _torus(right, "ways of twenty points, cut at the edge")
+    return describe(
+        fig,
+        "Left, points on the square of two torsion angles: uniform at time 1, gathered on the dark places of the true "
+        "density at time 0. Right, the ways of twenty points, some of which leave at one edge and enter at the other.",
+    )
+
+
+def update_on_torus(fig: Figure, paths: ArrayLike, place: int) -> None:
+    """Put paths (times, n, 2) in radians, unwrapped, and which time is now, into a figure of :func:`on_torus`."""
+    left, right = fig.axes
+    angles = np.asarray(paths, float)
+    wrapped = np.degrees((angles + math.pi) % (2 * math.pi) - math.pi)
+    left.lines[0].set_data(*wrapped[place].T)
+    some = wrapped[: place + 1, :20]
+    jumps = np.abs(np.diff(some, axis=0)).max(-1, keepdims=True) > 180
+    cut = some.copy()
+    cut[1:][np.broadcast_to(jumps, some[1:].shape)] = np.nan
+    right.lines[0].set_data(*polylines(np.swapaxes(cut, 0, 1)))
+    right.lines[1].set_data(*some[-1].T)
+
+
+def butane(phi: ArrayLike, energy: ArrayLike, densities: Mapping[str, ArrayLike]) -> Figure:
+    """Energy of a torsion (left) and densities of it (right), against the angle in degrees.
+
+    Args:
+        phi: (n,); energy: E/kT (n,); densities: name -> per radian (n,).
+    """
+    fig = new_figure((9.6, 3.3))
+    left, right = fig.subplots(1, 2)
+    left.plot(phi, energy, color=COLORS["blue"], linestyle="-")
+    for place, name in ((-66, "gauche"), (66, "gauche"), (176, "trans")):
+        left.text(
+            place, 3.3 if name == "gauche" else 1.2, name, ha="right" if name == "trans" else "center", fontsize=10
+        )
+    left.set(title="energy, in units of kT at 300 K", xlabel="torsion φ (degrees)", xticks=DEGREES)
+    for k, (name, density) in enumerate(densities.items()):
+        right.plot(phi, density, label=name, **line_style(k) | {"marker": None})
+    right.set(title="density per radian", xlabel="torsion φ (degrees)", xticks=DEGREES, ylim=(0, None))
+    right.legend(loc="upper center")
+    return describe(
+        fig,
+        "Left, butane's torsion energy against the angle: three valleys, the deepest at ±180° (trans), two at about "
+        "±66° (gauche), with a high wall at 0°. Right, densities of the angle: " + ", ".join(densities) + ".",
+    )
+
+
+def solvers(curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]], floor: float) -> Figure:
+    """Error and energy distance of images against evaluations.
+
+    Args:
+        curves: method -> evaluations, root mean square error of a pixel, energy distance to test images, (n,) each.
+        floor: energy distance of test images from test images.
+    """
+    fig = new_figure((9.6, 3.6))
+    left, right = fig.subplots(1, 2)
+    for k, (name, (nfe, error, distance)) in enumerate(curves.items()):
+        left.plot(nfe, error, label=name, **line_style(k))
+        right.plot(nfe, distance, **line_style(k))
+    right.axhline(floor, label="test images from test images", **GUIDE)
+    left.set(xscale="log", yscale="log", xlabel="NFE", title="error of a pixel (range −1 to 1)")
+    right.set(xscale="log", xlabel="NFE", title="energy distance to test images", ylim=(0, None))
+    for ax in (left, right):
+        ax.set_xticks((4, 8, 16, 32), ("4", "8", "16", "32"))
+        ax.set_xticks([], minor=True)
+    if curves:
+        left.legend(loc="lower left")
+        right.legend(loc="upper right")
+    return describe(
+        fig,
+        "Against the evaluations, for five solvers. Left, the error of a pixel falls with slopes of the solver's order. "
+        "Right, the distance of the images from test images hardly changes once the error is below some hundredths.",
+    )
