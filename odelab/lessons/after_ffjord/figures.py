@@ -341,6 +341,6 @@ def solvers(curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequenc
         right.legend(loc="upper right")
     return describe(
         fig,
-        "Against the evaluations, for five solvers. Left, the error of a pixel falls with slopes of the solver's order. "
+        "Against the evaluations, for five solvers. Left, the error of a pixel falls as the solver's order says. "
         "Right, the distance of the images from test images hardly changes once the error is below some hundredths.",
     )
