@@ -1,6 +1,7 @@
 """Flows trained without a solve: samples by few steps, images by solver, and densities of torsion angles."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from odelab.experiments.after_ffjord.recipe import DATA, EULER_STEPS, GUIDANCE, SOLVERS, TRAININGS
@@ -39,7 +40,7 @@ def reflow_table(quick: Quick = None, rows: Rows = None, data: str | None = None
     """By data and training, FFJORD's likelihood beside; for one density by training."""
     rows = [*stored_rows("reflow")] if rows is None else [*rows]
     likelihood = [
-        Row({"data": row.key["density"], "training": LESSON_06}, **without_key(row))
+        replace(row, key={"data": row.key["density"], "training": LESSON_06})
         for row in stored_rows("ffjord-toy")
         if row.key["density"] in DATA
     ]
@@ -68,11 +69,6 @@ def reflow_table(quick: Quick = None, rows: Rows = None, data: str | None = None
         "before it, whose seconds are counted, too. It shows what straight paths are worth in the plane; it does not "
         "show that a second reflow pays, nor anything of images.",
     )
-
-
-def without_key(row: Row) -> dict[str, object]:
-    """The fields of a row but its key."""
-    return {name: getattr(row, name) for name in Row.__dataclass_fields__ if name != "key"}
 
 
 def solver_name(method: str, setting: float) -> str:
