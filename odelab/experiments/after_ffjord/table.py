@@ -116,6 +116,21 @@ def digits_table(rows: Rows = None) -> Table:
     )
 
 
+def solver_curves(
+    rows: Sequence[Row],
+) -> tuple[dict[str, tuple[list[float], list[float], list[float]]], float]:
+    """Method -> evaluations, error of a pixel and energy distance, means over seeds; and that of test images."""
+    curves = {}
+    for method, settings in SOLVERS.items() if rows else ():
+        every = [[row.result["solvers"][method][k] for row in rows] for k in range(len(settings))]
+        nfe, error, distance = (
+            [fmean(entry[name] for entry in entries) for entries in every] for name in ("nfe", "error", "distance")
+        )
+        curves[method] = (nfe, error, distance)
+    floors = [row.result["without"]["test images"]["distance"] for row in rows]
+    return curves, fmean(floors) if floors else 0.0
+
+
 def guidance_table(rows: Rows = None) -> Table:
     """By the weight of the guidance, by dopri5 at 1e-4."""
     rows = stored_rows("guided-digits") if rows is None else rows
