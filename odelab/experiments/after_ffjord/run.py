@@ -99,8 +99,7 @@ def run_reflow(key: Key, context: Context) -> dict[str, Any]:
         for name in ("reflow", "reflow twice")[: ("independent", "reflow", "reflow twice").index(training)]:
             flow = trained(name, pairs_of(flow, recipe.batch))
     flow.cpu()
-    if key["data"] == "pinwheel":
-        context.ship(flow.field, f"after_ffjord_pinwheel_{training.replace(' ', '_')}")
+    context.ship(flow.field, f"after_ffjord_{truth.name}_{training.replace(' ', '_')}")
     return {**measured(flow, truth, context.seed), "iterations": recipe.iterations, "cpu_seconds": round(seconds, 1)}
 
 

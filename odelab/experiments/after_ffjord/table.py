@@ -164,11 +164,12 @@ def torsions_table(rows: Rows = None, molecule: str | None = None) -> Table:
     frame = summarise("torsions", rows, ("molecule", "model"), cells)
     return Table(
         frame.loc[molecule] if molecule else frame,
-        f"Torsion angles of {molecule or 'two model molecules'}: densities learned from 5,000 conformers",
-        "Against the true density on a grid of the torus (720 cells, or 60 × 60). Flows: 3,000 iterations of 256 "
+        f"Torsion angles of {molecule or 'model molecules'}: densities learned from 5,000 conformers",
+        "Against the true density on a grid of 60 × 60 cells of the torus. Flows: 3,000 iterations of 256 "
         "pairs, densities by dopri5 at 1e-5; the plane flow takes angles for numbers, and its density is folded back "
-        "onto the torus. Kernels are von Mises, their width chosen on a fifth of the conformers; the histogram has 72 "
-        "or 30 × 30 bins. Both molecules are model energies in closed form, not simulations.",
+        "onto the torus. Kernels are von Mises, their width chosen on a fifth of the conformers; the histogram has "
+        "30 × 30 bins. The molecule is a model energy in closed form, no simulation. It shows that a flow learns a "
+        "density on a torus; it does not show that one is needed for two angles.",
     )
 
 
