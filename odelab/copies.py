@@ -141,4 +141,11 @@ def _set_aside(target: Path) -> Path:
 
 
 def _numbers(lessons: Sequence[Path]) -> str:
-    return f"{lessons[0].name[:2]} to {lessons[-1].name[:2]}"
+    """00 to 10, 13: the numbers of lessons in order, of which some may not be there."""
+    runs: list[list[str]] = []
+    for number in (path.name[:2] for path in lessons):
+        if runs and int(number) == int(runs[-1][-1]) + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)

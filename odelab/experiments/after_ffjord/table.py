@@ -131,6 +131,23 @@ def solver_curves(
     return curves, fmean(floors) if floors else 0.0
 
 
+def solver_outcome(rows: Sequence[Row], evaluations: int = 16) -> str:
+    """What the rows say of solvers at equal evaluations, in a sentence."""
+    curves, _ = solver_curves(rows)
+    if not curves:
+        return "No digits have been drawn yet."
+    errors = [
+        f"{method} {error[nfe.index(evaluations)]:.4f}"
+        for method, (nfe, error, _) in curves.items()
+        if evaluations in nfe
+    ]
+    nfe, error, _ = curves["dopri5"]
+    adaptive = ", ".join(f"{e:.4f} with {n:g}" for n, e in zip(nfe, error, strict=True))
+    return (
+        f"Error of a pixel with {evaluations} evaluations: {', '.join(errors)}; dopri5: {adaptive} ({len(rows)} runs)."
+    )
+
+
 def guidance_table(rows: Rows = None) -> Table:
     """By the weight of the guidance, by dopri5 at 1e-4."""
     rows = stored_rows("guided-digits") if rows is None else rows

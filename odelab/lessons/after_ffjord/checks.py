@@ -70,7 +70,6 @@ def shortest_turn(answer: Callable[..., Any]) -> None:
         "from a to b, not from b to a": -exact,
         "the turn has lost its sign: some turns are negative": exact.abs(),
         "all turns are positive here: from 20° to −40° it is shorter to turn back": torch.remainder(plain, 2 * math.pi),
-        "angles come in radians: the full turn is 2π, not 360": torch.remainder(plain + 180, 360) - 180,
         "this wraps a half turn: the period is 2π": torch.remainder(plain + math.pi / 2, math.pi) - math.pi / 2,
         "shifted by π: after the remainder take the π off again": torch.remainder(plain + math.pi, 2 * math.pi),
         "once 2π is not always enough: angles may have turned several times": torch.where(

@@ -60,7 +60,7 @@ def guided(field: nn.Module, rows: Sequence[Row], seed: int = 0, each: int = 5) 
 
     Args:
         field: (t, z, label) -> velocity, for images of SIDE × SIDE pixels.
-        rows: stored runs of `guided-digits`, whose agreement and spread are drawn beside.
+        rows: stored runs of `guided-digits`, whose agreement and energy distance are drawn beside.
     """
     asked = torch.arange(CLASSES).repeat(each)
     z = torch.randn(len(asked), SIDE**2, generator=torch.Generator().manual_seed(seed))
@@ -74,7 +74,7 @@ def guided(field: nn.Module, rows: Sequence[Row], seed: int = 0, each: int = 5) 
         title: {
             weight: fmean(row.result["guidance"][f"{weight:g}"][name] for row in rows) for weight in WEIGHTS if rows
         }
-        for title, name in (("shows the digit asked for", "agreement"), ("variety", "spread"))
+        for title, name in (("shows the digit asked for", "agreement"), ("energy distance", "distance"))
     }
 
     def update(fig: Figure, weight: float, steps: int) -> str:
