@@ -25,6 +25,7 @@ their standard deviation; a dash: there is no such number. Ours and the papers' 
 lecture-sized version into `build/results`, `--budget full` the whole into `data/results`, one row a run. `--resume`
 goes on where an interrupted run stopped, and ends with the weights of one that was not. `--workers 4` does four runs at
 once, `--scheduler ADDRESS` as many as a dask cluster has workers; `--device cuda`, or torchrun, puts a run on GPUs."""
+IMAGES = "images only"
 SPIRALS = "paper: RMSE, on spirals of its own"
 TURNING = ("the reference's 360, all upright", "non-uniform", "ODE²VAE")
 PAPER_DIGITS, OUR_DIGITS = "paper: 28 × 28, training digits", "digits trained on"
@@ -49,6 +50,8 @@ LINES: tuple[tuple[str, str, str, Any, str, str], ...] = (
         PAPER_DIGITS,
         "digits trained on",
     ),
+    ("13", "pinwheel in one Euler step: distance × 1000", "reflow", ("pinwheel", "independent"), IMAGES, "1 step"),
+    ("13", "the same after reflow", "reflow", ("pinwheel", "reflow"), IMAGES, "1 step"),
 )
 
 
