@@ -303,10 +303,8 @@ def butane(phi: ArrayLike, energy: ArrayLike, densities: Mapping[str, ArrayLike]
     fig = new_figure((9.6, 3.3))
     left, right = fig.subplots(1, 2)
     left.plot(phi, energy, color=COLORS["blue"], linestyle="-")
-    for place, name in ((-66, "gauche"), (66, "gauche"), (176, "trans")):
-        left.text(
-            place, 3.3 if name == "gauche" else 1.2, name, ha="right" if name == "trans" else "center", fontsize=10
-        )
+    for place, name in ((-66, "gauche"), (66, "gauche"), (-138, "trans"), (138, "trans")):
+        left.text(place, 0.4, name, ha="center", fontsize=10)
     left.set(title="energy, in units of kT at 300 K", xlabel="torsion φ (degrees)", xticks=DEGREES)
     for k, (name, density) in enumerate(densities.items()):
         right.plot(phi, density, label=name, **line_style(k) | {"marker": None})
