@@ -7,7 +7,8 @@ from pathlib import Path
 
 from odelab.lessons.kit import use_style
 from odelab.lessons.kit.animation import apng
-from odelab.lessons.solvers.figures import cost_by_batch, stored_costs
+from odelab.lessons.solvers.explorables import stored_costs
+from odelab.lessons.solvers.figures import cost_by_batch
 from odelab.lessons.start import figures
 from odelab.lessons.start.explorables import scene
 

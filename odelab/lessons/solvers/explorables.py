@@ -1,5 +1,6 @@
 """Explorables of the solvers' lesson: the slopes in a step, the order of a method, the steps of an adaptive one."""
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from odelab.folders import data_file
 from odelab.lessons.kit.explorable import Explorable
 from odelab.lessons.solvers import figures
 from odelab.solvers import TABLEAUS, Solution, solve
@@ -269,3 +271,10 @@ def tolerance_explorer() -> Explorable:
         "problem": widgets.Dropdown(options=list(ADAPTIVE)),
     }
     return Explorable(figures.step_control(END), update, controls)
+
+
+def stored_costs() -> dict[str, dict[int, float]]:
+    """µs of CPU time for one attempted step of dopri5 on the spiral, by program and batch, as `make bench` kept it."""
+    rows = json.loads(data_file("results/bench_compiled.json").read_text(encoding="utf-8"))["sweep"]
+    names = {"compiled": "odelab, compiled", "odelab": "odelab, as usual", "diffrax": "diffrax (compiled, JAX)"}
+    return {names.get(key, key): {row["batch"]: row["us"][key] for row in rows} for key in rows[0]["us"]}

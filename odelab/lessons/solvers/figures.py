@@ -3,14 +3,12 @@
 Every function draws the arrays it is given; none of them solves an equation.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from odelab.folders import data_file
 from odelab.lessons.kit.panels import Panel, axis_texts, panels, power_law
 from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure
 
@@ -199,13 +197,6 @@ def stability_regions(factors: Mapping[str, np.ndarray], real: np.ndarray, imag:
 
 
 Tree = tuple["Tree", ...]  # a node, by the trees that hang from it
-
-
-def stored_costs() -> dict[str, dict[int, float]]:
-    """µs of CPU time for one attempted step of dopri5 on the spiral, by program and batch, as `make bench` kept it."""
-    rows = json.loads(data_file("results/bench_compiled.json").read_text(encoding="utf-8"))["sweep"]
-    names = {"compiled": "odelab, compiled", "odelab": "odelab, as usual", "diffrax": "diffrax (compiled, JAX)"}
-    return {names.get(key, key): {row["batch"]: row["us"][key] for row in rows} for key in rows[0]["us"]}
 
 
 def cost_by_batch(costs: Mapping[str, Mapping[int, float]]) -> Figure:

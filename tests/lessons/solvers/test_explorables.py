@@ -239,7 +239,7 @@ def test_rooted_trees_have_their_nodes_and_edges() -> None:
 
 def test_stored_costs_are_drawn_as_the_benchmark_kept_them() -> None:
     rows = json.loads((Path(__file__).parents[3] / "data" / "results" / "bench_compiled.json").read_text())["sweep"]
-    costs = figures.stored_costs()
+    costs = explorables.stored_costs()
     (ax,) = figures.cost_by_batch(costs).axes
     lines = {line.get_label(): line.get_xydata() for line in ax.lines}
     assert lines.keys() == costs.keys() and len(costs) == len(rows[0]["us"]) >= 4
