@@ -1,6 +1,8 @@
 """For all tests."""
 
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib as mpl
 import pytest
@@ -18,3 +20,23 @@ def settings_of_the_process() -> Iterator[None]:
     torch.set_num_threads(threads)
     if dict(mpl.rcParams) != style:
         mpl.rcParams.update(style)
+
+
+@pytest.fixture(scope="module")
+def untraced_compiler() -> Iterator[None]:
+    """Within the compiler of torch.compile no line of odelab runs, and looking for some would double its time."""
+    from torch._inductor import compile_fx  # slow to import
+
+    compiler = compile_fx.compile_fx
+
+    def untraced(*args: Any, **kwargs: Any) -> Any:
+        trace = sys.gettrace()
+        sys.settrace(None)
+        try:
+            return compiler(*args, **kwargs)
+        finally:
+            sys.settrace(trace)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compile_fx, "compile_fx", untraced)
+        yield

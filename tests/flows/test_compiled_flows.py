@@ -11,6 +11,8 @@ from torch import Tensor
 from odelab.flows import CNF
 from odelab.nets import MLPField
 
+pytestmark = pytest.mark.usefixtures("untraced_compiler")
+
 
 def outcome(flow: CNF, x: Tensor) -> tuple[Tensor, Tensor]:
     """log p and costs (…,) one after the other, and the gradient of their mean with respect to the field, flat."""

@@ -15,6 +15,7 @@ from odelab.solvers import SolverError
 from odelab.solvers.compiled import rows as by_rows
 from odelab.solvers.compiled.loop import advancing, replaying
 
+pytestmark = pytest.mark.usefixtures("untraced_compiler")
 COMPILED = {"compile": True}
 T = torch.linspace(0.0, 3.0, 5, dtype=torch.float64)
 

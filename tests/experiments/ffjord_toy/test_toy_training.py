@@ -14,6 +14,7 @@ from tests.experiments.run_context import context_in
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("untraced_compiler")
 def test_compiled_and_ordinary_solves_give_the_same_first_losses(tmp_path: Path) -> None:
     recipe, truth, losses = FlowRecipe(iterations=4, every=2, batch=32), density("moons"), []
     for name in ("compiled", "ordinary"):
