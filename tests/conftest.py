@@ -25,7 +25,10 @@ def settings_of_the_process() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def untraced_compiler() -> Iterator[None]:
     """Within the compiler of torch.compile no line of odelab runs, and looking for some would double its time."""
-    from torch._inductor import compile_fx  # slow to import
+    from odelab.solvers.compiled.tracing import torch_may_deprecate_itself  # not before coverage has begun
+
+    with torch_may_deprecate_itself():
+        from torch._inductor import compile_fx  # slow to import
 
     compiler = compile_fx.compile_fx
 
