@@ -11,7 +11,7 @@ each in the CMU recordings, at 120 frames a second in the 50 channels of Mocap-2
 frames. Half of a walk trains, a sixth says which iterate is kept, and the last third is forecast from the three frames
 before it.
 
-`mocap-sliders` are small walkers, one for every β and γ of a grid, for a lesson's sliders: what the weights of (21) do.
+`mocap-sliders` are small walkers, one for every γ, for a lesson's slider: what the weight in (21) does.
 """
 
 import copy

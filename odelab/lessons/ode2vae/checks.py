@@ -1,4 +1,4 @@
-"""Checks of the ODE²VAE lesson's exercises: a second-order field, a trace over velocities, a centring without leak."""
+"""Checks of the ODE²VAE lesson's exercises: a field, a trace, coverage, an average, centring without leak."""
 
 from collections.abc import Callable
 from typing import Any
@@ -66,6 +66,66 @@ def trace_over_velocity(answer: Callable[..., Any]) -> None:
     compare("the trace", given, exact, wrong)
     if not (isinstance(given, Tensor) and given.requires_grad):
         raise Hint("right numbers, but no gradient would reach the weights of f: keep the graph (create_graph=True)")
+
+
+@exercise
+def coverage(answer: Callable[..., Any]) -> None:
+    """Share of truth (3, 5) within the central band of draws (101, 3, 5), for answer(draws, truth, level)."""
+    places = torch.tensor([2, 5, 15, 16, 30, 50, 60, 82, 86, 87, 88, 93, 95, 97, 98], dtype=torch.float64) + 0.5
+    draws = torch.exp(torch.arange(101, dtype=torch.float64) / 30)  # skewed, so that mean ± std is another band
+    order = torch.stack([torch.randperm(101, generator=torch.Generator().manual_seed(k)) for k in range(15)], 1)
+    draws, truth = draws[order].view(101, 3, 5), torch.exp(places / 30).view(3, 5)
+    given = answer(draws.clone(), truth.clone(), 0.8)
+    inside = ((places > 10) & (places < 90)).double()
+    mean, std = draws.mean(0), draws.std(0)
+    normal = ((truth - mean).abs() < 1.2816 * std).double().mean()
+    wrong = {
+        "level 0.8 leaves 0.1 outside at *both* ends; this band is open at one end": (places < 80).double().mean(),
+        "level 0.8 leaves 0.1 outside at both ends; this band leaves 0.1 at one end": (places < 90).double().mean(),
+        "level 0.8 leaves 0.1 outside at each end; this one leaves 0.1 at the lower end only": (places > 10)
+        .double()
+        .mean(),
+        "level 0.8 leaves 0.2 outside altogether, so 0.1 at each end; this band leaves 0.2 at each": (
+            ((places > 20) & (places < 80)).double().mean()
+        ),
+        "this is the share outside the band": 1 - inside.mean(),
+        "a share is between 0 and 1: divide by the number of values": inside.sum(),
+        "a share between 0 and 1 is asked for, not percent": 100 * inside.mean(),
+        "from the smallest to the largest draw is a band, but its level is not 0.8": torch.ones(()),
+        "mean ± some standard deviations is the band of a *normal*; take the quantiles of the draws": normal,
+        "one share for all values, not one for each column": inside.view(3, 5).mean(0),
+        "one share for all values, not one for each row": inside.view(3, 5).mean(1),
+        "whether each value is inside is right; now their share": inside.view(3, 5),
+    }
+    compare("the share", given, inside.mean(), wrong, rtol=1e-4)
+    if abs(float(answer(draws.clone(), truth.clone(), 0.5)) - 3 / 15) > 1e-4:
+        raise Hint("right at level 0.8, but not at 0.5: the band has to follow the level")
+
+
+@exercise
+def std_of_mean(answer: Callable[..., Any]) -> None:
+    """Standard deviation of an average over frames, for answer(spread, noise, frames)."""
+    cases = [(1.0, 2.0, 60), (0.5, 3.0, 9), (2.0, 0.25, 4)]
+    spread, noise, frames = (torch.tensor(column, dtype=torch.float64) for column in zip(*cases, strict=True))
+    given = [answer(*(part.clone() for part in (a, b)), int(n)) for a, b, n in zip(spread, noise, frames, strict=True)]
+    if not any(part is ... for part in given):
+        given = torch.tensor([float(part) for part in given], dtype=torch.float64)  # type: ignore[assignment]
+    wrong = {
+        "this is the width of one frame: the noise of many frames averages out": (spread**2 + noise**2).sqrt(),
+        "the path is the same in all frames: its doubt does not average out": ((spread**2 + noise**2) / frames).sqrt(),
+        "the doubt about the path is missing": noise / frames.sqrt(),
+        "the noise is missing: it becomes small, but not zero": spread,
+        "independent things add their *variances*, not their standard deviations": spread + noise / frames.sqrt(),
+        "the variance of a mean falls like 1 / frames, the standard deviation like its root": (
+            (spread**2 + (noise / frames) ** 2).sqrt()
+        ),
+        "this is the variance; take the root": spread**2 + noise**2 / frames,
+        "this is the spread of the sum: divide the noise once more": (spread**2 + noise**2 * frames).sqrt(),
+        "now the path averages out and the noise does not: it is the other way round": (
+            (spread**2 / frames + noise**2).sqrt()
+        ),
+    }
+    compare("the standard deviation for three settings", given, (spread**2 + noise**2 / frames).sqrt(), wrong)
 
 
 @exercise

@@ -53,6 +53,11 @@ def portraits(truth: Field, position_only: Field, second_order: Field, times: Te
     }
 
 
+def portrait_live() -> tuple[Figure, Callable[[Figure, figures.Portrait], None]]:
+    """An empty portrait with its update, for `Live`."""
+    return figures.portrait(None), figures.update_portrait
+
+
 def turning_points(s: np.ndarray, least: float = 1e-3) -> int:
     """How often a path (T,) changes its direction; moves smaller than ``least`` do not count."""
     moves = np.diff(s)
@@ -148,6 +153,19 @@ def opening(data: Mocap) -> Scene:
     return forecast_scene(data, forecast, 1, seen=model.frames)
 
 
+def to_judge(data: Mocap, otherwise: ODE2VAE) -> ODE2VAE:
+    """The shipped walker, where it and the recordings it knows are there; else `otherwise`."""
+    try:
+        return load_walker()[0] if data.complete else otherwise
+    except FileNotFoundError:
+        return otherwise
+
+
+def held_out_levels(data: Mocap) -> Tensor:
+    """`levels` of the validation and the test walks, in this order, (n, 50)."""
+    return torch.cat([levels(data, "validation"), levels(data)])
+
+
 def nobody(data: Mocap, otherwise: ODE2VAE) -> Scene:
     """Walkers from the prior of the shipped walker, in its own average pose; from `otherwise` where none is stored."""
     try:
@@ -190,7 +208,8 @@ def walking(scenes: Mapping[str, Scene]) -> Explorable:
 
 
 DRAWS = 50
-Pair = tuple[float, float]
+THIRDS = {"first third": slice(3, 100), "second third": slice(100, 200), "last third": slice(200, 300)}
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 @dataclass(frozen=True)
@@ -199,7 +218,9 @@ class Outcome:
 
     Attributes:
         fans: of the knee, (n, K, T) in degrees as recorded.
-        error: root of the squared error of the mean of the draws at each frame, (T,); spread: of the draws, (T,).
+        error: root of the squared error of the mean of the draws at each frame, (T,).
+        spread: of the draws, (T,); law: of draws of the law alone, the start at its mean, (T,).
+        covered: by the 90 % band of the draws alone, and with the observation noise.
         weights_std: mean standard deviation of q(W).
         noise: standard deviation of an observation.
     """
@@ -207,82 +228,133 @@ class Outcome:
     fans: np.ndarray
     error: np.ndarray
     spread: np.ndarray
+    law: np.ndarray
+    covered: tuple[float, float]
     weights_std: float
     noise: float
-
-    @property
-    def widths(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Error, spread, and spread with the noise that the error has in it, (T,) each."""
-        return self.error, self.spread, np.hypot(self.spread, self.noise)
 
 
 def outcome(model: ODE2VAE, data: Mocap, draws: int = DRAWS) -> Outcome:
     """What a model says of the test walks, from their first frames alone."""
-    x = data.test.x
-    forecast = model.forecast(x[:, : model.frames], data.test.times, draws, torch.Generator().manual_seed(0))
+    x, m = data.test.x, model.frames
+    forecast = model.forecast(x[:, :m], data.test.times, draws, torch.Generator().manual_seed(0))
+    law = model.forecast(x[:, :m], data.test.times, draws, torch.Generator().manual_seed(0), start=False)
+    noise = 0.0 if forecast.noise is None else float(forecast.noise.detach())
+    shares = [forecast.covers(x, 0.9, width)[:, m:].float().mean().item() for width in (None, noise or None)]
     return Outcome(
         (forecast.draws[..., KNEE] + levels(data)[:, None, KNEE]).transpose(0, 1).numpy(),
         (forecast.mean - x).square().mean((0, 2)).sqrt().numpy(),
         forecast.draws.var(0).mean((0, 2)).sqrt().numpy(),
+        law.draws.var(0).mean((0, 2)).sqrt().numpy(),
+        (shares[0], shares[1]),
         float(model.dynamics.net.std.detach().mean()),
-        0.0 if forecast.noise is None else float(forecast.noise.detach()),
+        noise,
     )
 
 
-def shares(rows: Sequence[Any], unit: float) -> dict[Pair, str]:
-    """What the penalties weigh in the objective, by (β, γ), from the rows of `mocap-sliders`; in nats for each walk.
-
-    Args:
-        unit: |q| / |W|, of which the rows' β is a multiple.
-    """
+def shares(rows: Sequence[Any]) -> dict[float, str]:
+    """What the terms weigh in the objective, by γ, from the rows of `mocap-sliders`; in nats for each walk."""
     texts = {}
     for row in rows:
-        beta, gamma, terms = row.key["beta"], row.key["gamma"], row.result["terms"]
-        texts[beta, gamma] = (
-            f"In nats per training walk: β KL {beta * unit * terms['weights_kl']:.1f}, KL[q_ode‖q_enc] "
-            f"{terms['encoder_kl']:.0f} before γ, dynamic KL {terms['dynamic_kl']:.0f}, reconstruction "
-            f"{terms['reconstruction']:.0f}."
+        terms = row.result["terms"]
+        texts[row.key["gamma"]] = (
+            f"In nats per training walk: KL[q_ode‖q_enc] {terms['encoder_kl']:.0f} before γ, dynamic KL "
+            f"{terms['dynamic_kl']:.0f}, reconstruction {terms['reconstruction']:.0f}."
         )
     return texts
 
 
-def penalty_explorer(models: Mapping[Pair, ODE2VAE], data: Mocap, rows: Sequence[Any] = ()) -> Explorable:
-    """Sliders for β, γ and the walk: the fan of one knee; error, spread and noise over all test walks.
+def weight_explorer(
+    models: Mapping[float, ODE2VAE], data: Mocap, symbol: str, notes: Mapping[float, str] | None = None
+) -> Explorable:
+    """A slider for one weight of the objective and one for the walk: the fan of a knee; error and spread of all walks.
 
     Args:
-        models: (β in units of |q| / |W|, γ) -> a trained walker; each β with each γ.
-        rows: of the full run `mocap-sliders`, which measured the terms.
+        models: the weight -> a walker that was trained with it.
+        symbol: what the weight is called; notes: the weight -> what else to say of its walker.
 
     Raises:
-        ValueError: when a pair is missing.
+        ValueError: without any model.
     """
-    betas, gammas = (sorted({pair[side] for pair in models}) for side in (0, 1))
-    missing = [(beta, gamma) for beta in betas for gamma in gammas if (beta, gamma) not in models]
-    if missing or not models:
-        raise ValueError(f"no walker for (β, γ) = {missing or 'any'}: the sliders need each β with each γ")
-    found = {pair: outcome(model, data) for pair, model in models.items()}
+    if not models:
+        raise ValueError("no walker to show: pass at least one, weight -> model")
+    found = {weight: outcome(model, data) for weight, model in sorted(models.items())}
     truth = (data.test.x[..., KNEE] + levels(data)[:, None, KNEE]).numpy()
-    weighed = shares(rows, next(iter(models.values())).beta)
-    top = 1.4 * max(width.max() for each in found.values() for width in each.widths)
+    top = 1.4 * max(max(it.error.max(), it.spread.max()) for it in found.values())
 
-    def update(fig: Figure, beta: float, gamma: float, walk: int) -> str:
-        it = found[beta, gamma]
-        figures.update_penalties(fig, it.fans[walk - 1], truth[walk - 1], it.widths)
-        square = np.square(it.error[3:]).mean()
+    def update(fig: Figure, weight: float, walk: int) -> str:
+        it = found[weight]
+        figures.update_penalties(fig, it.fans[walk - 1], truth[walk - 1], (it.error, it.spread, it.law))
+        root = [math.sqrt(np.square(width[3:]).mean()) for width in (it.error, it.spread, it.law)]
         return (
-            f"β = {beta:g} |q|/|W|, γ = {gamma:g}, test walk {walk}: squared error {square:.1f}, "
-            f"spread {math.sqrt(np.square(it.spread[3:]).mean()):.1f}°, weights ± {it.weights_std:.3f}, "
-            f"observations ± {it.noise:.1f}°. {weighed.get((beta, gamma), '')}"
+            f"{symbol} = {weight:g}, test walk {walk}: squared error {root[0] ** 2:.1f}, spread {root[1]:.2f}°, by the "
+            f"law alone {root[2]:.2f}°; weights ± {it.weights_std:.4f}, observations ± {it.noise:.1f}°. The 90 % band "
+            f"covers {it.covered[0]:.0%} by the fan alone, {it.covered[1]:.0%} with the noise. "
+            f"{(notes or {}).get(weight, '')}"
         )
 
-    middle = betas[len(betas) // 2]
     controls = {
-        "beta": widgets.SelectionSlider(
-            options=[(f"{b:g}", b) for b in betas], value=middle, description="β, times |q|/|W|"
-        ),
-        "gamma": widgets.SelectionSlider(
-            options=[(f"{g:g}", g) for g in gammas], value=gammas[0], description="γ, of KL[q_ode‖q_enc]"
+        "weight": widgets.SelectionSlider(
+            options=[(f"{weight:g}", weight) for weight in found], value=min(found), description=symbol
         ),
         "walk": widgets.IntSlider(1, min=1, max=len(data.test), description="test walk"),
     }
     return Explorable(figures.penalties(truth.shape[1], DRAWS, top), update, controls)
+
+
+def _quantile(draws: Tensor, p: float, noise: Tensor | None) -> np.ndarray:
+    """Of draws (K, n, T), or of normals of that standard deviation (n, T) around them, by bisection."""
+    if noise is None:
+        return torch.quantile(draws, p, dim=0).numpy()
+    low, high = draws.amin(0) - 5 * noise, draws.amax(0) + 5 * noise
+    for _ in range(20):
+        middle = (low + high) / 2
+        below = torch.special.ndtr((middle - draws) / noise).mean(0) < p
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return low.numpy()
+
+
+@torch.no_grad()
+def band_explorer(forecast: Forecast, walks: Tensor, level: Tensor, widths: Mapping[str, Tensor | None]) -> Explorable:
+    """Sliders for the band's level and the walk, a choice of its width: one knee in its band, and what bands cover.
+
+    Args:
+        forecast: of the walks, draws (K, n, T, 50), T = 300; walks: the recordings (n, T, 50).
+        level: what has to be added to the recordings, (n, 50).
+        widths: how the band is made -> noise around each draw, () or (50,) or (n, T, 50), or None for the fan alone.
+    """
+    knee = (walks[..., KNEE] + level[:, None, KNEE]).numpy()
+    covered: dict[str, np.ndarray] = {}
+    bands: dict[str, np.ndarray] = {}
+    for name, width in widths.items():
+        far = (2 * forecast.pit(walks, width) - 1).abs()
+        shares = [[(far[:, part] <= p).float().mean().item() for p in LEVELS] for part in THIRDS.values()]
+        covered[name] = np.array(shares)
+        draws = forecast.draws[..., KNEE] + level[:, None, KNEE]
+        noise = None if width is None else width.detach().expand(walks.shape)[..., KNEE]
+        edges = [(_quantile(draws, (1 - p) / 2, noise), _quantile(draws, (1 + p) / 2, noise)) for p in LEVELS]
+        bands[name] = np.array(edges)
+
+    def update(fig: Figure, width: str, level: float, walk: int) -> str:
+        at = LEVELS.index(level)
+        low, high = bands[width][at, :, walk - 1]
+        figures.update_bands(fig, low, high, knee[walk - 1], covered[width], level)
+        inside = ((low <= knee[walk - 1]) & (knee[walk - 1] <= high))[3:].mean()
+        said = ", ".join(
+            f"{share:.0%} in the {name}" for name, share in zip(THIRDS, covered[width][:, at], strict=True)
+        )
+        return (
+            f"{width}: bands of {level:.0%} cover {said}. The band of this knee is {(high - low)[3:].mean():.0f}° wide "
+            f"on average and covers {inside:.0%} of this walk."
+        )
+
+    controls = {
+        "width": widgets.Dropdown(options=list(widths), description="band from"),
+        "level": widgets.SelectionSlider(
+            options=[(f"{p:.0%}", p) for p in LEVELS], value=0.9, description="level it promises"
+        ),
+        "walk": widgets.IntSlider(1, min=1, max=len(walks), description="walk"),
+    }
+    return Explorable(
+        figures.bands(knee.shape[1], LEVELS, list(THIRDS), float(knee.min()), float(knee.max())), update, controls
+    )

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from odelab.lessons.kit.style import COLORS, DASHES, GROUNDS, describe, line_style, new_figure
+from odelab.lessons.kit.style import COLORS, DASHES, describe, line_style, new_figure
 
 ORDERS = {"truth": ("black", "-", 1.4), "position only": ("vermillion", "--", 2.2), "second order": ("blue", "-.", 2.2)}
 SPAN = 3.2  # of positions and velocities in the phase plane
@@ -67,16 +67,23 @@ class Portrait:
     graph: tuple[ArrayLike, ArrayLike]
 
 
-def portrait(data: Portrait) -> Figure:
-    """Position against time, and the phase plane with the graph that a position-only flow cannot leave."""
+def portrait(data: Portrait | None) -> Figure:
+    """Position against time, and the phase plane with the graph that a position-only flow cannot leave.
+
+    Args:
+        data: whose times and graph are drawn; None for nine time units, and a graph that comes with an update.
+    """
     fig = new_figure((9.6, 3.8))
     left, right = fig.subplots(1, 2, width_ratios=(3, 2))
     for ax in (left, right):
         for name, (color, dash, width) in ORDERS.items():
             ax.plot([], [], color=COLORS[color], linestyle=dash, linewidth=width, label=name)
         ax.plot([], [], "o", color=COLORS["black"], markersize=6)
-    right.plot(*data.graph, linestyle=":", color=COLORS["vermillion"], linewidth=1.4, label="v = f(s), learned")
-    left.set(xlabel="time", ylabel="position s", ylim=(-SPAN, SPAN), xlim=(0, np.max(np.asarray(data.times))))
+    graph: tuple[ArrayLike, ArrayLike] = ([], []) if data is None else data.graph
+    right.plot(*graph, linestyle=":", color=COLORS["vermillion"], linewidth=1.4, label="v = f(s), learned")
+    left.set(xlabel="time", ylabel="position s", ylim=(-SPAN, SPAN), xlim=(0, 9))
+    if data is not None:
+        left.set_xlim(0, np.max(np.asarray(data.times)))
     right.set(xlabel="position s", ylabel="velocity v", ylim=(-SPAN, SPAN), xlim=(-SPAN, SPAN), aspect="equal")
     left.legend(loc="upper right", ncols=3)
     right.legend(handles=[right.lines[-1]], loc="upper right")
@@ -98,6 +105,7 @@ def update_portrait(fig: Figure, data: Portrait) -> None:
     s, v = np.asarray(data.position["truth"], float), np.asarray(data.velocity["truth"], float)
     left.lines[len(ORDERS)].set_data([0], s[:1])
     right.lines[len(ORDERS)].set_data(s[:1], v[:1])
+    right.lines[-1].set_data(*(np.asarray(part, float) for part in data.graph))
     left.set_title(f"start at s = {s[0]:.1f}, v = {v[0]:.1f}")
 
 
@@ -120,16 +128,6 @@ def whole_functions(s: ArrayLike, values: ArrayLike, t: ArrayLike, paths: Mappin
         f"Left, a bundle of curves, one for each draw of f. Then fans of paths from one start: {', '.join(paths)}. "
         "The fan of whole functions spreads widely with time, the other much less.",
     )
-
-
-def clouds(z: Sequence[ArrayLike], labels: Sequence[str], volumes: Sequence[float]) -> Figure:
-    """States (n, 2) = (s, v) at a few times: the cloud shears and shrinks, and its density rises."""
-    fig = new_figure((2.4 * len(z), 2.9))
-    for ax, cloud, label, volume in zip(fig.subplots(1, len(z)), z, labels, volumes, strict=True):
-        ax.plot(*np.asarray(cloud).T, ".", color=COLORS["blue"], markersize=2.5, alpha=0.6)
-        ax.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal", xlabel="s", title=f"{label}: area × {volume:.2f}")
-    fig.axes[0].set_ylabel("v")
-    return describe(fig, f"Clouds of points in the plane of position and velocity: {', '.join(labels)}. They shrink.")
 
 
 def budget(columns: Mapping[str, Mapping[str, float]], level: float) -> Figure:
@@ -188,26 +186,6 @@ def _staircase(ax: Axes, terms: Mapping[str, float]) -> None:
 FPS = 120
 
 
-def fans(draws: Mapping[str, ArrayLike], truth: Mapping[str, ArrayLike], seen: int) -> Figure:
-    """Draws (K, T) of some channels, by name, with what was recorded (T,); the first frames were seen."""
-    fig = new_figure((9.6, 4.6))
-    rows = (len(draws) + 1) // 2
-    for k, (ax, name) in enumerate(zip(fig.subplots(rows, 2, sharex=True).flat, draws, strict=False)):
-        fan = np.asarray(draws[name], float)
-        t = np.arange(fan.shape[1]) / FPS
-        ax.plot(t, fan.T, "-", color=COLORS["blue"], linewidth=0.6, alpha=0.35)
-        ax.plot(t, truth[name], "--", color=COLORS["vermillion"], linewidth=2)
-        ax.axvspan(0, seen / FPS, color=GROUNDS["yellow"], zorder=0)
-        ax.set(title=name, xlim=(0, t[-1]))
-        if k >= 2 * (rows - 1):
-            ax.set_xlabel("seconds")
-    return describe(
-        fig,
-        f"Panels for {', '.join(draws)}: {len(fan)} blue draws of a model that saw {seen} frames, and a dashed red "
-        "recording among them. The draws start together and spread with time.",
-    )
-
-
 def horizon(errors: Mapping[str, ArrayLike]) -> Figure:
     """Squared error (T,) of each forecast, in degrees, against the time since the last frame seen, one frame before."""
     fig = new_figure((8.0, 3.8))
@@ -231,7 +209,7 @@ def gait(z: ArrayLike) -> Figure:
     fig = new_figure((9.6, 3.3))
     for k, ax in enumerate(fig.subplots(1, q, squeeze=False)[0]):
         for path in paths:
-            ax.plot(path[:, k], path[:, q + k], "-", color=COLORS["blue"], linewidth=0.9, alpha=0.7)
+            ax.plot(path[:, k], path[:, q + k], "-", color=COLORS["blue"], linewidth=1.1, alpha=0.6)
         ax.plot(paths[:, 0, k], paths[:, 0, q + k], "o", color=COLORS["vermillion"], markersize=4)
         begin, end = paths[0, [60, 64]][:, [k, q + k]]
         arrow = {"arrowstyle": "-|>", "color": COLORS["black"], "mutation_scale": 24, "shrinkA": 0, "shrinkB": 0}
@@ -246,18 +224,20 @@ def gait(z: ArrayLike) -> Figure:
 
 
 def penalties(frames: int, draws: int, top: float) -> Figure:
-    """One model out of several: a fan of draws of the knee with the recording, and its error beside its widths.
+    """One model out of several: a fan of draws of the knee with the recording, and its error beside its spread.
 
     Args:
         frames, draws: T and K; top: of the second panel, the same for all the models.
     """
-    fig = new_figure((8.4, 3.4))
+    fig = new_figure((9.6, 3.7))
     left, right = fig.subplots(1, 2)
     t = np.arange(frames) / FPS
-    fan = LineCollection([], colors=[COLORS["blue"]], linewidths=0.6, alpha=0.35, linestyles="solid")
+    fan = LineCollection([], colors=[COLORS["blue"]], linewidths=0.8, alpha=0.4, linestyles="solid")
     left.add_collection(fan, autolim=False)
     left.plot(t, 0 * t, "--", color=COLORS["vermillion"], linewidth=2)
-    for k, label in zip((1, 0, 2), ("error of the mean", "spread of the draws", "spread and noise"), strict=True):
+    for k, label in zip(
+        (1, 0, 2), ("error of the mean", "spread of the draws", "spread by the law alone"), strict=True
+    ):
         right.plot(t, 0 * t, **(line_style(k) | {"marker": None}), label=label)
     left.set(xlabel="seconds", ylabel="left knee, °", xlim=(0, t[-1]), ylim=(0, 85), title=f"{draws} draws, one walk")
     right.set(xlabel="seconds", ylabel="degrees", xlim=(0, t[-1]), ylim=(0, top), title="all test walks and channels")
@@ -265,7 +245,7 @@ def penalties(frames: int, draws: int, top: float) -> Figure:
     return describe(
         fig,
         "Left, draws of a knee angle around a dashed recording. Right, the error of their mean, the spread of the "
-        "draws, and this with the observation noise, against time, for one choice of the two penalties.",
+        "draws, and the part of it that the law alone makes, against time, for one weight of the objective.",
     )
 
 
@@ -274,8 +254,8 @@ def update_penalties(fig: Figure, fan: ArrayLike, truth: ArrayLike, widths: Sequ
 
     Args:
         fan, truth: draws (K, T) and the recording (T,).
-        widths: three of (T,), over walks and channels: root of the squared error of the mean of the draws at each
-            frame, root of the mean variance of the draws, and of that with the observation noise, as the error has it.
+        widths: three of (T,), over walks and channels: root of the squared error of the mean of the draws, root of
+            the mean variance of the draws, and of draws of the law alone.
     """
     left, right = fig.axes
     t = left.lines[0].get_xdata()
@@ -285,3 +265,100 @@ def update_penalties(fig: Figure, fan: ArrayLike, truth: ArrayLike, widths: Sequ
     left.lines[0].set_ydata(np.asarray(truth, float))
     for line, width in zip(right.lines, widths, strict=True):
         line.set_ydata(np.asarray(width, float))
+
+
+def parts(spreads: Mapping[str, ArrayLike], error: ArrayLike) -> Figure:
+    """Spread (T,) of draws in which only some things are drawn, by name, beside the error of their mean (T,)."""
+    fig = new_figure((8.6, 3.9))
+    ax = fig.subplots()
+    t = np.arange(len(np.asarray(error))) / FPS
+    ax.plot(t, error, color=COLORS["black"], linewidth=1.4, label="error of the mean of the draws")
+    for k, (name, spread) in enumerate(spreads.items()):
+        ax.plot(t, spread, **(line_style(k) | {"markevery": (12 * k, 50)}), label=name)
+    ax.set(xlabel="seconds", ylabel="degrees", xlim=(0, t[-1]), ylim=(0, None))
+    ax.legend(loc="upper left", ncols=2)
+    ax.set_ylim(0, 1.35 * max(np.max(np.asarray(each)) for each in (error, *spreads.values())))
+    return describe(
+        fig,
+        f"Error against time, and far below it the spread of the draws: {', '.join(spreads)}.",
+    )
+
+
+def covered(levels: ArrayLike, shares: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
+    """Share of the recordings that central bands cover against what they promise.
+
+    Args:
+        levels: (L,); shares: title of a panel -> part of the horizon -> (L,).
+    """
+    fig = new_figure((3.2 * len(shares), 3.9))
+    for ax, (title, lines) in zip(
+        fig.subplots(1, len(shares), sharey=True, squeeze=False)[0], shares.items(), strict=True
+    ):
+        _diagonal(ax)
+        for k, (name, share) in enumerate(lines.items()):
+            ax.plot(np.asarray(levels), np.asarray(share), **line_style(k), label=name)
+        ax.set(title=title, xlabel="share that the band promises")
+    fig.axes[0].set_ylabel("share that it covers")
+    fig.axes[0].legend(loc="upper left")
+    return describe(
+        fig,
+        "Share of the recordings that bands cover against the share they promise, by part of the horizon, a panel for "
+        f"each kind of band: {', '.join(shares)}. The dotted diagonal is a calibrated forecast.",
+    )
+
+
+def _diagonal(ax: Axes) -> None:
+    ax.plot([0, 1], [0, 1], color=COLORS["black"], linestyle=":", linewidth=1.4, label="calibrated")
+    ax.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
+
+
+def channels(shares: Mapping[str, ArrayLike], level: float) -> Figure:
+    """Share covered in every channel (C,), sorted, for several kinds of band, beside the level they promise."""
+    fig = new_figure((8.6, 3.6))
+    ax = fig.subplots()
+    for k, (name, share) in enumerate(shares.items()):
+        values = np.sort(np.asarray(share, float))
+        ax.plot(np.arange(1, len(values) + 1), values, **(line_style(k) | {"markevery": (2 * k, 7)}), label=name)
+    ax.axhline(level, color=COLORS["black"], linestyle=":", linewidth=1.4, label="promised")
+    ax.set(xlabel="channels, from the one least covered on", ylabel="share covered", ylim=(0, 1.03))
+    fig.legend(loc="outside upper center", ncols=len(shares) + 1)
+    return describe(
+        fig,
+        f"Share of the recordings within bands of {level:.0%}, for every channel, sorted: {', '.join(shares)}.",
+    )
+
+
+def bands(frames: int, levels: Sequence[float], parts: Sequence[str], low: float, high: float) -> Figure:
+    """An empty panel for one knee in its band, and one for what bands cover in each part of the horizon."""
+    fig = new_figure((9.6, 4.2))
+    left, right = fig.subplots(1, 2, width_ratios=(3, 2))
+    t = np.arange(frames) / FPS
+    left.fill_between(t, 0 * t, 0 * t, color=COLORS["blue"], alpha=0.3, linewidth=0)
+    left.plot(t, 0 * t, "--", color=COLORS["vermillion"], linewidth=2.2)
+    left.set(xlabel="seconds", ylabel="left knee, °", xlim=(0, t[-1]), ylim=(low - 12, high + 12))
+    _diagonal(right)
+    for k, name in enumerate(parts):
+        right.plot(levels, 0 * np.asarray(levels), **line_style(k), label=name)
+    right.axvline(0, color=COLORS["grey"], linestyle="-", linewidth=1.2)
+    right.set(xlabel="share that the band promises", ylabel="share that it covers", title="all walks and channels")
+    right.legend(loc="upper left")
+    return describe(
+        fig,
+        "Left, the band of a knee angle against time and a dashed recording. Right, what bands cover against what they "
+        "promise, a line for each third of the forecast.",
+    )
+
+
+def update_bands(
+    fig: Figure, low: ArrayLike, high: ArrayLike, truth: ArrayLike, shares: np.ndarray, level: float
+) -> None:
+    """Put a band (T,) with the recording, shares (parts, levels) and the level into what :func:`bands` drew."""
+    left, right = fig.axes
+    t = np.asarray(left.lines[0].get_xdata(), float)
+    edge = np.concatenate((np.column_stack((t, low)), np.column_stack((t, high))[::-1]))
+    next(each for each in left.collections if isinstance(each, PolyCollection)).set_verts([edge])
+    left.lines[0].set_ydata(np.asarray(truth, float))
+    left.set_title(f"a band that promises {level:.0%}")
+    for line, share in zip(right.lines[1:-1], shares, strict=True):
+        line.set_ydata(share)
+    right.lines[-1].set_xdata([level] * 2)

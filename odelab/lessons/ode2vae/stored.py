@@ -1,20 +1,18 @@
-"""The walkers that stored full runs have left, one for every pair of penalties."""
+"""The walkers that stored full runs have left, one for every γ."""
 
 import re
 
 from odelab.folders import FOLDERS
 from odelab.latent import ODE2VAE
 
-NAMED = re.compile(r"mocap_beta(?P<beta>.+)_gamma(?P<gamma>.+)\.safetensors")
+NAMED = re.compile(r"mocap_beta1_gamma(?P<gamma>.+)\.safetensors")
 
 
-def pretrained() -> dict[tuple[float, float], ODE2VAE]:
-    """The stored walkers by (β, γ), each β with each γ; none where full runs have not left enough of them."""
-    found: dict[tuple[float, float], ODE2VAE] = {}
+def pretrained() -> dict[float, ODE2VAE]:
+    """The stored walkers by γ, in order, all with β of (9.21); none where no full run has left them."""
+    found: dict[float, ODE2VAE] = {}
     for folder in FOLDERS:
-        for path in sorted((folder / "checkpoints").glob("mocap_beta*_gamma*.safetensors")):
+        for path in (folder / "checkpoints").glob("mocap_beta1_gamma*.safetensors"):
             if name := NAMED.fullmatch(path.name):
-                found.setdefault((float(name["beta"]), float(name["gamma"])), ODE2VAE.load(path))
-    gammas = {gamma for _, gamma in found}
-    whole = {beta for beta, _ in found if all((beta, gamma) in found for gamma in gammas)}
-    return {pair: model for pair, model in sorted(found.items()) if pair[0] in whole}
+                found.setdefault(float(name["gamma"]), ODE2VAE.load(path))
+    return dict(sorted(found.items()))

@@ -26,9 +26,9 @@ def data() -> Mocap:
 
 
 @pytest.fixture(scope="module")
-def models() -> dict[tuple[float, float], ODE2VAE]:
+def models() -> dict[float, ODE2VAE]:
     torch.manual_seed(0)
-    return {(beta, gamma): walker(WalkerRecipe()).eval() for beta in (0.0, 1.0) for gamma in (0.0, 0.1)}
+    return {gamma: walker(WalkerRecipe()).eval() for gamma in (0.0, 0.1)}
 
 
 def harmonic(t: float, z: torch.Tensor) -> torch.Tensor:
@@ -91,7 +91,7 @@ def test_a_body_knows_left_from_right_and_stands_on_the_ground() -> None:
 
 @pytest.mark.parametrize(("frame", "walk"), [(0, "b"), (20, "a")])
 def test_the_stage_shows_joints_and_angles(frame: int, walk: str, data: Mocap, models: dict) -> None:
-    forecast = models[1.0, 0.0].forecast(data.test.x[:, :3], data.test.times, 9, torch.Generator().manual_seed(0))
+    forecast = models[0.1].forecast(data.test.x[:, :3], data.test.times, 9, torch.Generator().manual_seed(0))
     scenes = {name: explorables.forecast_scene(data, forecast, k, seen=3) for k, name in enumerate("ab")}
     stage = explorables.walking(scenes)
     text = stage.drive(frame=frame, walk=walk)
@@ -108,45 +108,72 @@ def test_the_stage_shows_joints_and_angles(frame: int, walk: str, data: Mocap, m
 
 def test_walkers_from_the_prior_stand_one_before_the_other(data: Mocap, models: dict) -> None:
     pose = data.means.mean(0)
-    scene = explorables.prior_scene(models[0.0, 0.0], pose, data.skeleton(), walkers=2, frames=8)
+    scene = explorables.prior_scene(models[0.0], pose, data.skeleton(), walkers=2, frames=8)
     assert scene.truth is None and scene.draws.shape[:2] == (2, 8) and scene.fan.shape == (50, 8)
     assert scene.draws[:, 0, 0, 2] == pytest.approx([0, explorables.APART], abs=1e-6)
-    x = models[0.0, 0.0].sample(50, clock(8), torch.Generator().manual_seed(0)) + pose
+    x = models[0.0].sample(50, clock(8), torch.Generator().manual_seed(0)) + pose
     np.testing.assert_allclose(scene.fan, x[..., explorables.KNEE], rtol=1e-5)
     assert "prior" in explorables.walking({"nobody": scene}).figure.axes[0].get_title()
 
 
-@pytest.mark.parametrize(("beta", "walk"), [(0.0, 1), (1.0, 3)])
-def test_penalties_plot_error_and_spread(beta: float, walk: int, data: Mocap, models: dict) -> None:
-    dials = explorables.penalty_explorer(models, data)
-    text = dials.drive(beta=beta, gamma=0.1, walk=walk)
-    model, x = models[beta, 0.1], data.test.x
+@pytest.mark.parametrize(("gamma", "walk"), [(0.0, 1), (0.1, 3)])
+def test_weights_plot_error_and_spread(gamma: float, walk: int, data: Mocap, models: dict) -> None:
+    dials = explorables.weight_explorer(models, data, "γ", {0.1: "A note."})
+    text = dials.drive(weight=gamma, walk=walk)
+    model, x = models[gamma], data.test.x
     forecast = model.forecast(x[:, :3], data.test.times, explorables.DRAWS, torch.Generator().manual_seed(0))
     left, right = dials.figure.axes
     error = ((forecast.mean - x) ** 2).mean((0, 2)).sqrt()
     np.testing.assert_allclose(right.lines[0].get_ydata(), error, rtol=1e-4)
     np.testing.assert_allclose(right.lines[1].get_ydata() ** 2, forecast.draws.var(0).mean((0, 2)), rtol=1e-3)
-    together = np.hypot(right.lines[1].get_ydata(), float(forecast.noise.detach()))
-    np.testing.assert_allclose(right.lines[2].get_ydata(), together, rtol=1e-4)
+    assert (right.lines[2].get_ydata() < right.lines[1].get_ydata()).mean() > 0.9, "the law alone spreads less"
     knee = data.means[data.rows("test")][walk - 1, explorables.KNEE]
     fan = left.collections[0].get_segments()[4][:, 1]
     np.testing.assert_allclose(fan, forecast.draws[4, walk - 1, ::3, explorables.KNEE] + knee, rtol=1e-3)
     said = re.search(r"squared error (\d+\.\d+)", text)
     assert said and float(said[1]) == pytest.approx(float((error[3:] ** 2).mean()), abs=0.2)
+    assert ("A note." in text) == (gamma == 0.1)
+    low, high = (forecast.draws.sort(0).values[k] for k in (2, 47))
+    inside = ((low <= x) & (x <= high))[:, 3:].float().mean()
+    share = re.search(r"covers (\d+)% by the fan", text)
+    assert share and float(share[1]) / 100 == pytest.approx(float(inside), abs=0.05)
 
 
-def test_penalties_want_a_whole_grid(data: Mocap, models: dict) -> None:
-    with pytest.raises(ValueError, match="each β with each γ"):
-        explorables.penalty_explorer({pair: m for pair, m in models.items() if pair != (1.0, 0.1)}, data)
+def test_weights_want_a_walker(data: Mocap) -> None:
+    with pytest.raises(ValueError, match="no walker to show"):
+        explorables.weight_explorer({}, data, "γ")
     row = Row({"beta": 1.0, "gamma": 0.1}, 0, "full", {"terms": TERMS}, 1.0, "", "", "", "")
-    assert "β KL 0.5, KL[q_ode‖q_enc] 200 before γ," in explorables.shares([row], 0.005)[1.0, 0.1]
+    assert "KL[q_ode‖q_enc] 200 before γ," in explorables.shares([row])[0.1]
 
 
 TERMS = {"weights_kl": 100.0, "encoder_kl": 200.0, "dynamic_kl": 3.0, "reconstruction": -4.0}
 
 
-def test_stored_walkers_come_as_a_whole_grid() -> None:
+@pytest.mark.parametrize(("width", "level", "walk"), [("fan alone", 0.5, 1), ("fan and noise", 0.9, 3)])
+def test_bands_hold_what_they_say(width: str, level: float, walk: int, data: Mocap, models: dict) -> None:
+    x = data.test.x
+    forecast = models[0.1].forecast(x[:, :3], data.test.times, 40, torch.Generator().manual_seed(0))
+    means = data.means[data.rows("test")]
+    widths = {"fan alone": None, "fan and noise": torch.full((50,), 4.0)}
+    explorer = explorables.band_explorer(forecast, x, means, widths)
+    text = explorer.drive(width=width, level=level, walk=walk)
+    left, right = explorer.figure.axes
+    generator = torch.Generator().manual_seed(1)
+    noise = 0.0 if widths[width] is None else 4.0
+    draws = forecast.draws[:, walk - 1, :, [explorables.KNEE, 3]]
+    draws = (draws + noise * torch.randn(100, *draws.shape, generator=generator)).flatten(0, 1)
+    low, high = np.quantile(draws[..., 0].numpy(), [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    edge = left.collections[0].get_paths()[0].vertices
+    knee = means[walk - 1, explorables.KNEE]
+    np.testing.assert_allclose(edge[:300, 1], low + float(knee), atol=0.8)
+    np.testing.assert_allclose(edge[300:600, 1], high[::-1] + float(knee), atol=0.8)
+    covered = forecast.covers(x, level, widths[width])[:, 200:300].float().mean()
+    at = explorables.LEVELS.index(level)
+    assert right.lines[3].get_ydata()[at] == pytest.approx(float(covered), abs=1e-4)
+    assert f"{right.lines[1].get_ydata()[at]:.0%} in the first third" in text
+
+
+def test_stored_walkers_are_sorted_by_gamma() -> None:
     found = pretrained()
-    betas, gammas = {pair[0] for pair in found}, {pair[1] for pair in found}
-    assert len(found) == len(betas) * len(gammas)
+    assert list(found) == sorted(found) == [0.0, 0.1, 1.0, 10.0]
     assert all(math.isfinite(model.beta) and model.dynamics.dim == 6 for model in found.values())
