@@ -1,4 +1,4 @@
-"""Explorables of the ODE-Nets' lesson: the way of an image through the block, and the tolerance as a dial."""
+"""Explorables of the ODE-Nets' lesson: the path of an image through the block, and the tolerance as a dial."""
 
 import ipywidgets as widgets
 import torch
@@ -40,7 +40,7 @@ def journeys(model: Classifier, images: Tensor, labels: Tensor) -> Journeys:
 
 
 def feature_path(data: Journeys) -> Explorable:
-    """Pick an image, scrub the time: feature maps, their way in the plane, and what the head says at that time."""
+    """Pick an image, scrub the time: feature maps, their path in the plane, and what the head says at that time."""
 
     def update(fig: Figure, image: int, moment: int) -> str:
         figures.update_journey(fig, data, image, moment)

@@ -17,6 +17,15 @@ from odelab.lessons.kit.style import COLORS, GROUNDS, GUIDE, describe, line_styl
 GRADIENTS = ("backprop", "checkpoint", "adjoint")
 
 
+@dataclass(frozen=True)
+class Difference:
+    """Mean of a row less that of another, in points: half of its 95 % interval, and whether the two are told apart."""
+
+    points: float
+    half: float
+    told_apart: bool
+
+
 def table(
     names: Sequence[str],
     ours: Mapping[str, Mapping[str, Sequence[float]]],
@@ -31,31 +40,39 @@ def table(
         paper: name -> test error in percent; a row may be missing.
         images: size of the test set, for the bars of one standard error around the paper's single runs.
     """
-    fig = new_figure((9.6, 4.4))
+    fig = new_figure((9.6, 5.2))
     ax = fig.subplots()
+    everything = [[e for runs in ours.values() for e in runs.get(name, ())] + [paper.get(name, 0)] for name in names]
+    limit = 1.15 * axis_end([max(row) for row in everything])
+    label: str | None = "paper, one run ± one binomial SE"
+    means = None
     for i, name in enumerate(names):
-        if name in paper:
+        if max(everything[i]) > limit:
+            words = [f"ours {np.mean(runs[name]):.2f}" for runs in ours.values() if len(runs.get(name, ()))]
+            words += [f"paper {paper[name]:.2f}"] if name in paper else []
+            ax.text(limit, i, f"beyond this axis: {', '.join(words)} →", ha="right", va="center")
+        elif name in paper:
             p = paper[name]
             bar = 100 * np.sqrt(p / 100 * (1 - p / 100) / images)
-            label = "paper, one run ± binomial error" if name == next(iter(paper)) else None
-            ax.errorbar(p, i - 0.24, xerr=bar, color=COLORS["vermillion"], marker="D", capsize=3, label=label)
+            ax.errorbar(p, i - 0.28, xerr=bar, color=COLORS["vermillion"], marker="D", capsize=3, label=label)
+            label = None
         if not any(len(runs.get(name, ())) for runs in ours.values()):
             ax.text(0.99, i, "no full run stored yet", transform=ax.get_yaxis_transform(), ha="right", va="center")
-    means = None
     for (kind, runs), (color, marker, shift) in zip(
         ours.items(), (("blue", "o", 0.02), ("green", "s", 0.28)), strict=False
     ):
         label = f"ours, {kind}, one mark per seed"
         for i, name in enumerate(names):
-            if len(seeds := runs.get(name, ())):
-                place = np.full(len(seeds), i + shift)
-                ax.plot(seeds, place, marker, color=COLORS[color], alpha=0.55, markersize=5, label=label)
-                (means,) = ax.plot(np.mean(seeds), place[0], "|", color="black", markersize=12, markeredgewidth=2)
+            seeds = runs.get(name, ())
+            if len(seeds) and max(everything[i]) <= limit:
+                place = i + shift + 0.04 * (np.arange(len(seeds)) - (len(seeds) - 1) / 2)  # so that equal runs show
+                ax.plot(seeds, place, marker, color=COLORS[color], markersize=5, label=label)
+                (means,) = ax.plot(np.mean(seeds), i + shift, "|", color="black", markersize=16, markeredgewidth=2)
                 label = None
     if means:
         means.set_label("mean")
     ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel="test error on MNIST in %", xlim=(0, None), ylim=(len(names) - 0.5, -0.5))
+    ax.set(xlabel="test error on MNIST in %", xlim=(0, limit), ylim=(len(names) - 0.5, -0.5))
     fig.legend(loc="outside lower center", ncols=2)
     listed = "; ".join(
         f"{kind}: "
@@ -68,6 +85,12 @@ def table(
         + ", ".join(f"{name} {value:.2f} %" for name, value in paper.items())
         + ".",
     )
+
+
+def axis_end(ends: Sequence[float]) -> float:
+    """Where an axis may end: at the largest, or at the second where the largest is more than twice as far."""
+    ordered = [0.0, *sorted(ends)]
+    return ordered[-2] if ordered[-1] > 2 * ordered[-2] > 0 else ordered[-1]
 
 
 def learning(names: Sequence[str], iterations: int) -> Figure:
@@ -93,14 +116,14 @@ def update_learning(fig: Figure, curves: Mapping[str, tuple[ArrayLike, ArrayLike
 def apart(
     reference: str,
     quick: Mapping[str, tuple[float, float, float]],
-    full: Mapping[str, Mapping[str, tuple[float, float]]],
+    full: Mapping[str, Mapping[str, Difference]],
 ) -> Figure:
     """Each row less one of them: of a quick run by its images (left), of the full runs by their seeds (right).
 
     Args:
         reference: the row that is subtracted.
         quick: name -> (points, their standard error by pairs of images, the one without pairing).
-        full: kind of run -> name -> (points, standard error over seeds); two kinds at most, and rows may be missing.
+        full: kind of run -> name -> difference over seeds; two kinds at most, and rows may be missing.
     """
     fig = new_figure((9.8, 3.9))
     left, right = fig.subplots(1, 2, sharey=True)
@@ -113,26 +136,27 @@ def apart(
     left.errorbar(
         points, rows - 0.1, xerr=2 * paired, fmt="o", color=COLORS["blue"], label="± 2 SE, the same images", **narrow
     )
+    known = [(name, row) for values in full.values() for name, row in values.items() if name in place]
+    limit = 1.3 * axis_end([abs(row.points) + row.half for _, row in known])
     for (kind, values), color, marker, shift in zip(
         full.items(), ("blue", "green"), ("o", "s"), (-0.12, 0.16), strict=False
     ):
-        known = {name: value for name, value in values.items() if name in place}
-        if known:
-            means, errors = np.array([*known.values()]).T
-            at = [place[name] + shift for name in known]
-            right.errorbar(
-                means,
-                at,
-                xerr=2 * errors,
-                fmt=marker,
-                color=COLORS[color],
-                label=f"± 2 SE over seeds, {kind}",
-                **narrow,
-            )
+        for name, row in values.items():
+            at = place[name] + shift
+            if abs(row.points) > limit:
+                ends = {"x": np.copysign(limit, row.points), "ha": "right" if row.points > 0 else "left"}
+                right.text(y=at, s=f"beyond this axis: {signed(row)} →", va="center", **ends)
+                continue
+            filling = COLORS[color] if row.told_apart else "white"
+            right.errorbar(row.points, at, xerr=row.half, fmt=marker, color=COLORS[color], mfc=filling, **narrow)
+        right.plot([], [], marker, color=COLORS[color], mfc="white", linestyle="", label=f"95 % interval, {kind}")
+    right.plot([], [], "o", color=COLORS["black"], linestyle="", label="filled mark: told apart (Holm)")
+    if known:
+        right.set_xlim(-limit, limit)
     for ax, title in ((left, "just now: one seed, 1,000 images"), (right, "full runs: several seeds, 10,000 images")):
         ax.axvline(0, color=COLORS["black"], linestyle="-", linewidth=1.2, zorder=1)
         ax.set(title=title, xlabel=f"points of test error more than {reference}")
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, -0.42))
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
         ax.grid(visible=False, axis="y")
     left.set_yticks(rows, [*quick])
     left.set_ylim(len(rows) - 0.5, -0.5)
@@ -141,11 +165,11 @@ def apart(
         fig,
         f"Test error of each row less that of {reference}, with bars of two standard errors. Left, a quick run: bars "
         f"by pairs of images are shorter than those without; zero lies outside for {', '.join(told) or 'none'}. Right, "
-        "the full runs: "
+        "the full runs with 95 % intervals: "
         + "; ".join(
             f"{kind}: "
             + (
-                ", ".join(f"{name} {f'{d:+.2f}'.replace('-', '−')} ± {e:.2f}" for name, (d, e) in rows.items())
+                ", ".join(f"{name} {signed(row)}{', told apart' * row.told_apart}" for name, row in rows.items())
                 or "none"
             )
             for kind, rows in full.items()
@@ -154,8 +178,13 @@ def apart(
     )
 
 
+def signed(row: Difference) -> str:
+    """The difference with its sign, ± half of its interval."""
+    return f"{row.points:+.2f} ± {row.half:.2f}".replace("-", "−")
+
+
 def memory(steps: Mapping[int, Mapping[str, float]], depth: Mapping[int, float]) -> Figure:
-    """Bytes kept for the way back: by the gradients of an ODE block against its steps, by a ResNet against its depth.
+    """Bytes kept for the backward pass: of an ODE block's gradients by its steps, of a ResNet by its depth.
 
     Args:
         steps: number of solver steps -> "backprop", "checkpoint", "adjoint" -> bytes.
@@ -169,7 +198,7 @@ def memory(steps: Mapping[int, Mapping[str, float]], depth: Mapping[int, float])
     for ax in (left, right):
         ax.set(xscale="log", yscale="log")
         ax.legend(loc="upper left")
-    left.set(title="ODE block", xlabel="steps of the solver", ylabel="MB kept for the way back", ylim=(0.03, 60))
+    left.set(title="ODE block", xlabel="steps of the solver", ylabel="MB kept for the backward pass", ylim=(0.03, 60))
     right.set(title="ResNet", xlabel="residual blocks")
     for ax, counts in ((left, [*steps]), (right, [*depth])):
         ax.set_xticks(counts, [str(count) for count in counts])
@@ -181,47 +210,59 @@ def memory(steps: Mapping[int, Mapping[str, float]], depth: Mapping[int, float])
     )
 
 
-def solver_bill(
-    solvers: Mapping[str, Mapping[str, ArrayLike]], training: Mapping[str, tuple[ArrayLike, ArrayLike]]
-) -> Figure:
-    """A trained block under two solvers and many tolerances, and NFE while it was trained: Chen et al. (2018), Fig. 3.
+def solver_bill(solvers: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
+    """A trained block under two solvers and many tolerances: Chen et al. (2018), Figure 3a and c.
 
     Args:
-        solvers: name -> "nfe", "error", "seconds" and "backward" (NFE of the adjoint), each (tolerances,).
+        solvers: name -> "nfe", "error" and "backward" (NFE of the adjoint), each (tolerances,).
+    """
+    fig = new_figure((9.8, 3.9))
+    error, backward = fig.subplots(1, 2)
+    ratios = {name: np.divide(row["backward"], row["nfe"]) for name, row in solvers.items()}
+    for i, (name, row) in enumerate(solvers.items()):
+        error.plot(row["nfe"], row["error"], label=name, **line_style(i))
+        backward.plot(row["nfe"], ratios[name], label=name, **line_style(i))
+    backward.axhline(1, label="as many as forward", zorder=1, **GUIDE)
+    backward.axhline(0.5, label="half as many (paper)", zorder=1, **(GUIDE | {"linestyle": (0, (1, 2))}))
+    error.set(title="(a) error of z(1), rms", yscale="log")
+    backward.set(title="(c) NFE backward over NFE forward", ylim=(0, 1.3))
+    for ax in (error, backward):
+        ax.set(xlabel="NFE, forward", xscale="log")
+        few_decades(ax.xaxis)
+    error.legend(loc="upper right")
+    backward.legend(loc="lower right", ncols=2)
+    factors = ", ".join(f"{name} from {min(ratio):.2g} to {max(ratio):.2g}" for name, ratio in ratios.items())
+    return describe(
+        fig, f"Against NFE of the forward solve: (a) the error falls; (c) NFE of the backward over it, {factors}."
+    )
+
+
+def solver_time(
+    solvers: Mapping[str, Mapping[str, ArrayLike]], training: Mapping[str, tuple[ArrayLike, ArrayLike]]
+) -> Figure:
+    """CPU time of a solve, and NFE while networks are trained: Chen et al. (2018), Figure 3b and d.
+
+    Args:
+        solvers: name -> "nfe" and "seconds", each (tolerances,).
         training: what was counted -> (passes over the data, NFE of one forward solve), each (n,).
     """
-    fig = new_figure((9.8, 6.6))
-    axes = dict(zip("abcd", fig.subplots(2, 2).flat, strict=True))
+    fig = new_figure((9.8, 3.9))
+    seconds, counts = fig.subplots(1, 2)
     for i, (name, row) in enumerate(solvers.items()):
-        for panel, what in (("a", "error"), ("b", "seconds"), ("c", "backward")):
-            axes[panel].plot(row["nfe"], row[what], label=name, **line_style(i))
-    counts = np.concatenate([np.asarray(row["nfe"], float) for row in solvers.values()])
-    span = np.array([counts.min(), counts.max()])
-    axes["c"].plot(span, span, label="as many", zorder=1, **GUIDE)
-    axes["c"].plot(span, span / 2, label="half as many (paper)", zorder=1, **(GUIDE | {"linestyle": (0, (1, 2))}))
+        seconds.plot(row["nfe"], row["seconds"], label=name, **line_style(i))
     for i, (name, (passes, nfe)) in enumerate(training.items()):
-        axes["d"].plot(passes, nfe, label=name, **(line_style(i + 2) | {"markersize": 5}))
-    for panel, what in {
-        "a": "error of z(1), rms",
-        "b": "CPU seconds, forward",
-        "c": "NFE, backward",
-        "d": "NFE, forward",
-    }.items():
-        axes[panel].set(title=f"({panel})", ylabel=what, xlabel="NFE, forward")
-        if panel != "d":
-            axes[panel].set(xscale="log", yscale="log")
-            few_decades(axes[panel].xaxis)
-        axes[panel].legend(loc="lower right" if panel == "d" else "best")
-    axes["d"].set(xlabel="passes over the training images", ylim=(0, None))
-    factors = ", ".join(
-        f"{name} from {min(ratio):.2g} to {max(ratio):.2g} times the forward ones"
-        for name, row in solvers.items()
-        for ratio in [np.asarray(row["backward"], float) / np.asarray(row["nfe"], float)]
-    )
+        look = {"markersize": 11 - 3 * i, "linewidth": 4.5 - 1.5 * i}  # so that curves on one another can be told apart
+        counts.plot(passes, nfe, label=name, **(line_style(i + 2) | look))
+    seconds.set(title="(b) CPU seconds, forward", xlabel="NFE, forward", xscale="log", yscale="log")
+    few_decades(seconds.xaxis)
+    seconds.legend(loc="upper left")
+    counts.set(title="(d) NFE, forward", xlabel="passes over the training images", ylim=(0, None))
+    counts.legend(loc="lower right")
     return describe(
         fig,
-        "Against NFE of the forward solve: (a) the error falls, (b) the time rises, (c) evaluations of the backward "
-        f"solve, {factors}. (d) NFE of the forward solve while the network trains: {', '.join(training)}.",
+        "(b) CPU seconds of the forward solve rise with its NFE. (d) NFE of the forward solve during training: "
+        + ", ".join(f"{name} from {np.min(nfe):.0f} to {np.max(nfe):.0f}" for name, (_, nfe) in training.items())
+        + ".",
     )
 
 
@@ -259,16 +300,14 @@ def solvers_matrix(trained: Sequence[str], tested: Sequence[str], errors: ArrayL
     fig = new_figure((8.6, 1.2 + 0.62 * len(trained)))
     ax = fig.subplots()
     values = np.asarray(errors, float)
-    picture: Any = ax.imshow(np.log10(values), cmap="cividis", aspect="auto", vmin=0.5, vmax=1.7)
+    ax.imshow(np.log10(values), cmap="cividis", aspect="auto", vmin=0.5, vmax=1.7)
     for (i, j), value in np.ndenumerate(values):
-        ax.text(j, i, f"{value:.1f}", ha="center", va="center", color="white" if value < 12 else "black", fontsize=10)
+        ax.text(j, i, f"{value:.1f}", ha="center", va="center", color="white" if value < 12 else "black", fontsize=12)
     ax.set_xticks(range(len(tested)), tested)
     ax.set_yticks(range(len(trained)), trained)
     ax.set(xlabel="tested with", title="test error in %")
     ax.set_ylabel("trained with")
     ax.grid(visible=False)
-    bar = fig.colorbar(picture, ax=ax, ticks=np.log10([4, 8, 16, 32]))
-    bar.ax.set_yticklabels(["4", "8", "16", "32"])
     listed = "; ".join(
         f"trained with {row}: "
         + ", ".join(f"{value:.1f} with {name}" for name, value in zip(tested, line, strict=True))
@@ -328,6 +367,17 @@ def mosaic(maps: ArrayLike) -> np.ndarray:
     return picture
 
 
+def apart_enough(points: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Which of the points (n, 2) can carry a label: those that lie this far (2,) from every one chosen before."""
+    chosen = np.zeros(len(points), bool)
+    for k, point in enumerate(points):
+        chosen[k] = not (np.abs(points[chosen] - point) < distance).all(1).any()
+    return chosen
+
+
+SHOWN_MAPS = 16  # of the feature maps of an image, so that one can see them
+
+
 def journey(data: Journeys) -> Figure:
     """One image, its feature maps at one time, its way among the others, and what the head says there and then."""
     fig = new_figure((10.4, 4.3))
@@ -338,19 +388,20 @@ def journey(data: Journeys) -> Figure:
     picture.imshow(data.images[0], cmap="gray", vmin=data.images.min(), vmax=data.images.max(), zorder=3)
     picture.set_title("image", fontsize=11)
     bound = float(np.quantile(np.abs(data.maps), 0.995))
-    tiles.imshow(mosaic(data.maps[0, 0]), cmap="cividis", vmin=-bound, vmax=bound, zorder=3)
+    tiles.imshow(mosaic(data.maps[0, 0, :SHOWN_MAPS]), cmap="cividis", vmin=-bound, vmax=bound, zorder=3)
     for ax in (picture, tiles):
         ax.set_axis_off()
     for k in range(data.plane.shape[1]):
         plane.plot(*data.plane[:, k].T, color=COLORS["grey"], linestyle="-", linewidth=0.9, zorder=1)
+    legible = apart_enough(data.plane[-1], 0.045 * np.ptp(data.plane[-1], axis=0))
     for digit in np.unique(data.labels):
-        ends = data.plane[-1, data.labels == digit]
-        look: dict[str, Any] = {"color": COLORS["black"], "linestyle": "", "markersize": 6}
+        ends = data.plane[-1, legible & (data.labels == digit)]
+        look: dict[str, Any] = {"color": COLORS["black"], "linestyle": "", "markersize": 8}
         plane.plot(*ends.T, marker=f"${digit}$", markeredgewidth=0.4, zorder=2, **look)
     way = line_style(1) | {"marker": None, "linestyle": "-"}
     plane.plot([], [], zorder=3, linewidth=2.4, **way)
     plane.plot([], [], "o", color=COLORS["vermillion"], markersize=10, zorder=4)
-    plane.set(title="the way of the features", xlabel="first component", ylabel="second component")
+    plane.set(title="paths of the features", xlabel="first component", ylabel="second component")
     classes = range(data.probabilities.shape[-1])
     bars.barh(classes, np.zeros(len(classes)), color=COLORS["blue"])
     bars.set_yticks(classes)
@@ -358,9 +409,9 @@ def journey(data: Journeys) -> Figure:
     bars.invert_yaxis()
     return describe(
         fig,
-        f"An image, its {data.maps.shape[2]} feature maps at a time t, the path of its features in the plane of two "
-        "principal components among the paths of other images, and the ten class probabilities when the head is asked "
-        "at t.",
+        f"An image, some of its {data.maps.shape[2]} feature maps at a time t, the path of its features in the plane "
+        "of two principal components among the paths of other images, and the ten class probabilities when the head is "
+        "asked at t.",
     )
 
 
@@ -368,8 +419,9 @@ def update_journey(fig: Figure, data: Journeys, image: int, moment: int) -> None
     """Put an image and a time into a figure drawn by :func:`journey`."""
     picture, tiles, plane, bars = fig.axes
     picture.images[0].set_data(data.images[image])
-    tiles.images[0].set_data(mosaic(data.maps[moment, image]))
-    tiles.set_title(f"feature maps, t = {data.times[moment]:.2f}", fontsize=11)
+    tiles.images[0].set_data(mosaic(data.maps[moment, image, :SHOWN_MAPS]))
+    shown = min(SHOWN_MAPS, data.maps.shape[2])
+    tiles.set_title(f"{shown} of {data.maps.shape[2]} maps, t = {data.times[moment]:.2f}", fontsize=11)
     path, point = plane.lines[-2:]
     path.set_data(*data.plane[:, image].T)
     point.set_data(*data.plane[moment, image][:, None])
@@ -400,7 +452,8 @@ def dial(data: Dial) -> Figure:
         fig,
         "Left, for every test image twice the error of its logits against the margin of its answer; only a mark above "
         "the diagonal, in the pale area, can be answered otherwise than by the exact solution. Right, the mean error "
-        "of a logit falls as NFE rises; a disc marks the chosen tolerance.",
+        f"of a logit against NFE, from {gap[0]:.1g} at {nfe[0]:.0f} to {gap[-1]:.1g} at {nfe[-1]:.0f} evaluations; a "
+        "disc marks the chosen tolerance.",
     )
 
 

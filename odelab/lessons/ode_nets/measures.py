@@ -1,17 +1,17 @@
 """What the ODE-Nets' lesson measures on its networks: mistakes, their differences, a solver's bill, the dial."""
 
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
+from itertools import combinations
 
 import torch
+from scipy.stats import ttest_ind
 from torch import Tensor
 
 from odelab.datasets import data_file
-from odelab.experiments.comparison import standard_error
+from odelab.experiments.comparison import LEVEL, compare
 from odelab.extras import extra
-from odelab.lessons.ode_nets.figures import Dial
+from odelab.lessons.ode_nets.figures import Dial, Difference
 from odelab.nets import Classifier, classifier
 
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -46,16 +46,22 @@ def error_of(net: Classifier, images: Tensor, labels: Tensor) -> float:
     return 100 * mistakes(net, images, labels).double().mean().item()
 
 
-def less(errors: Mapping[str, Sequence[float]], reference: str) -> dict[str, tuple[float, float]]:
-    """Name -> mean error less that of the reference, and its standard error over seeds; of rows with two seeds."""
-    scatter = {name: error for name, values in errors.items() if (error := standard_error(values)) is not None}
-    if reference not in scatter:
-        return {}
-    return {
-        name: (fmean(errors[name]) - fmean(errors[reference]), math.hypot(error, scatter[reference]))
-        for name, error in scatter.items()
-        if name != reference
-    }
+def less(errors: Mapping[str, Sequence[float]], reference: str) -> dict[str, Difference]:
+    """Name -> mean error less that of the reference; of rows with two seeds.
+
+    Half of Welch's 95 % interval goes with it, for this pair alone, and whether Welch's test tells the two apart once
+    it is corrected after Holm for all pairs of `errors`.
+    """
+    known = {name: values for name, values in errors.items() if len(values) > 1}
+    tests = compare({pair: (known[pair[0]], known[pair[1]]) for pair in combinations(known, 2)})
+    rows = {}
+    for name in known:
+        if name != reference and reference in known:
+            test = tests.get((name, reference)) or tests[reference, name]
+            interval = ttest_ind(known[name], known[reference], equal_var=False).confidence_interval(1 - LEVEL)
+            middle = (interval.low + interval.high) / 2
+            rows[name] = Difference(middle, (interval.high - interval.low) / 2, test.lower != 0)
+    return rows
 
 
 @torch.no_grad()

@@ -94,7 +94,8 @@ def turning(family: Mapping[float, Measured]) -> Figure:
     return describe(
         fig,
         "Left: paths of points from eight Gaussians to one normal distribution, turning on their way. Right, against "
-        "the number of turns: kinetic energy and evaluations rise, the negative log-likelihood is a flat line.",
+        "the number of turns: kinetic energy rises steeply, evaluations rise less, the negative log-likelihood stays "
+        "flat.",
     )
 
 
@@ -212,23 +213,25 @@ def update_matching(fig: Figure, losses: ArrayLike, paths: ArrayLike) -> None:
     move_paths(plane, paths)
 
 
-Arms = Mapping[str, tuple[ArrayLike, ArrayLike]]
+Arms = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 
 
 def pareto(panels: Mapping[str, Arms], chain: Sequence[str]) -> Figure:
     """Gap of the likelihood against evaluations, a panel for each density.
 
     Args:
-        panels: density -> training -> (evaluations, gap to the truth in nats), a number for each seed; both positive.
-        chain: trainings of growing penalty, whose means are joined by a line.
+        panels: density -> training -> (evaluations, gap to the truth in nats), a number for each seed in their order;
+            both positive.
+        chain: trainings of growing penalty; a line joins the runs of a seed.
     """
     fig = new_figure((4.8 * len(panels), 4.4))
     names = list(dict.fromkeys(name for arms in panels.values() for name in arms))
     for ax, (title, arms) in zip(fig.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         means = {name: np.asarray(both, float).mean(axis=1) for name, both in arms.items()}
-        joined = [means[name] for name in chain if name in means]
-        if len(joined) > 1:
-            ax.plot(*np.transpose(joined), color=COLORS["grey"], linestyle="-", linewidth=1.2, zorder=1)
+        for seed in range(max((len(nfe) for nfe, _ in arms.values()), default=0)):
+            runs = [np.transpose(arms[name])[seed] for name in chain if len(arms.get(name, ([],))[0]) > seed]
+            if len(runs) > 1:
+                ax.plot(*np.transpose(runs), color=COLORS["grey"], linestyle="-", linewidth=1.2, zorder=1)
         for name, (nfe, gap) in arms.items():
             k = names.index(name)
             style = {"linestyle": "none", "marker": MARKS[k % len(MARKS)], "color": line_style(k)["color"]}
@@ -379,6 +382,6 @@ def update_regularised(fig: Figure, flows: Mapping[float, Trained], strength: fl
     image.images[0].set_data(flow.density)
     image.set_title(f"density, λ = {strength:g}", fontsize=11)
     move_paths(paths, flow.paths)
-    paths.set_title(f"paths, {flow.straightness:.4f} × straight", fontsize=11)
+    paths.set_title(f"paths, {flow.straightness:.2f} × straight", fontsize=11)
     nll.lines[-1].set_data([place], [flow.nll])
     nfe.lines[-1].set_data([place], [flow.nfe])

@@ -41,7 +41,7 @@ def of(errors: tuple[float, ...], *mistakes: list[int]) -> list:
 
 def test_runs_of_old_have_no_mistakes_and_are_compared_by_their_seeds() -> None:
     frame = compare({"a": of((0.5, 0.51, 0.49)), "b": of((0.9, 0.91, 0.92)), "c": of((0.4,)), "d": []})
-    assert frame.loc[("a", "b"), "told apart"] == "yes, on these images"
+    assert frame.loc[("a", "b"), "told apart"] == "yes, by seeds"
     assert frame.loc[("a", "b"), "points"] == "−0.41 ± 0.01"
     assert (
         frame.loc[("a", "c"), "told apart"] == "too few seeds" and frame.loc[("a", "c"), "points"] == "+0.10 ± (0.09)"
@@ -50,13 +50,23 @@ def test_runs_of_old_have_no_mistakes_and_are_compared_by_their_seeds() -> None:
     assert [*frame.index] == [("a", "b"), ("a", "c"), ("b", "c")], "d was not run"
 
 
+def test_a_pair_has_one_p_whether_all_pairs_are_shown_or_some() -> None:
+    models = {"a": of((0.5, 0.51, 0.49)), "b": of((0.55, 0.56, 0.54)), "c": of((0.52, 0.53, 0.5))}
+    everything = compare(models)
+    some = compare(models, against="b")
+    assert [*some.index] == [("a", "b"), ("c", "b")]
+    assert some["p, other seeds"].tolist() == everything["p, other seeds"].loc[[("a", "b"), ("b", "c")]].tolist()
+    columns = [*pairs_table(runs(mlp=(1.2, 1.3), resnet=(0.4, 0.5))).frame.columns]
+    assert columns == ["points", "p, other seeds", "told apart"], "nothing to show of images"
+
+
 def test_mcnemar_counts_what_one_alone_gets_wrong() -> None:
     """Of one run each, 79 of 2048 outcomes of twelve coins are as uneven; shared mistakes do not count."""
     shared = [*range(100, 140)]
     frame = compare({"a": of((0.5,), [*shared, *range(10)]), "b": of((0.42,), [*shared, 98, 99])})
     assert frame.iloc[0]["wrong alone"] == "10 : 2" and frame.iloc[0]["p, other images"] == f"{79 / 2048:.2g}"
     assert mcnemar([[*range(10)]], [[98, 99]]) == pytest.approx(binomtest(10, 12).pvalue)
-    assert frame.iloc[0]["told apart"] == "yes, for these weights"
+    assert frame.iloc[0]["told apart"] == "yes, by images"
     assert frame.iloc[0]["points"] == "+0.08 ± (0.03)"  # √12 images
     assert mcnemar([shared], [shared]) == 1 and mcnemar([], [shared]) is None
 

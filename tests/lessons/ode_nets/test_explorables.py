@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torchdiffeq
+from scipy.stats import t as t_distribution
 
 from odelab import nets
 from odelab.datasets import mnist
@@ -125,19 +126,36 @@ def test_the_table_as_a_picture_says_which_rows_are_missing() -> None:
 
 def test_apart_draws_two_standard_errors_of_each_row() -> None:
     quick = {"a": (1.0, 0.2, 0.4), "b": (0.3, 0.25, 0.5)}
-    fig = figures.apart("c", quick, {"small": {"b": (-0.1, 0.03)}, "large": {}})
+    rows = {"a": figures.Difference(2.0, 0.1, True), "b": figures.Difference(-0.1, 0.06, False)}
+    fig = figures.apart("c", quick, {"small": rows, "large": {}})
     left, right = fig.axes
     bars = [sorted(np.ptp(np.array(path), 0)[0] for path in bar.lines[2][0].get_segments()) for bar in left.containers]
     assert bars == [pytest.approx([1.6, 2.0]), pytest.approx([0.8, 1.0])]
     assert right.containers[0].lines[2][0].get_segments()[0][:, 0] == pytest.approx([-0.16, -0.04])
-    assert "outside for a." in fig.get_label() and "small: b −0.10 ± 0.03; large: none" in fig.get_label()
+    assert right.containers[0].lines[0].get_markerfacecolor() == "white", "not told apart"
+    assert [text.get_text() for text in right.texts] == ["beyond this axis: +2.00 ± 0.10 →"]
+    assert "outside for a." in fig.get_label()
+    assert "small: a +2.00 ± 0.10, told apart, b −0.10 ± 0.06; large: none" in fig.get_label()
 
 
-def test_less_is_a_difference_of_means_with_welchs_error() -> None:
+def test_less_is_a_difference_of_means_with_welchs_interval() -> None:
     errors = {"a": [1.0, 2.0, 3.0], "b": [0.5, 0.7], "c": [4.0]}
-    rows = less(errors, "b")
-    assert rows == {"a": (pytest.approx(1.4), pytest.approx((1 / 3 + 0.02 / 2) ** 0.5))}
+    row = less(errors, "b")["a"]
+    error = (1 / 3 + 0.02 / 2) ** 0.5
+    freedom = error**4 / ((1 / 3) ** 2 / 2 + (0.02 / 2) ** 2)
+    assert row.points == pytest.approx(1.4)
+    assert row.half == pytest.approx(t_distribution.ppf(0.975, freedom) * error)
+    assert not row.told_apart and [*less(errors, "b")] == ["a"]
     assert less(errors, "c") == {}, "one seed has no scatter"
+
+
+def test_an_interval_without_zero_is_not_enough_when_many_pairs_are_asked() -> None:
+    """As in the table of pairs: corrected after Holm for all pairs, also for those that are not drawn."""
+    errors = {"a": [1.0, 1.1, 1.2], "b": [1.3, 1.4, 1.5]}
+    alone = less(errors, "b")["a"]
+    assert alone.told_apart and abs(alone.points) > alone.half
+    among_many = less(errors | {"c": [1.2, 1.3, 1.4], "d": [1.25, 1.35, 1.45]}, "b")["a"]
+    assert abs(among_many.points) > among_many.half and not among_many.told_apart
 
 
 def test_learning_grows_curve_by_curve() -> None:
@@ -148,13 +166,14 @@ def test_learning_grows_curve_by_curve() -> None:
 
 def test_a_solvers_bill_has_both_solvers_in_three_panels_and_training_in_the_fourth() -> None:
     row = {"nfe": [14, 26], "error": [1e-2, 1e-3], "seconds": [0.1, 0.2], "backward": [7, 26]}
-    fig = figures.solver_bill({"dopri5": row, "LSODA": row}, {"by pass": ([1, 2], [20, 26])})
-    panels = fig.axes
-    assert [len(ax.lines) for ax in panels] == [2, 2, 4, 1]
-    for ax, what in zip(panels, ("error", "seconds", "backward"), strict=False):
-        assert ax.lines[1].get_xydata().tolist() == [[n, v] for n, v in zip(row["nfe"], row[what], strict=True)]
+    bill = figures.solver_bill({"dopri5": row, "LSODA": row})
+    time = figures.solver_time({"dopri5": row, "LSODA": row}, {"by pass": ([1, 2], [20, 26])})
+    panels = [*bill.axes, *time.axes]
+    assert [len(ax.lines) for ax in panels] == [2, 4, 2, 1]
+    for ax, values in zip(panels, (row["error"], [0.5, 1.0], row["seconds"]), strict=False):
+        assert ax.lines[1].get_xydata().tolist() == [[n, v] for n, v in zip(row["nfe"], values, strict=True)]
     assert panels[3].lines[0].get_xydata().tolist() == [[1, 20], [2, 26]]
-    assert "dopri5 from 0.5 to 1 times" in fig.get_label()
+    assert "dopri5 from 0.5 to 1" in bill.get_label() and "by pass from 20 to 26" in time.get_label()
 
 
 def test_mosaic_lays_maps_row_by_row() -> None:
