@@ -153,7 +153,7 @@ def regularised(flows: Mapping[float, figures.Trained], half_width: float, best:
         flow = flows[strength]
         return (
             f"λ = {strength:g}: true NLL {flow.nll:.2f} (its own solver says {flow.own_nll:.2f}), NFE {flow.nfe}, "
-            f"kinetic energy {flow.energy:.2f}, paths {flow.straightness:.4f} times as long as straight ones."
+            f"kinetic energy {flow.energy:.2f}, paths {flow.straightness:.2f} times as long as straight ones."
         )
 
     options = [(f"{value:g}", value) for value in flows]

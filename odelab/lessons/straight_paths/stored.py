@@ -6,8 +6,8 @@ import torch
 
 from odelab.datasets import density
 from odelab.experiments.results import Row, by_key
-from odelab.experiments.rnode.recipe import DATA
-from odelab.experiments.rnode.table import WITHIN, without_penalty
+from odelab.experiments.rnode.recipe import DATA, PENALTIES
+from odelab.experiments.rnode.table import LESSON_06, MATCHING, WITHIN, without_penalty
 
 Seeds = dict[str, tuple[list[float], list[float]]]
 Curve = dict[str, list[float]]
@@ -20,10 +20,12 @@ def densities(rows: Sequence[Row], at_least: int = 2) -> list[str]:
 
 
 def evaluations_and_gaps(rows: Sequence[Row], data: str) -> Seeds:
-    """Training -> evaluations of a solve at 1e-5 and gap to the truth (nats), a number for each seed."""
+    """Training -> evaluations of a solve at 1e-5 and gap to the truth (nats), a number for each seed, 0 first."""
     mine = by_key([row for row in rows if row.key["data"] == data], "penalty")
     return {
-        name: ([run.result["nfe"] for run in runs], [run.result["gap"] for run in runs]) for name, runs in mine.items()
+        name: ([run.result["nfe"] for run in mine[name]], [run.result["gap"] for run in mine[name]])
+        for name in (*PENALTIES, *MATCHING, LESSON_06)
+        if name in mine
     }
 
 

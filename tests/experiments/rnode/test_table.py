@@ -1,6 +1,8 @@
 """The ablation: what a penalty changes seed by seed, the time to a target, and rows that are still few."""
 
+import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from odelab.experiments.results import Row
 from odelab.experiments.rnode.table import coarse_table, matching_table, outcome, rnode_table, seconds_to_target
@@ -49,6 +51,18 @@ def test_the_sentence_follows_the_rows() -> None:
     assert "+0.000 nats (-0.010 to +0.010)" in outcome(ROWS)
     assert outcome(ROWS[:2]) == "No flow with both has been run beside one without a penalty yet."
     assert outcome(ROWS) in rnode_table(rows=ROWS).note
+    assert "told apart" not in outcome(ROWS), "two pairs are too few for a test"
+
+
+def test_both_changes_are_tested_pair_by_pair() -> None:
+    pairs = [("none", 0.03, 100), ("none", 0.05, 140), ("none", 0.04, 120)]
+    pairs += [("both", 0.04, 52), ("both", 0.04, 70), ("both", 0.045, 61)]
+    rows = [arm(penalty, k % 3, gap, nfe, (2.5,)) for k, (penalty, gap, nfe) in enumerate(pairs)]
+    ratios = np.log([52 / 100, 70 / 140, 61 / 120])
+    fewer = 2 * ttest_1samp(ratios, 0).pvalue
+    worse = ttest_1samp([0.01, -0.01, 0.005], 0).pvalue
+    assert f"the evaluations is told apart from none (p = {fewer:.2g})" in outcome(rows)
+    assert f"that of the gap is not told apart from none (p = {worse:.2g})" in outcome(rows)
 
 
 def test_one_density_stands_beside_the_paper() -> None:
