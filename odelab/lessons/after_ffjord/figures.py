@@ -331,7 +331,7 @@ def solvers(curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequenc
         right.plot(nfe, distance, **line_style(k))
     right.axhline(floor, label="test images from test images", **GUIDE)
     left.set(xscale="log", yscale="log", xlabel="NFE", title="error of a pixel (range −1 to 1)")
-    right.set(xscale="log", xlabel="NFE", title="energy distance to test images", ylim=(0, None))
+    right.set(xscale="log", xlabel="NFE", title="energy distance to test images", ylim=(min(floor, 0) - 0.01, None))
     for ax in (left, right):
         ax.set_xticks((4, 8, 16, 32), ("4", "8", "16", "32"))
         ax.set_xticks([], minor=True)
