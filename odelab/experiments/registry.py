@@ -76,6 +76,10 @@ EXPERIMENTS: dict[str, str] = {
     "mocap2": "odelab.experiments.mocap.recipe",
     "mocap-sliders": "odelab.experiments.mocap.recipe",
     "mocap1-like": "odelab.experiments.mocap.recipe",
+    "identification": "odelab.experiments.identification.recipe",
+    "identification-grid": "odelab.experiments.identification.recipe",
+    "robustness": "odelab.experiments.robustness.recipe",
+    "certified": "odelab.experiments.certified.recipe",
 }
 
 
