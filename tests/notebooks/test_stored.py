@@ -87,6 +87,7 @@ APART = {
     "06_ffjord",
     "07_straight_paths",
     "10_ode2vae_at_scale",
+    "11_robust_and_right",
 }
 
 
