@@ -62,7 +62,8 @@ def block_beside_step() -> Figure:
         ax.add_patch(FancyArrowPatch(points[-2], points[-1], **style))
 
     arrow(block, (0.8, 2.0), (0.8, 3.2), (4.6, 3.2), (4.6, 2.3), **keep)
-    arrow(block, (0.2, 2.0), (1.6, 2.0), **keep)
+    block.plot([0.2, 0.8], [2.0, 2.0], "-", **keep)
+    arrow(block, (0.8, 2.0), (1.6, 2.0), color=COLORS["black"], linewidth=2.4)
     arrow(block, (3.1, 2.0), (4.3, 2.0), **add)
     arrow(block, (4.9, 2.0), (6.0, 2.0), color=COLORS["black"], linewidth=2.4)
     block.add_patch(FancyBboxPatch((1.6, 1.5), 1.5, 1.0, boxstyle="round,pad=0", facecolor="white", edgecolor="black"))
@@ -348,7 +349,8 @@ def step_matrix(accuracy: np.ndarray, trained: Sequence[int | str], tested: Sequ
     for name, style in zip(("class 0", "class 1"), CLASSES, strict=True):
         right.plot([], [], linestyle="none", markersize=3.5, label=name, **style)
     right.axvline(0, color=COLORS["black"], linestyle="-.", linewidth=1.4, label="classifier")
-    right.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), xlabel="→ called class 1", ylabel="along the classifier's line")
+    right.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7))
+    right.set(xlabel="right of the line: class 1", ylabel="along the classifier's line")
     right.set_title("outputs of one network (seed 0)")
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=3)
     return describe(
