@@ -122,5 +122,6 @@ def test_ci_script_is_executable() -> None:
 
 
 def test_shipped_weights_are_small() -> None:
+    """Every clone and every wheel carries them: half a megabyte a lesson."""
     files = list((ROOT / "data" / "checkpoints").glob("*.safetensors"))
-    assert files and sum(file.stat().st_size for file in files) <= 5_000_000
+    assert files and sum(file.stat().st_size for file in files) <= 7_000_000
