@@ -126,7 +126,7 @@ def when_right(samples: Sequence[int], noises: Sequence[float]) -> Figure:
     chart.grid(False)
     for k in range(rows):
         for j in range(columns):
-            chart.text(j, k, "", ha="center", va="center", fontsize=10)
+            chart.text(j, k, "", ha="center", va="center", fontsize=13)
     chart.plot(
         [], [], "s", markersize=34, markerfacecolor="none", markeredgecolor=COLORS["vermillion"], markeredgewidth=3
     )
@@ -200,7 +200,7 @@ def disturbance_curves(
         ax.set(title=disturbance, xlabel=units[disturbance], ylim=(0, 102))
     for ax in axes[::2]:
         ax.set_ylabel("accuracy, %")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=13)
     return describe(
         fig,
         """Four panels, noise, blur, rotation and PGD: the accuracy of four nets falls as the disturbance grows; bands
@@ -225,8 +225,9 @@ def masked(velocities: ArrayLike, ends: Mapping[str, ArrayLike], evaluations: Ar
     count.set(title="evaluations of the adaptive solver", xlabel="velocity of the push")
     return describe(
         fig,
-        """Left, the angle at the end against the velocity at the start: smooth with fixed steps, with jumps for the
-        adaptive solver. Right, the number of its evaluations, which changes by whole steps at the same places.""",
+        """Left, the angle at the end against the velocity at the start: smooth with fixed steps and below the border;
+        with jumps for the adaptive solver, and mostly above it. Right, the number of its evaluations, which changes by
+        whole steps.""",
     )
 
 
