@@ -194,9 +194,10 @@ def walking(scenes: Mapping[str, Scene]) -> Explorable:
         text = f"{walk}, {at / FPS:.2f} s (frame {at}): the figures are {ahead.max() - ahead.min():.2f} m apart"
         if scene.truth is None:
             return f"{text}."
-        bent, behind = scene.fan[:, at], scene.truth[0][at, 0, 2] - ahead.mean()
+        bent, lead = scene.fan[:, at], scene.truth[0][at, 0, 2] - ahead.mean()
+        side = "behind" if lead < 0 else "ahead of"
         return (
-            f"{text}, the recorded walker is {behind:+.2f} m from their middle; {SHOWN}: "
+            f"{text}, the recorded walker is {abs(lead):.2f} m {side} the middle of them; {SHOWN}: "
             f"recorded {scene.truth[1][at]:.0f}°, draws {bent.mean():.0f}° ± {bent.std():.0f}°."
         )
 
@@ -259,7 +260,8 @@ def shares(rows: Sequence[Any]) -> dict[float, str]:
         terms = row.result["terms"]
         texts[row.key["gamma"]] = (
             f"In nats per training walk: KL[q_ode‖q_enc] {terms['encoder_kl']:.0f} before γ, dynamic KL "
-            f"{terms['dynamic_kl']:.0f}, reconstruction {terms['reconstruction']:.0f}."
+            f"{terms['dynamic_kl']:.0f}, KL[q(W)‖p(W)] {terms['weights_kl']:.0f} before β, reconstruction "
+            f"{terms['reconstruction']:.0f}."
         )
     return texts
 

@@ -177,22 +177,22 @@ class Scene:
         return [*self.draws] if self.truth is None else [self.truth[0]]
 
     def title(self) -> str:
-        """Who is red, who is blue."""
+        """Who is orange-red, who is blue."""
         if self.truth is None:
             return self.name
-        return f"red: recorded; blue: {len(self.draws)} of {len(self.fan)} draws after {self.seen} frames"
+        return f"orange-red: recorded; blue: {len(self.draws)} of {len(self.fan)} draws after {self.seen} frames"
 
     def alt(self) -> str:
         """What can be seen, for those who cannot."""
         who = "Stick figures imagined by a model walk to the right"
         if self.truth is not None:
-            who = "A red stick figure, the recorded walk, walks to the right among thin blue ones imagined by a model"
+            who = "An orange-red stick figure, the recorded walk, walks right among thin blue ones imagined by a model"
         return f"{who}; below, {len(self.fan)} draws of the {self.channel} angle swing with the steps and fan out."
 
 
 class Player:
     """Draws scenes and moves through them: imagined walkers thin and blue (solid where nobody real is with them), the
-    real one red, and a cursor in the panel beneath.
+    real one orange-red, and a cursor in the panel beneath.
 
     Args:
         scenes: of equally many walkers and frames, all with a real one or all without; they share their window.
