@@ -62,7 +62,8 @@ def reflow_table(quick: Quick = None, rows: Rows = None, data: str | None = None
     floor = f"; of fresh data from fresh data: {over_seeds(floors, '.1f')}" if floors else ""
     return Table(
         frame,
-        f"{data or 'Two densities in the plane'}: one field, five trainings without a solve, samples by Euler steps",
+        f"{data or 'Two densities in the plane'}: one field, five trainings, "
+        "no solve in the loss, samples by Euler steps",
         "Columns of steps: energy distance of 5,000 samples from 5,000 fresh points, in thousandths"
         f"{floor}. The gap is the mean of log p − log p_θ in nats, by dopri5 at 1e-5, on the same points; NFE and "
         "lengths as in the table of `rnode`. 2,000 iterations of 128 pairs for each flow; a reflow needs the flow "
@@ -112,7 +113,7 @@ def digits_table(rows: Rows = None) -> Table:
         f"500 images from the same noise; {count} seeds. Error: root mean square distance of a pixel (range −1 to 1) "
         "from dopri5 at 1e-6. Energy distance to 500 test images; agreement: share whose nearest training image (of "
         "20,000) shows the digit asked for; nearest: mean distance to it. It shows errors of solvers on one small "
-        "field; it does not show that images are good: the Gaussian has a small energy distance and looks like fog.",
+        "field; it does not show that images are good: the Gaussian has a small energy distance and broken strokes.",
     )
 
 

@@ -59,7 +59,7 @@ def score_from_velocity(answer: Callable[..., Any]) -> None:
 
 @exercise
 def shortest_turn(answer: Callable[..., Any]) -> None:
-    """The turn in [−π, π) that carries the angle a to the angle b, for answer(a, b) of any shape."""
+    """The turn in [−π, π] that carries the angle a to the angle b, for answer(a, b) of any shape."""
     degrees = math.pi / 180
     a = torch.tensor([10.0, 170.0, -170.0, 20.0, -100.0, 500.0, -30.0], dtype=torch.float64) * degrees
     b = torch.tensor([50.0, -170.0, 170.0, -40.0, 120.0, 170.0, -390.0], dtype=torch.float64) * degrees

@@ -86,8 +86,12 @@ def update_few_steps(fig: Figure, flows: Mapping[str, FewSteps], steps: int) -> 
     curve.lines[-1].set_data([steps] * len(flows), [flow.distances[steps] for flow in flows.values()])
 
 
-def learning(iterations: int, data: ArrayLike, highest: float) -> Figure:
-    """The loss of a training that runs (left), and samples of its field in one Euler step (right)."""
+def learning(iterations: int, data: ArrayLike, highest: float, pairs: str) -> Figure:
+    """The loss of a training that runs (left), and samples of its field in one Euler step (right).
+
+    Args:
+        pairs: name of the pairs it is trained on, for the alternative text.
+    """
     fig = new_figure((9.6, 3.4))
     curve, plane = fig.subplots(1, 2, width_ratios=(1.6, 1))
     curve.plot([], [], label="loss of a batch", color=COLORS["blue"], linestyle="-", linewidth=1)
@@ -95,8 +99,8 @@ def learning(iterations: int, data: ArrayLike, highest: float) -> Figure:
     _plane(plane, data, "one Euler step")
     return describe(
         fig,
-        "Left, the loss of a flow that is being trained; right, its samples by a single Euler step over the data: "
-        "with independent pairs they shrink to a spot, with the pairs of a flow they spread over the pinwheel's arms.",
+        f"Left, the loss of a flow that is trained on {pairs}; "
+        "right, its samples by a single Euler step over the data.",
     )
 
 
@@ -105,6 +109,10 @@ def update_learning(fig: Figure, losses: ArrayLike, samples: ArrayLike) -> None:
     curve, plane = fig.axes
     curve.lines[0].set_data(np.arange(len(np.asarray(losses))), losses)
     plane.lines[1].set_data(*np.asarray(samples).T)
+    of_data, of_samples = (np.median(np.hypot(*np.asarray(line.get_data()))) for line in plane.lines)
+    shape = "a small cloud in the middle" if of_samples < of_data / 2 else "spread as widely as the data"
+    before = str(fig.get_label()).split(" After ")[0]
+    describe(fig, f"{before} After {len(np.asarray(losses)):,} iterations these are {shape}.")
 
 
 def by_steps(rows: Mapping[str, Mapping[int, ArrayLike]], data: ArrayLike) -> Figure:
@@ -120,8 +128,8 @@ def by_steps(rows: Mapping[str, Mapping[int, ArrayLike]], data: ArrayLike) -> Fi
     return describe(
         fig,
         f"Samples over the data by {', '.join(map(str, columns))} Euler steps, one row for each flow: "
-        f"{'; '.join(rows)}. Before reflow one step gives a spot in the middle and eight steps blurred arms; after "
-        "reflow all pictures look alike.",
+        f"{'; '.join(rows)}. Before reflow one step gives a small cloud in the middle and eight steps blurred arms; "
+        "after reflow all pictures look alike.",
     )
 
 
@@ -294,11 +302,11 @@ def update_on_torus(fig: Figure, paths: ArrayLike, place: int) -> None:
     right.lines[1].set_data(*some[-1].T)
 
 
-def butane(phi: ArrayLike, energy: ArrayLike, densities: Mapping[str, ArrayLike]) -> Figure:
-    """Energy of a torsion (left) and densities of it (right), against the angle in degrees.
+def butane(phi: ArrayLike, energy: ArrayLike, density: ArrayLike) -> Figure:
+    """Energy of a torsion (left) and its density (right), against the angle in degrees.
 
     Args:
-        phi: (n,); energy: E/kT (n,); densities: name -> per radian (n,).
+        phi: (n,); energy: E/kT (n,); density: per radian (n,).
     """
     fig = new_figure((9.6, 3.3))
     left, right = fig.subplots(1, 2)
@@ -306,14 +314,13 @@ def butane(phi: ArrayLike, energy: ArrayLike, densities: Mapping[str, ArrayLike]
     for place, name in ((-66, "gauche"), (66, "gauche"), (-138, "trans"), (138, "trans")):
         left.text(place, 0.4, name, ha="center", fontsize=10)
     left.set(title="energy, in units of kT at 300 K", xlabel="torsion φ (degrees)", xticks=DEGREES)
-    for k, (name, density) in enumerate(densities.items()):
-        right.plot(phi, density, label=name, **line_style(k) | {"marker": None})
+    right.plot(phi, density, color=COLORS["blue"], linestyle="-")
     right.set(title="density per radian", xlabel="torsion φ (degrees)", xticks=DEGREES, ylim=(0, None))
-    right.legend(loc="upper center")
     return describe(
         fig,
         "Left, butane's torsion energy against the angle: three valleys, the deepest at ±180° (trans), two at about "
-        "±66° (gauche), with a high wall at 0°. Right, densities of the angle: " + ", ".join(densities) + ".",
+        "±66° (gauche), with a high wall at 0°. "
+        "Right, the density of the angle: it peaks in the valleys, highest at ±180°.",
     )
 
 

@@ -97,3 +97,13 @@ def test_stored_weights_are_there_or_the_command_is_named(monkeypatch: pytest.Mo
     monkeypatch.setattr(stored, "load_weights", lambda module, name: False)
     with pytest.raises(FileNotFoundError, match="reproduce guided-digits --budget full"):
         stored.stored_digits()
+
+
+@pytest.mark.parametrize(("scale", "shape"), [(0.1, "small cloud"), (0.9, "as widely")])
+def test_the_text_of_a_training_says_what_its_samples_are(scale: float, shape: str) -> None:
+    data = np.random.default_rng(0).normal(size=(200, 2))
+    fig = figures.learning(20, data, 8, "their pairs")
+    for losses in ([3.0], [3.0, 2.0]):
+        figures.update_learning(fig, losses, scale * data)
+    text = str(fig.get_label())
+    assert "their pairs" in text and shape in text and text.count("After") == 1 and "After 2 iterations" in text
