@@ -3,7 +3,7 @@
 A step encodes B sequences, evaluates the field in every stage of every Runge–Kutta step, B·K rows at a time, and
 decodes B·K·T frames. Time and memory are sums over these, each with a price that belongs to the model and the machine:
 
-    cost = fixed + stages · p₁ + stages · B · K · p₂ + B · K · T · p₃ + B · p₄,     stages = 4 · substeps · (T − 1)
+    cost = p₀ + stages · p₁ + stages · B · K · p₂ + B · K · T · p₃ + B · p₄,     stages = 4 · substeps · (T − 1)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scipy.optimize import nnls
 from odelab.latent import ODE2VAE
 from odelab.nets.memory import saved_for_backward
 
-PARTS = ("fixed", "stages", "field", "decoder", "encoder")
+PARTS = ("fixed p₀", "stages p₁", "field p₂", "decoder p₃", "encoder p₄")
 STAGES = 4  # evaluations of the field in one classical Runge–Kutta step
 
 

@@ -136,7 +136,7 @@ def step_cost(seconds: Prices, memory: Prices, sequences: int = 360, epochs: int
         figures.update_cost(fig, int(np.flatnonzero(frames == FRAMES)[0]), costs, shares)
         steps = epochs * max(1, sequences // batch)
         return (
-            f"{frames} frames, {substeps} substeps, {batch} sequences, {draws} draws: {seconds(setting):.3g} s and "
+            f"T = {frames}, substeps {substeps}, B = {batch}, K = {draws}: {seconds(setting):.3g} s and "
             f"{memory(setting) / figures.GIGABYTE:.3g} GB a step; {epochs} epochs of {sequences} sequences: "
             f"{steps} steps, {steps * seconds(setting) / 3600:.3g} hours."
         )

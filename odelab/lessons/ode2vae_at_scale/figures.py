@@ -211,19 +211,23 @@ class Horizon:
     trained: int
 
 
+DARKER = {"mean frame": 4}  # ink of a panel times this: a palette of few greys would not show so faint a picture
+
+
 def horizon(data: Horizon, top: float) -> Figure:
     """The frame in question side by side, and below the errors of all frames with a line at this one.
 
     Args:
         top: of the error axis, two decades high, the same for all positions of a slider.
     """
-    fig = new_figure((9.6, 4.5))
+    fig = new_figure((7.8, 4.5))
     names = ["truth", *data.forecasts]
     grid = fig.add_gridspec(2, len(names), height_ratios=[0.8, 1])
     for k, name in enumerate(names):
         ax = fig.add_subplot(grid[0, k])
-        ax.imshow(np.zeros_like(data.truth[0]), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-        frame_only(ax, name)
+        darker = DARKER.get(name, 1)
+        ax.imshow(np.zeros_like(data.truth[0]), cmap="gray_r", vmin=0, vmax=1 / darker, interpolation="nearest")
+        frame_only(ax, name if darker == 1 else f"{name.removesuffix(' frame')} × {darker}")
     below = fig.add_subplot(grid[1, :])
     for k, name in enumerate(data.forecasts):
         below.plot([], [], label=name, **line_style(k) | {"marker": None})
@@ -233,7 +237,7 @@ def horizon(data: Horizon, top: float) -> Figure:
     below.set(xlim=(-0.5, len(data.truth) - 0.5), xlabel="frame", ylabel="mean squared error")
     below.set(yscale="log", ylim=(top / 100, top))  # one ball covers a third of what three cover
     below.text(data.trained - 0.3, top * 0.93, "beyond training", va="top", fontsize=10, color=COLORS["dark grey"])
-    below.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    below.legend(loc="lower right", ncols=2)
     return describe(
         fig,
         f"One frame of a video side by side: {', '.join(names)}. Below, the error of every frame, mean over many "
@@ -271,7 +275,7 @@ def cost(frames: np.ndarray, parts: Sequence[str], limits: Sequence[tuple[float,
         frames: the axis, (n,).
         limits: of the seconds and of the gigabytes, so that a slider does not move the axes.
     """
-    fig = new_figure((9.6, 3.6))
+    fig = new_figure((8.0, 3.6))
     left, middle, right = fig.subplots(1, 3, gridspec_kw={"width_ratios": [1, 1, 0.9]})
     for ax, name, color, ends in zip(
         (left, middle), ("seconds of a step", "gigabytes kept"), ("blue", "vermillion"), limits, strict=True
@@ -289,11 +293,11 @@ def cost(frames: np.ndarray, parts: Sequence[str], limits: Sequence[tuple[float,
     right.set(xlim=(0, 100), xlabel="share, %", yticks=places, yticklabels=parts)
     right.invert_yaxis()
     right.grid(axis="y", visible=False)
-    right.legend(loc="lower right")
+    right.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2, frameon=False)
     return describe(
         fig,
         "Predicted seconds and gigabytes of a training step against the frames of a sequence, double logarithmic, a "
-        "dot at the chosen setting; and bars with the shares of encoder, field, decoder and overhead in both.",
+        "dot at the chosen setting; and bars with the shares of overhead, stages, field, decoder and encoder in both.",
     )
 
 

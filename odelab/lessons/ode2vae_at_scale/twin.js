@@ -9,7 +9,7 @@
     const price = (prices, n) => counts(n).map((count, k) => count * prices[k]);
     const total = (prices, n) => price(prices, n).reduce((sum, part) => sum + part, 0);
     const steps = epochs * Math.max(1, Math.floor(sequences / batch)), spent = total(seconds, frames), bytes = total(memory, frames);
-    const text = `${frames} frames, ${substeps} substeps, ${batch} sequences, ${draws} draws: ${short(spent, 3)} s and ${short(bytes / 1e9, 3)} GB a step; ` +
+    const text = `T = ${frames}, substeps ${substeps}, B = ${batch}, K = ${draws}: ${short(spent, 3)} s and ${short(bytes / 1e9, 3)} GB a step; ` +
       `${epochs} epochs of ${sequences} sequences: ${steps} steps, ${short((steps * spent) / 3600, 3)} hours.`;
     const draw = (pen, width, height) => {
       const decades = ([low, high]) => range(Math.ceil(Math.log10(low)), Math.floor(Math.log10(high)), Math.max(2, Math.floor(Math.log10(high)) - Math.ceil(Math.log10(low)) + 1)).map((p) => Number(`1e${Math.round(p)}`));
