@@ -5,6 +5,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from odelab.experiments.after_ffjord.recipe import DATA, EULER_STEPS, GUIDANCE, SOLVERS, TRAININGS
+from odelab.experiments.ffjord_toy.recipe import LESSON_06
 from odelab.experiments.results import Row, stored_rows
 from odelab.experiments.tables import (
     MISSING,
@@ -22,8 +23,6 @@ from odelab.extras import extra
 
 with extra("train"):
     import pandas as pd
-
-LESSON_06 = "FFJORD, lesson 06"
 
 
 def distance(steps: str) -> Cell:

@@ -16,6 +16,8 @@ RECIPE_OF = {"checkerboard": LONG, "rings": LONGEST, "2spirals": LONGEST}
 #: once for all densities and seeds. Off, since the CPU seconds of the stored rows were measured without.
 COMPILED = False
 
+LESSON_06 = "FFJORD, lesson 06"  # its rows in the tables of other experiments
+
 #: Of the discrete flow, with as many parameters as FFJORD's field (9,154 and 9,224).
 COUPLING = {"layers": 8, "width": 30}
 COUPLING_RECIPES = {"lecture": FlowRecipe(iterations=300, every=150), "full": FlowRecipe(iterations=5000, every=500)}

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import ttest_1samp
 
 from odelab.experiments.comparison import LEVEL, holm
+from odelab.experiments.ffjord_toy.recipe import LESSON_06
 from odelab.experiments.results import Row, stored_rows
 from odelab.experiments.rnode.recipe import COUPLINGS, DATA, PENALTIES
 from odelab.experiments.tables import (
@@ -30,7 +31,6 @@ with extra("train"):
     import pandas as pd
 
 PAPER = {"none": "0.97 bits/dim, 68.5 h", "both": "0.97 bits/dim, 24.4 h"}  # notes, Fig. 24.10
-LESSON_06 = "FFJORD, lesson 06"
 PAIRS = {"independent": "independent pairs", "optimal": "cheapest pairs"}  # coupling, as a stored key -> as it is shown
 MATCHING = tuple(f"flow matching, {PAIRS[coupling]}" for coupling in COUPLINGS)
 WITHIN = 0.02  # nats above where the flow without a penalty ends: the target of the race, and what a penalty may cost

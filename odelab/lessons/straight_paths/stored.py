@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import torch
 
 from odelab.datasets import density
+from odelab.experiments.ffjord_toy.recipe import LESSON_06
 from odelab.experiments.results import Row, by_key
 from odelab.experiments.rnode.recipe import DATA, PENALTIES
-from odelab.experiments.rnode.table import LESSON_06, MATCHING, WITHIN, without_penalty
+from odelab.experiments.rnode.table import MATCHING, WITHIN, without_penalty
 
 Seeds = dict[str, tuple[list[float], list[float]]]
 Curve = dict[str, list[float]]
