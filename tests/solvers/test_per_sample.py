@@ -128,7 +128,7 @@ def test_the_row_that_fails_is_named():
 
 @pytest.mark.parametrize("how", [{"gradient": "adjoint"}, {"dense": True}])
 def test_what_it_does_not_offer(how):
-    with pytest.raises(ValueError, match="per_sample (goes with|keeps no)"):
+    with pytest.raises(ValueError, match=r"per_sample (goes with|keeps no)"):
         solve(van_der_pol(MU), Y0, times(1.0), options={"per_sample": True}, params=(), **how)
 
 
