@@ -49,7 +49,7 @@ class Visits:
 
 
 def liver_visits() -> Visits:
-    """312 patients with primary biliary cirrhosis at the Mayo Clinic, enrolled 1974–1984: 1,945 visits, six blood values.
+    """312 patients with primary biliary cirrhosis (Mayo Clinic, 1974–1984 enrolled): 1,945 visits, six blood values.
 
     Published by Fleming and Harrington (1991) and Murtaugh et al. (1994); these rows are those of `pbcseq` in the
     R package `survival`, some of whose columns are left out.

@@ -71,7 +71,7 @@ def loss_of(task: str, answers: Tensor, right: Tensor, counts: Tensor) -> Tensor
 def fit(
     net: Recurrent, task: str, visits: Visits, inputs: Inputs, training: Tensor, recipe: VisitsRecipe, seed: int
 ) -> list[tuple[float, float]]:
-    """Train on patients (indices) by steps on all of them; keep the best epoch's weights. (training, validation) losses."""
+    """Train on patients (indices), all of them in a step; keep the best epoch. Losses (training, validation)."""
     asked, right, counts = questions(task, visits, inputs)
     generator = torch.Generator().manual_seed(seed)
     mixed = training[torch.randperm(len(training), generator=generator)]
