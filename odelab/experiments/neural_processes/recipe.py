@@ -12,6 +12,7 @@ class ProcessRecipe:
 
     Args:
         latent: dimensions of l(0), and as many of d; hidden: width of every net.
+        noise: of the decoder, that of the data; the digits, which have none, get some.
         most: context points in training; the targets are these and up to `more` others.
         iterations, batch, lr: of Adam.
         counts: context points in the test.
@@ -20,12 +21,13 @@ class ProcessRecipe:
 
     latent: int = 6
     hidden: int = 32
+    noise: float = 0.1
     most: int = 10
     more: int = 20
-    iterations: int = 1500
+    iterations: int = 1000
     batch: int = 32
     lr: float = 3e-3
-    counts: tuple[int, ...] = (1, 2, 3, 5, 10, 20)
+    counts: tuple[int, ...] = (1, 2, 3, 5, 10)
     tested: int = 200
     draws: int = 50
 
@@ -43,7 +45,7 @@ MODELS = {
 RECIPES = {
     "sines": ProcessRecipe(),
     "hunters": ProcessRecipe(),
-    "digit": ProcessRecipe(latent=10, hidden=64, most=6, more=10, iterations=1000, counts=(1, 2, 3, 5, 8), tested=100),
+    "digit": ProcessRecipe(latent=10, hidden=64, most=6, more=10, iterations=600, counts=(1, 2, 3, 5, 8), tested=100),
 }
 LECTURE_ITERATIONS = 300
 

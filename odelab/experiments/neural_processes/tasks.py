@@ -10,9 +10,9 @@ from odelab import solve
 from odelab.datasets import rotating_digits
 from odelab.experiments.neural_processes.recipe import TASKS
 
-NOISE = {"sines": 0.05, "hunters": 0.05, "digit": 0.0}
+NOISE = {"sines": 0.1, "hunters": 0.1, "digit": 0.0}
 SIDE, ANGLES = 14, 16
-LENGTH, POINTS = 10.0, 41  # of sines and cycles
+LENGTH, POINTS = 10.0, 31  # of sines and cycles
 CHANNELS = {"sines": 1, "hunters": 2, "digit": SIDE**2}
 
 
