@@ -1,6 +1,7 @@
 """Data the course teaches with; floor 1: tensors and time, nothing of networks."""
 
 from odelab.datasets.bouncing_balls import bouncing_balls, simulate_balls
+from odelab.datasets.clinic import Visits, liver_visits
 from odelab.datasets.densities import DENSITIES, Density, density
 from odelab.datasets.energies import ENERGIES, Energy, energy
 from odelab.datasets.images import Images, digits8, mnist
@@ -28,6 +29,7 @@ __all__ = [
     "Series",
     "Skeleton",
     "Spirals",
+    "Visits",
     "WalkSplit",
     "bouncing_balls",
     "channels62",
@@ -35,6 +37,7 @@ __all__ = [
     "density",
     "digits8",
     "energy",
+    "liver_visits",
     "load_sequences",
     "lynx_hare",
     "mnist",

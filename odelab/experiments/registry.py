@@ -77,6 +77,7 @@ EXPERIMENTS: dict[str, str] = {
     "mocap-sliders": "odelab.experiments.mocap.recipe",
     "mocap1-like": "odelab.experiments.mocap.recipe",
     "neural-processes": "odelab.experiments.neural_processes.recipe",
+    "visits": "odelab.experiments.visits.recipe",
     "identification": "odelab.experiments.identification.recipe",
     "identification-grid": "odelab.experiments.identification.recipe",
     "robustness": "odelab.experiments.robustness.recipe",

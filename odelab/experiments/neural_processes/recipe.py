@@ -1,4 +1,4 @@
-"""Which families of series, which models, how long they are trained and how they are judged; nothing here needs torch."""
+"""Families of series, models, how long they are trained and how they are judged; nothing here needs torch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +56,7 @@ def keys(budget: str) -> list[dict[str, Any]]:
 EXPERIMENTS = {
     "neural-processes": Experiment(
         name="neural-processes",
-        title="new points without training: neural ODE processes (Norcliffe et al. 2021), neural processes, latent ODEs",
+        title="new points without training: neural ODE processes (Norcliffe et al. 2021) and others",
         keys=keys,
         minutes={"lecture": 3},
     )

@@ -32,7 +32,7 @@ def processes_table(rows: Rows = None, task: str | None = None) -> Table:
     frame = summarise("neural-processes", rows, ("task", "model"), cells).rename(index=MODELS, level="model")
     if task:
         frame = frame.xs(task, level="task")
-    known = [row for row in (stored_rows("neural-processes") if rows is None else rows)]
+    known = stored_rows("neural-processes") if rows is None else rows
     base = {row.key["task"]: row.result["without"] for row in known if row.key["task"] == (task or row.key["task"])}
     said = "; ".join(f"{name}: squared error {s['mse']:.4f}, CRPS {s['crps']:.4f}" for name, s in base.items())
     return Table(
