@@ -12,7 +12,7 @@ from odelab.datasets.mocap.subject35 import Mocap, mocap35
 from odelab.datasets.mocap.walks import WalkSplit, walk_split, walks62
 from odelab.datasets.rotating_digits import RotatingDigits, rotating_digits
 from odelab.datasets.sequences import Sequences, load_sequences
-from odelab.datasets.series import Series, lynx_hare
+from odelab.datasets.series import Series, influenza, lynx_hare, sea_surface, seattle
 from odelab.datasets.spirals import Spirals, spirals
 from odelab.folders import data_file
 
@@ -35,6 +35,7 @@ __all__ = [
     "density",
     "digits8",
     "energy",
+    "influenza",
     "load_sequences",
     "lynx_hare",
     "mnist",
@@ -42,6 +43,8 @@ __all__ = [
     "read_amc",
     "read_asf",
     "rotating_digits",
+    "sea_surface",
+    "seattle",
     "simulate_balls",
     "spirals",
     "standard_skeleton",
