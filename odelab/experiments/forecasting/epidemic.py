@@ -1,7 +1,8 @@
 """An influenza forecast from its first days: SIR through the solver, SIR with a neural term, a neural ODE alone.
 
-The state is (s, i), the shares of the boys who can still fall ill and who are in bed. Counts are compared by their
-square roots, whose scatter is about ½ whatever their size (Bartlett 1936). A fan comes from several fits, each to data
+The state is (s, i), the shares of the boys who can still fall ill and who are in bed; a neural ODE alone has a hidden
+number and √i, since it knows of no compartments. Counts are compared by their square roots, whose scatter is about ½
+whatever their size (Bartlett 1936). A fan comes from several fits, each to data
 with fresh noise, all at once: every parameter has a row for each member.
 """
 
@@ -23,11 +24,11 @@ RATE = 0.02
 
 
 class Outbreak(nn.Module):
-    """ds/dt and di/dt of several members at once.
+    """Slopes of the states of several members at once.
 
     Args:
         kind: "sir", with β and γ; "sir + net", where a net of (s, i) changes β and γ by factors e^n; "net", where a net
-            alone gives both slopes.
+            gives both slopes.
         members: M, each with parameters of its own.
     """
 
@@ -51,8 +52,10 @@ class Outbreak(nn.Module):
         return self.log_rates.exp()
 
     def start(self) -> Tensor:
-        """(M, 2): s and i on day 0."""
+        """(M, 2): the state on day 0."""
         infected = self.log_first.exp()
+        if self.kind == "net":
+            return torch.cat([torch.zeros_like(infected), infected.sqrt()], 1)
         return torch.cat([1 - infected, infected], 1)
 
     def net(self, z: Tensor) -> Tensor:
@@ -73,7 +76,8 @@ class Outbreak(nn.Module):
         """Boys in bed (n, M) on days (n,), increasing and positive, and the states (n, M, 2)."""
         times = torch.cat([torch.zeros(1, dtype=days.dtype), days])
         path = solve(self, self.start(), times, method="rk4_classic", options={"step_size": STEP}).y[1:]
-        return BOYS * path[..., 1].clamp(min=1e-6), path
+        share = path[..., 1].square() if self.kind == "net" else path[..., 1]
+        return BOYS * share.clamp(min=1e-6), path
 
 
 @dataclass(frozen=True)
