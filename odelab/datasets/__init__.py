@@ -1,6 +1,7 @@
 """Data the course teaches with; floor 1: tensors and time, nothing of networks."""
 
 from odelab.datasets.bouncing_balls import bouncing_balls, simulate_balls
+from odelab.datasets.clinic import Visits, liver_visits
 from odelab.datasets.densities import DENSITIES, Density, density
 from odelab.datasets.energies import ENERGIES, Energy, energy
 from odelab.datasets.images import Images, digits8, mnist
@@ -28,6 +29,7 @@ __all__ = [
     "Series",
     "Skeleton",
     "Spirals",
+    "Visits",
     "WalkSplit",
     "bouncing_balls",
     "channels62",
@@ -36,6 +38,7 @@ __all__ = [
     "digits8",
     "energy",
     "influenza",
+    "liver_visits",
     "load_sequences",
     "lynx_hare",
     "mnist",

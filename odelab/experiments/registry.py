@@ -76,6 +76,8 @@ EXPERIMENTS: dict[str, str] = {
     "mocap2": "odelab.experiments.mocap.recipe",
     "mocap-sliders": "odelab.experiments.mocap.recipe",
     "mocap1-like": "odelab.experiments.mocap.recipe",
+    "neural-processes": "odelab.experiments.neural_processes.recipe",
+    "visits": "odelab.experiments.visits.recipe",
     "identification": "odelab.experiments.identification.recipe",
     "identification-grid": "odelab.experiments.identification.recipe",
     "forecasting": "odelab.experiments.forecasting.recipe",

@@ -34,7 +34,7 @@ class Table:
 
     Attributes:
         caption: what the numbers are; above the table.
-        note: how to read them; below it.
+        note: how to read them; below it, in a notebook folded.
     """
 
     frame: DataFrame
@@ -58,11 +58,15 @@ class Table:
             page = self.flat.to_html(index=False, border=0).replace(" ± ", "\xa0±\xa0").replace(" = ", "\xa0=\xa0")
         page = re.sub("<(th|td)>", r'<\1 style="text-align:left; vertical-align:top; white-space:normal">', page)
         caption = f'<caption style="text-align:left">{html.escape(self.caption)}</caption>' if self.caption else ""
-        return f'<div style="overflow-x: auto">{page.replace(">", f">{caption}", 1)}</div>'
+        page = f'<div style="overflow-x: auto">{page.replace(">", f">{caption}", 1)}</div>'
+        if not self.note:
+            return page
+        note = re.sub("`(.+?)`", r"<code>\1</code>", html.escape(self.note))
+        return f"{page}<details><summary>How to read this table</summary>{note}</details>"
 
     def __repr__(self) -> str:
         text = self.flat.to_string(index=False, justify="left")
-        return "\n".join(filter(None, [self.caption, text]))
+        return "\n".join(filter(None, [self.caption, text, self.note]))
 
 
 def over_seeds(values: Sequence[float], spec: str = ".2f", *, count: bool = False) -> str:

@@ -30,12 +30,16 @@ def test_html_has_every_cell_once_and_escaped(frame: DataFrame) -> None:
     assert "a &lt; b" in text and "<caption" in text and "Errors &amp; more" in text
     assert "overflow-x: auto" in text and "white-space:normal" in text, "it fits a phone"
     assert "x" * 200 in Table(DataFrame({"long": ["x" * 200]}, index=["a"]))._repr_html_(), "nothing is cut short"
+    assert "<details" not in text, "without a note there is nothing to unfold"
+    noted = Table(frame, "Errors", "as in `rnode`, p < .05")._repr_html_()
+    assert noted.endswith("</summary>as in <code>rnode</code>, p &lt; .05</details>")
 
 
 def test_markdown_and_plain_text(frame: DataFrame) -> None:
     table = Table(frame.reindex(["c", "d"]), "Errors")
     assert table.markdown() == "| model | NLL |\n| --- | --: |\n| c | 2.00 |\n| d | – |"
     assert repr(table).splitlines()[0] == "Errors" and "2.00" in repr(table)
+    assert repr(Table(frame, "Errors", "by hand")).splitlines()[-1] == "by hand"
 
 
 def test_over_seeds_says_how_many() -> None:
