@@ -128,13 +128,13 @@ def fit_outbreak(kind: str, counts: Tensor, steps: int, seed: int, members: int 
 
 
 def forecast_outbreak(model: Outbreak, scatter: float, first: int, days: int, seed: int) -> Fan:
-    """From day ``first`` + 1 on, so many days."""
+    """From day ``first`` + 1 on, so many days; no count is larger than the school."""
     with torch.no_grad():
         clock = torch.arange(1, first + days + 1, dtype=torch.float64)
         roots = model.in_bed(clock)[0][first:].sqrt()  # (days, M)
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(*roots.shape, 40, generator=generator, dtype=torch.float64)
-        counts = (roots[..., None] + scatter * noise).clamp(min=0).square().flatten(1)
+        counts = (roots[..., None] + scatter * noise).clamp(0, BOYS**0.5).square().flatten(1)
         quantiles = torch.quantile(counts, torch.from_numpy(LEVELS), dim=1).T.numpy()
         rates = None if model.kind == "net" else (float(model.rates()[:, 0].mean()), float(model.rates()[:, 1].mean()))
     return Fan(quantiles, rates)
