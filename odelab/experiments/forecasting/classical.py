@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from odelab.experiments.forecasting.recipe import BOYS
@@ -111,7 +112,7 @@ def boosting(problem: Problem, until: int, setting: Setting, seed: int) -> Forec
     clock = problem.clock(until)
     rest = problem.y - clock
 
-    def features(origins: Array) -> Array:
+    def features(origins: NDArray[np.int_]) -> Array:
         ahead = np.arange(plan.horizon)
         past = np.stack([rest[origins - lag] for lag in range(1, lags + 1)], 1)
         past = np.repeat(past, plan.horizon, 0)

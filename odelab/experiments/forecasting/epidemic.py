@@ -7,6 +7,7 @@ with fresh noise, all at once: every parameter has a row for each member.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -75,7 +76,8 @@ class Outbreak(nn.Module):
     def in_bed(self, days: Tensor) -> tuple[Tensor, Tensor]:
         """Boys in bed (n, M) on days (n,), increasing and positive, and the states (n, M, 2)."""
         times = torch.cat([torch.zeros(1, dtype=days.dtype), days])
-        path = solve(self, self.start(), times, method="rk4_classic", options={"step_size": STEP}).y[1:]
+        solution = solve(self, self.start(), times, method="rk4_classic", options={"step_size": STEP})
+        path = cast(Tensor, solution.y)[1:]
         share = path[..., 1].square() if self.kind == "net" else path[..., 1]
         return BOYS * share.clamp(min=1e-6), path
 

@@ -69,7 +69,7 @@ class LatentForecaster:
 
     @classmethod
     def untrained(cls, problem: Problem, until: int, window: int, dim: int, seed: int) -> LatentForecaster:
-        """With fresh weights; of the values only the first ``until`` set clock and scale."""
+        """With fresh weights, in the default precision; of the values only the first ``until`` set clock and scale."""
         torch.manual_seed(seed)
         plan = problem.plan
         clock = problem.clock(until)
@@ -80,9 +80,11 @@ class LatentForecaster:
             LatentField(dim, (20,), "tanh"),
             SpreadDecoder(dim),
             step=STEP / plan.unit,
-        ).float()
+        )
         times = torch.arange(-plan.horizon, window, dtype=torch.float64) / plan.unit
-        return cls(problem, window, model, clock, torch.from_numpy(rest / scale).float(), scale, times)
+        return cls(
+            problem, window, model, clock, torch.from_numpy(rest / scale).to(torch.get_default_dtype()), scale, times
+        )
 
     def windows(self, origins: Tensor) -> Tensor:
         """Values (n, horizon + window, 1) around origins (n,), the latest first."""

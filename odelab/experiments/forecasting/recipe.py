@@ -45,12 +45,13 @@ PLANS = {
     "sea": Plan(12.0, 12, 3, 12, (360, 529, 6), (540, 721, 3), (12, 24), 6.0, "month"),
     "weather": Plan(365.25, 365, 2, 14, (731, 1083, 7), (1096, 1448, 7), (14, 28), 7.0, "day"),
 }
+#: Model -> what a table calls it.
 MODELS = {
-    "seasonal naive": "the value of a year before",
-    "climatology": "the clock alone",
+    "seasonal naive": "seasonal naive",
+    "climatology": "climatology",
     "ets": "damped ETS",
     "arima": "ARIMA",
-    "boosting": "gradient boosting on lags",
+    "boosting": "gradient boosting",
     "latent-ode": "latent ODE",
 }
 LEARNED = ("boosting", "latent-ode")  # whose result depends on a seed

@@ -31,8 +31,7 @@ def by_origin(rows: Sequence[Row], series: str, model: str) -> np.ndarray:
 
 def against(rows: Sequence[Row], series: str, model: str, other: str) -> tuple[float, float]:
     """Mean CRPS of a model less that of another over the test origins, and its standard error."""
-    scores = [by_origin(rows, series, name) for name in (model, other)]
-    return difference(*scores, PLANS[series].overlap)
+    return difference(by_origin(rows, series, model), by_origin(rows, series, other), PLANS[series].overlap)
 
 
 def forecasting_table(rows: Rows = None, series: str | None = None) -> Table:

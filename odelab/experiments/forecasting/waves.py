@@ -8,6 +8,7 @@ net to come back to it; a damping term does. After Linot, Burby, Tang, Balapraka
 
 import math
 from functools import cache
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ def wave_paths(paths: int = TRAIN + TEST, samples: int = SAMPLES, seed: int = 0)
     settle = torch.tensor([0.0, SETTLE], dtype=torch.float64)
     u = solve(waves, u, settle, method="rk4_classic", options=options).y[-1]
     times = GAP * torch.arange(samples, dtype=torch.float64)
-    return solve(waves, u, times, method="rk4_classic", options=options).y
+    return cast(Tensor, solve(waves, u, times, method="rk4_classic", options=options).y)
 
 
 class DampedField(nn.Module):

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import ipywidgets as widgets
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from odelab.datasets import data_file
@@ -69,6 +71,7 @@ def fans(past: Known, future: ArrayLike, truth: ArrayLike, models: Mapping[str, 
         draw_fan(ax)
         update_fan(ax, past, future, truth, fan)
         ax.set(title=name, xlabel="year")
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         ax.relim()
         ax.autoscale_view()
     axes[0].set_ylabel(unit)
@@ -93,7 +96,8 @@ def training(limits: tuple[float, float], history: Known, future: ArrayLike, ste
     draw_fan(fan)
     first, last = float(np.asarray(history[0])[0]), float(np.asarray(future)[-1])
     fan.set(title="forecast from one origin", xlabel="year", ylabel="°C", xlim=(first, last), ylim=limits)
-    fan.legend(loc="upper left", ncols=2)
+    fan.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    fig.legend(*fan.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return describe(
         fig,
         """Left, a loss that falls in training. Right, the temperature of the sea until an origin, and a fan after it
@@ -156,7 +160,7 @@ def epidemic(counts: ArrayLike, known: int, models: Mapping[str, ArrayLike]) -> 
         ax.plot(ahead, (one + other) / 2, color=COLORS["blue"], linestyle="-", label="median")
         ax.plot(days[:known], values[:known], "o", color=COLORS["black"], markersize=5, label="known")
         ax.plot(ahead, values[known:], "o", color=COLORS["vermillion"], markersize=5, label="what came")
-        ax.set(title=name, xlabel="day", ylim=(0, 800))
+        ax.set(title=name, xlabel="day", ylim=(0, 800), xticks=days[::3])
     fig.axes[0].set_ylabel("boys in bed")
     fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return describe(
@@ -207,8 +211,8 @@ def norms(paths: Mapping[str, ArrayLike], gap: float, largest: float) -> Figure:
     axes[0].legend(loc="upper left")
     return describe(
         fig,
-        f"""The size of rolled-out states over time on a logarithmic axis, in panels: {", ".join(paths)}. Without
-        damping the lines leave upwards, with it they stay below the largest size of the data.""",
+        f"""The size of rolled-out states over time on a logarithmic axis, in panels: {", ".join(paths)}. A dashed
+        line is the largest size in the data; with fixed damping the lines stay near it, without they leave upwards.""",
     )
 
 
@@ -235,13 +239,14 @@ def rolling(task: Problem, origins: Sequence[int], models: Mapping[str, ArrayLik
     low, high = task.y.min() - 1, task.y.max() + 1
     left.set(title="the sea, and a forecast", xlabel="months from the origin", ylabel="°C", xlim=(-HISTORY, ahead))
     left.set_ylim(low, high)
-    left.legend(loc="upper left", ncols=2)
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=5)
     for i, name in enumerate(names):
         right.plot(
             years[list(origins)], losses[name], label=name, **line_style(i) | {"markersize": 3, "linewidth": 1.2}
         )
     right.plot([], [], "o", color=COLORS["black"], markersize=11, markerfacecolor="none", markeredgewidth=2)
     right.set(title="CRPS of each forecast", xlabel="year of the origin", ylabel="°C", ylim=(0, None))
+    right.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     right.legend(loc="upper right")
     describe(
         fig,
@@ -274,7 +279,7 @@ def rolling(task: Problem, origins: Sequence[int], models: Mapping[str, ArrayLik
 
 def stored_forecaster(task: Problem, name: str, until: int, window: int) -> LatentForecaster:
     """The latent ODE of the stored run on this series, seed 0, with its clock fitted to the first values."""
-    model = LatentODE.load(data_file(f"checkpoints/forecasting_{name}.safetensors")).float()
+    model = LatentODE.load(data_file(f"checkpoints/forecasting_{name}.safetensors")).to(torch.get_default_dtype())
     made = LatentForecaster.untrained(task, until, window, model.dim, 0)
     made.model = model.requires_grad_(False)
     return made
@@ -284,5 +289,5 @@ def stored_field(damping: str) -> DampedField:
     """The field of the experiment `long-horizon`, seed 0."""
     field = DampedField(damping, 0)
     weights = load_file(data_file(f"checkpoints/long_horizon_{damping}.safetensors"))
-    field.load_state_dict({name: value.float() for name, value in weights.items()})
+    field.load_state_dict({name: value.to(torch.get_default_dtype()) for name, value in weights.items()})
     return field.requires_grad_(False)
