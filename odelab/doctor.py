@@ -60,15 +60,13 @@ def _packages() -> Iterator[Finding]:
     except importlib.metadata.PackageNotFoundError:
         yield Finding("odelab is on the path, but not installed", f"{sys.executable} -m pip install -e '.[lab]'")
         return
-    brought = {  # what PyTorch needs itself says nothing about an extra
-        name
-        for package in _always(asked)
-        if _version(package)
-        for name in _always(importlib.metadata.requires(package) or [])
-    }
+    known = {"odelab"}  # what PyTorch needs itself, or an extra before, says nothing about an extra
+    for package in filter(_version, _always(asked)):
+        known |= {*_always(importlib.metadata.requires(package) or [])}
     for name, purpose in EXTRAS.items():
         packages = [_name(text) for text in asked if re.search(rf"extra == .{name}.", text)]
-        packages = [package for package in packages if package not in {"odelab", *brought}]
+        packages = [package for package in packages if package not in known]
+        known |= {*packages}
         missing = [package for package in packages if not _version(package)]
         fix = f"{sys.executable} -m pip install 'odelab[{name}]'"
         if not missing:
