@@ -33,7 +33,7 @@ def test_sir_is_the_textbooks_equation() -> None:
     for member in range(3):
         beta, gamma = model.rates()[member].tolist()
         first = float(model.log_first[member].exp())
-        assert np.allclose(counts[:, member], sir(days.numpy(), beta, gamma, first), rtol=1e-3)
+        assert np.allclose(counts[:, member], sir(days.numpy(), beta, gamma, first), rtol=1e-2)
 
 
 @pytest.mark.parametrize("kind", NEURAL)
