@@ -166,6 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a Windows terminal may have no letter for ×
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser().print_help()
+        return 2
     given = parser().parse_args(arguments)
     try:
         status = VERBS[given.verb](given) or 0

@@ -60,9 +60,13 @@ def _packages() -> Iterator[Finding]:
     except importlib.metadata.PackageNotFoundError:
         yield Finding("odelab is on the path, but not installed", f"{sys.executable} -m pip install -e '.[lab]'")
         return
+    known = {"odelab"}  # what PyTorch needs itself, or an extra before, says nothing about an extra
+    for package in filter(_version, _always(asked)):
+        known |= {*_always(importlib.metadata.requires(package) or [])}
     for name, purpose in EXTRAS.items():
-        packages = [re.split(r"[^\w.-]", text)[0] for text in asked if re.search(rf"extra == .{name}.", text)]
-        packages = [package for package in packages if package != "odelab"]
+        packages = [_name(text) for text in asked if re.search(rf"extra == .{name}.", text)]
+        packages = [package for package in packages if package not in known]
+        known |= {*packages}
         missing = [package for package in packages if not _version(package)]
         fix = f"{sys.executable} -m pip install 'odelab[{name}]'"
         if not missing:
@@ -77,6 +81,15 @@ def _packages() -> Iterator[Finding]:
         other = {name: there for name, _, pin in lines if (there := _version(name)) and there.split("+")[0] != pin}
         told = ", ".join(f"{name} {version}" for name, version in [*other.items()][:5]) + ", …" * (len(other) > 5)
         yield Finding(f"other versions than the tested ones: {told}" if other else "all versions are the tested ones")
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement)[0]
+
+
+def _always(requirements: list[str]) -> list[str]:
+    """The packages among requirements that no extra asks for."""
+    return [_name(text) for text in requirements if "extra ==" not in text]
 
 
 def _verb(things: list[str]) -> str:

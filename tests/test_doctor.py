@@ -63,6 +63,27 @@ def test_an_extra_of_which_half_is_missing(monkeypatch: pytest.MonkeyPatch) -> N
     assert "[train] is not installed" in next(doctor._packages()).text
 
 
+def test_what_torch_or_an_extra_before_brings_makes_no_half_of_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"torch", "filelock"}
+    asked = ["torch>=2.4", "filelock>=3; extra == 'train'", "tqdm>=4; extra == 'train'"]
+    asked += ["tqdm>=4; extra == 'cluster'", "distributed; extra == 'cluster'"]
+    needs = {"odelab": asked, "torch": ["filelock", "tqdm; extra == 'bars'"]}
+
+    def version(package: str) -> str:
+        if package not in there:
+            raise importlib.metadata.PackageNotFoundError(package)
+        return "3"
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(importlib.metadata, "requires", needs.__getitem__)
+    monkeypatch.setattr(doctor, "EXTRAS", {"train": "to train", "cluster": "for many"})
+    findings = [*doctor._packages()]
+    assert not wrong(findings) and "[train] is not installed" in findings[0].text
+    there.add("tqdm")
+    findings = [*doctor._packages()]
+    assert not wrong(findings) and "[cluster] is not installed" in findings[1].text
+
+
 def test_a_kernel_of_another_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Another installation's kernel of the same name stands before ours."""
     spec = {

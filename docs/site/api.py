@@ -4,13 +4,15 @@ import ast
 import importlib
 import inspect
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from docs.site.lessons import Lesson
+from docs.site.lessons import Lesson, slug
 
 ROOMS = ("solvers", "nets", "flows", "latent", "datasets", "training", "lessons.kit")
 EXAMPLES = Path(__file__).parent / "examples"
+TAUGHT = Path(__file__).with_name("taught.toml")
 
 
 def names(room: str) -> list[str]:
@@ -35,13 +37,29 @@ def own_example(room: str, name: str) -> bool:
     return callable(thing) and ">>> " in (inspect.getdoc(thing) or "")
 
 
-def taught(course: Sequence[Lesson]) -> dict[str, list[Lesson]]:
-    """Name -> the lessons whose code uses it after importing it from odelab."""
-    users: dict[str, list[Lesson]] = {}
+def taught(course: Sequence[Lesson]) -> dict[str, str]:
+    """Name -> a sentence with links: the lessons whose code imports it, or else the section that ``taught.toml`` names.
+
+    Raises:
+        ValueError: when a lesson has no such section.
+    """
+    users: dict[str, list[str]] = {}
     for lesson in course:
         for name in sorted(set(imported(lesson))):
-            users.setdefault(name, []).append(lesson)
-    return users
+            users.setdefault(name, []).append(f"[{lesson.title}](../notebooks/{lesson.path.name})")
+    said = {name: f"Taught in {', '.join(places)}." for name, places in users.items()}
+    by_name = {lesson.name: lesson for lesson in course}
+    for place, sections in tomllib.loads(TAUGHT.read_text(encoding="utf-8")).items():
+        for section, names_there in sections.items():
+            text = f"No lesson teaches it: {section}."
+            if place != "none":
+                lesson = by_name[place]
+                if section not in dict(lesson.sections()):
+                    raise ValueError(f"{TAUGHT.name}: {place} has no section {section!r}")
+                link = f"../notebooks/{lesson.path.name}#{slug(section)}"
+                text = f"Taught in [{lesson.title}, {section.replace(' · ', ': ')}]({link})."
+            said.update(dict.fromkeys(set(names_there) - users.keys(), text))
+    return said
 
 
 def imported(lesson: Lesson) -> Iterator[str]:
@@ -55,7 +73,7 @@ def imported(lesson: Lesson) -> Iterator[str]:
 
 def rooms(course: Sequence[Lesson]) -> dict[str, str]:
     """One page a room, by its path, and a page that lists them."""
-    users = taught(course)
+    said = taught(course)
     texts = {}
     lines = [
         "# API reference",
@@ -70,12 +88,12 @@ def rooms(course: Sequence[Lesson]) -> dict[str, str]:
         page = room.replace(".", "_")
         summary = (inspect.getdoc(module) or "").splitlines()[0]
         lines.append(f"| [odelab.{room}]({page}.md) | {summary} |")
-        texts[f"api/{page}.md"] = room_page(room, users)
+        texts[f"api/{page}.md"] = room_page(room, said)
     trees = ["", "```{toctree}", ":hidden:", "", *(room.replace(".", "_") for room in ROOMS), "```", ""]
     return {"api/index.md": "\n".join(lines + trees), **texts}
 
 
-def room_page(room: str, users: dict[str, list[Lesson]]) -> str:
+def room_page(room: str, said: dict[str, str]) -> str:
     module = importlib.import_module(f"odelab.{room}")
     given = examples(room)
     lines = [f"# odelab.{room}", "", inspect.getdoc(module) or ""]
@@ -92,7 +110,5 @@ def room_page(room: str, users: dict[str, list[Lesson]]) -> str:
             lines.append(f"A {type(thing).__name__} of {len(thing)}: " + ", ".join(f"`{key}`" for key in thing) + ".")
         if name in given and not own_example(room, name):
             lines += ["", "```python", given[name], "```"]
-        if lessons := users.get(name):
-            places = ", ".join(f"[{lesson.title}](../notebooks/{lesson.path.name})" for lesson in lessons)
-            lines += ["", f"Taught in {places}."]
+        lines += ["", said[name]]
     return "\n".join(lines) + "\n"

@@ -14,11 +14,15 @@ from docs.site.which_solver import measured_table
 
 STORED = ("docs/results.md", "docs/benchmarks.md", "docs/your_own_series.md", "docs/glossary.md")
 STORED += ("docs/which_solver.md", "docs/coming_from.md", "docs/jupyterhub.md", "CHANGELOG.md")
+LETTERS = Path(__file__).with_name("letters.md")
 LINK = re.compile(r"\]\(<?([^()\s<>]+)>?\)")
-# A correction is marked in bold, or says what a source prints where the lesson has something else.
-ERRATUM = re.compile(
-    r"\*\*Errat(um|a)\b|\bnotes print \$|\bwhich print |\bprintings |slides \([^)]*\) print |notes leave out"
+# What begins so corrects a source: this paragraph; all to the end of the cell's section, where it stands alone.
+CORRECTIONS = re.compile(
+    r"(?:- )?\*\*(?:Errat(?:um|a)\b|Wording\b|Where the sources err|Slips in the notes|"
+    r"Where poster, slides and data disagree)[^*]*\*\*"
 )
+# A sentence within the text that says what a source prints where the lesson has something else.
+REMARK = re.compile(r"\bnotes print \$|\bwhich print |\bprintings |slides \([^)]*\) print |notes leave out")
 REFERENCE = re.compile(r"\[(?P<title>[^\]]+)\]\((?P<url>https?://(?:[^()\s]|\([^()\s]*\))+)\)")
 
 
@@ -89,7 +93,7 @@ To use the solvers alone, start with [Which solver?](docs/which_solver.md). To m
 
 
 def errata(course: Sequence[Lesson]) -> str:
-    """Every sentence of the lessons that corrects a source, under its lesson."""
+    """Everything in the lessons that corrects a source, under its lesson, in the lesson's words."""
     lines = [
         "# Errata of the sources",
         "",
@@ -97,21 +101,47 @@ def errata(course: Sequence[Lesson]) -> str:
         "says it, with a link to the place.",
     ]
     for lesson in course:
-        found = []
+        blocks = []
         for heading, text in lesson.sections():
-            for paragraph in re.split(r"\n\s*\n|\n(?=> \*\*|- |\* |\|)", text):
-                plain = " ".join(re.sub(r"^\s*[>|*-] ?", "", line) for line in paragraph.splitlines())
-                prose = re.sub(r"</?small>", "", plain).strip()
-                if ERRATUM.search(prose) and "$$" not in prose and not paragraph.lstrip().startswith("|"):
-                    target = f"../notebooks/{lesson.path.name}#{slug(heading)}"
-                    found.append(f"- {prose} ([{heading}]({target}))")
-        if found:
-            lines += ["", f"## {lesson.title}", "", *found]
+            if wrong := [*corrections(text)]:
+                blocks += [*wrong, f"[{heading}](../notebooks/{lesson.path.name}#{slug(heading)})"]
+        if blocks:
+            lines += ["", f"## {lesson.title}", "", from_elsewhere("\n\n".join(blocks), lesson)]
     return "\n".join(lines) + "\n"
 
 
+def corrections(text: str) -> Iterator[str]:
+    """The paragraphs, lists, tables and formulas of a section that correct a source."""
+    unquoted = re.sub(r"^> ?|</?small>", "", text, flags=re.MULTILINE)
+    blocks = [block for part in re.split(r"(\$\$.*?\$\$)", unquoted, flags=re.DOTALL) for block in paragraphs(part)]
+    while blocks:
+        block = blocks.pop(0)
+        if marked := CORRECTIONS.match(block):
+            alone = marked.end() == len(block)
+            if alone or block.endswith(":"):  # what it announces goes on to the end, or is the next table or list
+                block = "\n\n".join([block, *(blocks if alone else blocks[:1])])
+                blocks = [] if alone else blocks[1:]
+            yield re.sub(r"\\tag\{(.+?)\}", r"\\qquad(\1)", block)
+        elif REMARK.search(block) and not block.startswith(("|", "$$")):
+            yield " ".join(block.split())
+
+
+def paragraphs(text: str) -> list[str]:
+    """Parted by blank lines, and items of a list that are errata each apart; a formula is one."""
+    if text.startswith("$$"):
+        return [text]
+    return [part.strip() for part in re.split(r"\n\s*\n|\n(?=- \*\*)", text) if part.strip()]
+
+
+def from_elsewhere(text: str, lesson: Lesson) -> str:
+    """Markdown of a lesson for a page in docs: its links lead to the lessons."""
+    text = re.sub(r"\]\((?=\d\d_)", "](../notebooks/", text)
+    text = re.sub(r"\]\(#([^)]+)\)", rf"](../notebooks/{lesson.path.name}#\1)", text)
+    return LESSON_LINK.sub(address, text)
+
+
 def notation(course: Sequence[Lesson]) -> str:
-    """The table of letters, from the first lesson that has it, with the sentences around it.
+    """The table of letters, from the first lesson that has it, with the sentences around it; what later lessons add.
 
     Raises:
         ValueError: when no lesson has one.
@@ -119,7 +149,8 @@ def notation(course: Sequence[Lesson]) -> str:
     for lesson in course:
         for heading, text in lesson.sections():
             if re.search(r"^\|.*notes.*in code.*\|$", text, re.MULTILINE):
-                return f"# Notation\n\nFrom [{lesson.title}](../notebooks/{lesson.path.name}#{slug(heading)}).\n{text}"
+                place = f"[{lesson.title}](../notebooks/{lesson.path.name}#{slug(heading)})"
+                return f"# Notation\n\nFrom {place}.\n{text}\n{LETTERS.read_text(encoding='utf-8')}"
     raise ValueError("no lesson has the table of notation: a header row with 'notes' and 'in code'")
 
 
@@ -192,9 +223,7 @@ def teaching(course: Sequence[Lesson]) -> str:
         for cell in lesson.notebook["cells"]:
             if "teaching" in cell["metadata"].get("tags", ()) and cell["cell_type"] == "markdown":
                 text = re.sub(r"^#+ .*\n|</?details>|<summary>.*?</summary>", "", "".join(cell["source"]), flags=re.M)
-                text = re.sub(r"\]\((?=\d\d_)", "](../notebooks/", text)
-                text = re.sub(r"\]\(#([^)]+)\)", rf"](../notebooks/{lesson.path.name}#\1)", text)
-                text = LESSON_LINK.sub(address, text)
+                text = from_elsewhere(text, lesson)
                 lines += ["", f"## [{lesson.title}](../notebooks/{lesson.path.name})", ""]
                 lines += [slides_html(lesson, "../slides"), "", text.strip()]
     return "\n".join(lines) + "\n"

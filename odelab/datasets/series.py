@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from odelab.extras import extra
 from odelab.folders import data_file
 
 
@@ -40,3 +41,39 @@ def lynx_hare() -> Series:
         table = torch.from_numpy(np.loadtxt(file, delimiter=","))
     source = "Hudson's Bay Company, in Howard (2009) after Mahaffy"
     return Series(table[:, 0], table[:, 1:], columns, "thousand pelts", source)
+
+
+def sea_surface() -> Series:
+    """Monthly temperature of the sea surface off Peru and Ecuador (0–10° S, 80–90° W), 1950–2010: y (732, 1), °C.
+
+    The region called Niño 1+2, averages of NOAA's ERSST.v3b, as the package statsmodels ships them (`elnino`); public
+    domain. Times are years, a month is 1/12.
+    """
+    with extra("train"):
+        from statsmodels.datasets import elnino
+    months = torch.from_numpy(elnino.load_pandas().data.to_numpy(dtype=float)[:, 1:]).reshape(-1, 1)
+    years = 1950 + torch.arange(len(months), dtype=torch.float64) / 12
+    return Series(years, months, ("sea surface",), "°C", "NOAA, ERSST.v3b, Niño 1+2, in statsmodels")
+
+
+def seattle() -> Series:
+    """Highest temperature of each day in Seattle, 2012–2015: y (1461, 1), °C; times are days since 2012-01-01.
+
+    From NOAA's National Centers for Environmental Information (public domain), as the collection vega-datasets has it.
+    """
+    with data_file("seattle_weather_2012_2015.csv").open(encoding="utf-8") as file:
+        table = torch.from_numpy(np.loadtxt(file, delimiter=",", skiprows=1, usecols=1))
+    days = torch.arange(len(table), dtype=torch.float64)
+    return Series(
+        days, table[:, None], ("maximum temperature",), "°C", "NOAA, National Centers for Environmental Info."
+    )
+
+
+def influenza() -> Series:
+    """Boys in bed on each of 14 days of January and February 1978, of 763 in a boarding school: y (14, 1).
+
+    British Medical Journal 1978;1:587; facts. Times are days, the first is 1.
+    """
+    with data_file("flu_1978.csv").open(encoding="utf-8") as file:
+        table = torch.from_numpy(np.loadtxt(file, delimiter=",", skiprows=1))
+    return Series(table[:, 0], table[:, 1:], ("in bed",), "boys", "British Medical Journal 1978;1:587")

@@ -80,6 +80,9 @@ EXPERIMENTS: dict[str, str] = {
     "visits": "odelab.experiments.visits.recipe",
     "identification": "odelab.experiments.identification.recipe",
     "identification-grid": "odelab.experiments.identification.recipe",
+    "forecasting": "odelab.experiments.forecasting.recipe",
+    "epidemic": "odelab.experiments.forecasting.recipe",
+    "long-horizon": "odelab.experiments.forecasting.recipe",
     "robustness": "odelab.experiments.robustness.recipe",
     "certified": "odelab.experiments.certified.recipe",
 }

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from odelab import folders
-from odelab.datasets import data_file, lynx_hare
+from odelab.datasets import data_file, influenza, lynx_hare, sea_surface, seattle
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,10 +23,40 @@ def test_lynx_hare_is_the_published_table():
     assert "Hudson's Bay" in pelts.source and pelts.unit == "thousand pelts"
 
 
-def test_the_file_has_not_changed():
-    text = data_file("lynx_hare_1900_1920.csv").read_text(encoding="utf-8")
-    digest = hashlib.sha256("\n".join(text.split()).encode()).hexdigest()
-    assert digest == "1a75f162d730d4375aca1f4c1fdad3872669762f53e2ca24ec241e97e63fd96b"
+def test_the_seas_year_and_its_two_great_warm_events():
+    sea = sea_surface()
+    assert sea.y.shape == (732, 1) and sea.y.dtype == torch.float64 and bool((sea.t.diff() - 1 / 12 < 1e-9).all())
+    assert sea.y[:2, 0].tolist() == [23.11, 24.2]  # January and February 1950
+    by_month = sea.y.view(61, 12)
+    assert int(by_month.mean(0).argmax()) == 2 and int(by_month.mean(0).argmin()) == 8  # March, September
+    warmth = (by_month - by_month.mean(0)).flatten()
+    assert {int(sea.t[k]) for k in warmth.topk(12).indices} <= {1982, 1983, 1997, 1998}
+
+
+def test_seattle_has_every_day_of_four_years():
+    days = seattle()
+    assert days.y.shape == (1461, 1) and days.t.tolist() == [*range(1461)]
+    assert days.y[[0, 1, -1], 0].tolist() == [12.8, 10.6, 5.6]
+    assert -10 < float(days.y.min()) < 0 and 30 < float(days.y.max()) < 40
+
+
+def test_the_influenza_is_the_published_curve():
+    flu = influenza()
+    assert flu.t.tolist() == [*range(1, 15)] and flu.y[:, 0].sum() == 1559
+    assert flu.y[:3, 0].tolist() == [3.0, 8.0, 26.0] and float(flu.y.max()) == 298.0
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lynx_hare_1900_1920.csv", "1a75f162d730d4375aca1f4c1fdad3872669762f53e2ca24ec241e97e63fd96b"),
+        ("seattle_weather_2012_2015.csv", "feed86f23a79523d78191623ee909c14bd8ba5fe6855b525bb5fc80efa4b3229"),
+        ("flu_1978.csv", "e149971c1c0c4cb640c498a939d6c3742b1be6794f558f8e4a31af15023110e6"),
+    ],
+)
+def test_the_files_have_not_changed(name, expected):
+    text = data_file(name).read_text(encoding="utf-8")
+    assert hashlib.sha256("\n".join(text.split()).encode()).hexdigest() == expected
 
 
 def test_a_missing_file_names_the_places_looked_at(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
 from html.parser import HTMLParser
@@ -15,8 +16,9 @@ from docs.site.__main__ import build
 from docs.site.ledger import items
 from docs.site.lessons import lessons, slider_html
 from docs.site.mathematics import MENTION, anchor
-from docs.site.pages import STORED
+from docs.site.pages import LETTERS, STORED, corrections
 from docs.site.sliders import widgets
+from tests.complaints import no_complaints
 from tests.lessons.kit.test_ledger import REQUIRED
 from tests.notebooks.reader import NOTEBOOKS
 
@@ -191,10 +193,64 @@ def test_the_ledger_is_complete(site: Site) -> None:
         assert any(lesson == other.name for other in COURSE), f"{section}: no lesson {lesson}"
 
 
-def test_marked_errata_are_on_their_page(site: Site) -> None:
-    text = " ".join(" ".join(site.pages["docs/errata.html"].text).split())
-    marked = sum(len(re.findall(r"\*\*Errat(?:um|a)\b", prose)) for lesson in COURSE for prose in lesson.prose)
-    assert marked and len(re.findall(r"\bErrat(?:um|a)\b", text)) >= marked
+def test_every_erratum_is_on_its_page(site: Site) -> None:
+    """Whatever a lesson announces in bold as an error, a slip or a disagreement of its sources."""
+
+    def letters(text: str) -> str:
+        return re.sub(r"\W", "", text)  # Sphinx curls quotation marks
+
+    text = letters("".join(site.pages["docs/errata.html"].text))
+    words = r"[Ee]rrat(?:um|a)|[Ww]ording|[Mm]isprints?|[Ss]lips?|err|disagree"
+    bold = rf"^(?:> |- )?\*\*([^*\n]*\b(?:{words})\b[^*\n]*)\*\*(.*)"
+    announced = [
+        (a + b) for lesson in COURSE for prose in lesson.prose for a, b in re.findall(bold, prose, re.MULTILINE)
+    ]
+    assert len(announced) > 12
+    for sentence in announced:
+        assert letters(re.split(r"[$*`(\[]", sentence)[0]) in text, sentence
+    assert "Asignismissing" in text and "50ofthe62recorded" in text, "what an announcement announces"
+
+
+def test_corrections_are_taken_whole() -> None:
+    text = "a\n\n> **Erratum.** One.\n> More.\n\nb\n\n**Where the sources err**\n\n- c\n\nd\n\n$$x \\tag{3.1}$$\n\ne"
+    assert [*corrections(text)] == [
+        "**Erratum.** One.\nMore.",
+        "**Where the sources err**\n\n- c\n\nd\n\n$$x \\qquad(3.1)$$\n\ne",
+    ]
+    text = "- **Wording** of a.\n- **Wording** of b.\n\nThe notes print $c$ here.\n\n**Errata:**\n\n| t |\n\nno"
+    assert [*corrections(text)] == [
+        "- **Wording** of a.",
+        "- **Wording** of b.",
+        "The notes print $c$ here.",
+        "**Errata:**\n\n| t |\n\nno",
+    ]
+
+
+@no_complaints
+def test_letters_are_those_of_the_lessons() -> Iterator[str]:
+    """Each stands in a formula of its lesson, each name in its code; from 02 on every lesson adds some."""
+    rows = re.findall(r"^\| (\d\d) \|(.*)\|(.*)\|(.*)\|$", LETTERS.read_text(encoding="utf-8"), re.MULTILINE)
+    by_number = {lesson.number: lesson for lesson in COURSE}
+    yield from (f"lesson {n} adds none" for n in by_number.keys() - {n for n, *_ in rows} - {"00", "01"})
+    for number, letters, _, names in rows:
+        prose = "\n".join(by_number[number].prose)
+        formulas = " ".join(re.findall(r"\$\$.*?\$\$|\$[^$]+\$", prose, re.DOTALL))
+        code = "\n".join("".join(cell["source"]) for cell in by_number[number].notebook["cells"])
+        for letter in re.findall(r"\$([^$]+)\$", letters):
+            if letter.replace(r"\|", "|") not in formulas:
+                yield f"lesson {number} has no {letter}"
+        for name in re.findall(r"`([^`]+)`", names):
+            if not re.search(rf"\b{re.escape(name)}\b", code):
+                yield f"lesson {number} has no {name} in code"
+
+
+def test_the_glossary_is_in_order_and_has_words_of_every_lesson() -> None:
+    lines = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").splitlines()
+    entries = [line for line in lines if line.startswith("- **")]
+    words = [re.sub(r"\W", "", unicodedata.normalize("NFKD", line.split("**")[1])).lower() for line in entries]
+    assert words == sorted(words) and len(set(words)) == len(words)
+    said = "\n".join(entries)
+    assert [lesson.number for lesson in COURSE[1:] if f"[{lesson.number}](" not in said] == []
 
 
 def test_every_cited_work_is_in_the_bibliography(site: Site) -> None:

@@ -116,7 +116,7 @@ def test_a_wrong_command_is_status_2_and_one_line(fake, capsys, arguments, text)
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["reproduce"], ["sing"], ["reproduce", "fake", "--budget", "huge"], ["reproduce", "fake", "--seeds", "x"]]
+    [["reproduce"], ["sing"], ["reproduce", "fake", "--budget", "huge"], ["reproduce", "fake", "--seeds", "x"]]
     + [["reproduce", "fake", "--seeds", seed] for seed in ("-1", "0.5", "²")],
 )
 def test_what_the_parser_refuses_is_status_2_too(arguments, capsys):
@@ -130,6 +130,12 @@ def into_tmp(fake, monkeypatch):
     monkeypatch.setattr(reproduce_module, "result_file", lambda name, budget: fake.path)
     monkeypatch.setattr(reproduce_module, "FOLDERS", (None, fake.path.parent / "data"))
     return fake
+
+
+def test_without_a_verb_all_of_them_are_told(capsys):
+    assert main([]) == 2
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in ("copy", "doctor", "list", "results", "reproduce"))
 
 
 def test_a_good_command_says_where_its_results_are(into_tmp, capsys):

@@ -22,7 +22,9 @@
   // Words alone on a slide are as large as they fit.
   const enlarge = (body) => {
     let size = 33;
-    const tooLarge = () => body.scrollHeight > body.clientHeight || [body, ...body.children].some((e) => e.scrollWidth > e.clientWidth + 1);
+    const edge = (e, side) => e.getBoundingClientRect()[side]; // scrollHeight counts what MathJax hides for screen readers
+    const tall = () => edge(body.lastElementChild, "bottom") - edge(body.firstElementChild, "top") > body.clientHeight;
+    const tooLarge = () => tall() || [body, ...body.children].some((e) => e.scrollWidth > e.clientWidth + 1);
     do body.style.fontSize = `${--size}px`; while (size > 27 && tooLarge());
   };
 

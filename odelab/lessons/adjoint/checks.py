@@ -24,6 +24,7 @@ GRAD_ERRORS = {
     "function, and the result must not be detached before grad",
     "got tuple": "grad takes one flat tuple of tensors: write (z, *params), with the star",
     "got list": "grad takes one flat tuple of tensors: write (z, *params), with the star",
+    "tensors and 1 gradients": "grad takes the output first, f(t, z), then the inputs, then the row",
     "not have been used in the graph": "what you differentiate does not depend on one of these inputs: is it "
     "computed, in your function, from the very tensors that you hand to grad?",
 }
@@ -51,7 +52,7 @@ def linear_adjoint(answer: Callable[..., Any]) -> None:
     flow = torch.linalg.matrix_exp(WEIGHT * span)
     sign = "the sign in the exponent. Think of one number with z' = 2z: a nudge at t0 has grown until t1, so is its "
     sign += "price at t0 higher or lower than the price at t1?"
-    side = "the side: the adjoint is a row, so it meets the matrix from the left"
+    side = "the side: the adjoint is a row, so it meets the matrix from the left, and no matrix is transposed"
     wrong = {
         sign: ADJOINT @ torch.linalg.inv(flow),
         side: flow @ ADJOINT,
@@ -66,8 +67,14 @@ def linear_adjoint(answer: Callable[..., Any]) -> None:
         * ADJOINT
         @ torch.linalg.matrix_exp(WEIGHT),
         "this is a(t1) itself: nothing has happened between t1 and t0": ADJOINT,
+        "span is divided by; the exponent grows with the length of the interval": ADJOINT
+        @ torch.linalg.matrix_exp(WEIGHT / span),
+        "the exponential is missing: this is the row times A·span alone": span * ADJOINT @ WEIGHT,
     }
-    compare("a(t0)", answer(WEIGHT, span, ADJOINT), ADJOINT @ flow, wrong)
+    returned = answer(WEIGHT, span, ADJOINT)
+    if isinstance(returned, Tensor) and returned.shape == WEIGHT.shape:
+        raise Hint("yours is a matrix of shape (2, 2); a(t0) is a row: multiply the row and a matrix with @")
+    compare("a(t0)", returned, ADJOINT @ flow, wrong)
 
 
 @exercise
@@ -82,6 +89,10 @@ def augmented_dynamics(answer: Callable[..., Any]) -> None:
     returned = call(answer, f, (weight, bias), time, STATE.clone(), ADJOINT.clone())
     three = "three slopes are asked for: of z, of the adjoint, and the list of those of the parameters"
     slope, adjoint_slope, parameter_slopes = parts(returned, 3, three)
+    if isinstance(adjoint_slope, tuple) and len(adjoint_slope) == 1:
+        raise Hint(
+            "the slope of the adjoint is a tuple with one tensor: grad always returns a tuple, take its entry [0]"
+        )
     with torch.no_grad():
         value = torch.tanh(WEIGHT @ STATE + BIAS)
         gate = 1 - value**2
@@ -143,12 +154,14 @@ def time_gradients(answer: Callable[..., Any]) -> None:
     """(dL/dt0, dL/dt1) for answer(f, t0, z0, adjoint0, t1, z1, adjoint1)."""
 
     def f(t: Tensor | float, z: Tensor) -> Tensor:
+        if not isinstance(z, Tensor):
+            raise Hint("f takes the time first, then the state: f(t, z)")
         return WEIGHT @ z * (1 + t)
 
     z1, adjoint1 = STATE - 0.7, ADJOINT + 0.9
     start, end = ADJOINT @ f(0.1, STATE), adjoint1 @ f(0.6, z1)
     returned = answer(f, 0.1, STATE, ADJOINT, 0.6, z1, adjoint1)
-    if isinstance(returned, Tensor) and returned.shape[:1] == (2,):
+    if hasattr(returned, "shape") and returned.shape[:1] == (2,):
         returned = tuple(returned)
     to_t0, to_t1 = parts(returned, 2, "two numbers are asked for: dL/dt0 and dL/dt1")
     single = "a product of two vectors is asked for as one number: sum it"
@@ -199,14 +212,18 @@ def checkpointed_gradient(answer: Callable[..., Any]) -> None:
     to_start, to_theta = _replay(step, theta, kept, [3, 2, 1, 0], ADJOINT)
     two = "return two things: the adjoint at the first state, and the total for theta"
     of_start, of_theta = parts(call(answer, step, theta, kept, ADJOINT), 2, two)
+    if isinstance(of_start, Tensor) and of_start.shape == theta.shape:
+        raise Hint(f"{two}, in this order")
     chain = "this is the gradient, but by ordinary backprop: the path was made anew from states[0], and the graphs of "
     chain += "all steps were in memory at once. Start each step from states[k]"
+    minus = "its sign: no minus here, (3.13) is a sum"
     compare("dL/dz0", of_start, to_start, {chain: whole_chain[0]} | _slips_of_replay(step, theta, kept))
     first = _replay(step, theta, kept, [0], _replay(step, theta, kept, [3, 2, 1], ADJOINT)[0])[1]
     last = _replay(step, theta, kept, [3], ADJOINT)[1]
     every = "every step uses theta, so all of them contribute to its gradient"
     slips = {f"the share of the first step alone: {every}": first, f"the share of the last step alone: {every}": last}
-    slips["its sign: no minus here, (3.13) is a sum"] = -to_theta
+    slips[minus] = -to_theta
+    slips[f"in every second step {minus}"] = _replay(step, theta, kept, [3, 2, 1, 0], ADJOINT, sign=-1)[1]
     slips[f"still zero: {every}"] = torch.zeros_like(to_theta)
     slips["theta's share of a step was computed with the adjoint from before the step, and needs the one after it"] = (
         _with_adjoints_before(step, theta, kept)
@@ -230,12 +247,13 @@ def _replay(
     order: list[int],
     adjoint: Tensor,
     shift: int = 0,
+    sign: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """The adjoint taken back through the steps in this order, from states shifted by `shift`, and theta's total."""
     total = torch.zeros_like(theta)
     for k in order:
         z = states[k + shift].detach().requires_grad_()
-        adjoint, share = torch.autograd.grad(step(k, z), (z, theta), adjoint)
+        adjoint, share = torch.autograd.grad(step(k, z), (z, theta), sign * adjoint)
         total = total + share
     return adjoint, total
 
@@ -255,4 +273,16 @@ def _slips_of_replay(step: Callable[[int, Tensor], Tensor], theta: Tensor, state
             step, theta, states, [3, 2, 1, 0], ADJOINT, shift=1
         )[0],
         "only one step was replayed: go on to the first": _replay(step, theta, states, [3], ADJOINT)[0],
+        "the last step was left out: five states have four steps between them": _replay(
+            step, theta, states, [2, 1, 0], ADJOINT
+        )[0],
+        "the first step was left out: five states have four steps between them": _replay(
+            step, theta, states, [3, 2, 1], ADJOINT
+        )[0],
+        "every step was replayed from states[0]; step k starts from states[k]": _replay(
+            step, theta, [states[0]] * 5, [3, 2, 1, 0], ADJOINT
+        )[0],
+        "step k + 1 was made in place of step k": _replay(
+            lambda k, z: step(k + 1, z), theta, states, [3, 2, 1, 0], ADJOINT
+        )[0],
     }

@@ -31,6 +31,12 @@ from odelab.choices import suggestion
 
 CheckFunction = Callable[..., None]
 CALL = re.compile(r"\bcheck\.(\w+)\(")  # an exercise named in a cell
+# What Python or PyTorch says -> what a beginner can do about it.
+ADVICE = {
+    "for ^:": "Python writes a power as **",
+    "mean(): could not infer output dtype": "turn true and false into numbers first: .float()",
+    "only one element tensors can be converted": "math works on single numbers, torch on tensors",
+}
 EMPTY_BODY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
 
 
@@ -213,4 +219,5 @@ def _explain(answer: types.FunctionType, error: Exception) -> str:
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.name == answer.__name__]
     start = inspect.unwrap(answer).__code__.co_firstlineno
     where = f" in line {lines[-1] - start + 1} of {answer.__name__}" if lines and lines[-1] else ""
-    return f"{type(error).__name__}{where}: {error}"
+    advice = next((f" ({advice})" for complaint, advice in ADVICE.items() if complaint in str(error)), "")
+    return f"{type(error).__name__}{where}: {error}{advice}"

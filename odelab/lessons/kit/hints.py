@@ -44,6 +44,8 @@ def compare(
         if equals(slip):
             raise Hint(f"{name}: {advice}")
     tensor_of(name, value, exact.shape)
+    if not torch.isfinite(value).all():
+        raise Hint(f"{name} holds inf or nan: which line divides by zero, or grows without bound?")
     gap = float((value - exact).abs().max())
     raise Hint(otherwise or f"{name} is off by {gap:.2g}, and by none of the usual slips")
 
@@ -58,11 +60,15 @@ def tensor_of(name: str, answer: Any, shape: Sequence[int] | None = None) -> Ten
     if answer is ... or (isinstance(answer, (list, tuple)) and any(part is ... for part in answer)):
         raise NotAttempted
     if isinstance(answer, (list, tuple)) and any(isinstance(part, Tensor) for part in answer):
-        answer = torch.stack(list(answer))
+        try:
+            answer = torch.stack(list(answer))
+        except (TypeError, RuntimeError):
+            raise Hint(f"{name} should be one tensor, yours is a {type(answer).__name__} of {len(answer)}") from None
     try:
         value = torch.as_tensor(answer, dtype=torch.float64).detach()
     except (TypeError, ValueError, RuntimeError):
-        raise Hint(f"{name} should be a tensor of numbers, yours is a {type(answer).__name__}") from None
+        wanted = "a number" if shape is not None and not len(shape) else "a tensor of numbers"
+        raise Hint(f"{name} should be {wanted}, yours is a {type(answer).__name__}") from None
     if shape is not None and value.shape != tuple(shape):
         wanted = f"have shape {tuple(shape)}" if len(shape) else "be one number"
         raise Hint(f"{name} should {wanted}, yours has shape {tuple(value.shape)}")

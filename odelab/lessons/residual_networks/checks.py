@@ -33,9 +33,7 @@ def end_of_euler(answer: Callable[[int], Any]) -> None:
         ],
         "one step too many: L steps lead from 0 to 1": [(1 + 1 / count) ** (count + 1) for count in counts],
         "one step too few: L steps lead from 0 to 1": [(1 + 1 / count) ** (count - 1) for count in counts],
-        "a step multiplies y by 1 + 1/L, since y + (1/L) y = (1 + 1/L) y": [
-            (1 - 1 / count) ** count for count in counts
-        ],
+        "your steps shrink y; a step of size 1/L adds (1/L) y to y": [(1 - 1 / count) ** count for count in counts],
     }
     otherwise = f"for L = 1 one step of size 1 leads from 1 to 2, yours ends at {float(ends[0]):.4g}"
     if abs(ends[0] - 2) < 1e-6:
@@ -77,6 +75,8 @@ def euler(answer: Callable[[Field, Tensor, Tensor], Any]) -> None:
     t = torch.tensor([0.0, 0.1, 0.4, 0.5, 0.9], dtype=torch.float64)
     right = _euler_states(_pushed, z0, t)
     given = answer(_pushed, z0.clone(), t.clone())
+    if isinstance(given, (list, tuple)) and len(given) < len(t) - 1:
+        raise Hint(f"{len(t)} times need {len(t)} states, your list holds {len(given)}: is each new state appended?")
     if isinstance(given, (list, tuple)):
         raise Hint(f"yours is a {type(given).__name__} of {len(given)} states: torch.stack makes one tensor of them")
     states = tensor_of("euler(f, z0, t)", given)
@@ -84,6 +84,10 @@ def euler(answer: Callable[[Field, Tensor, Tensor], Any]) -> None:
         raise Hint("that is one state; collect them all, starting with z0, and stack them")
     if states.shape == right[1:].shape:
         raise Hint(f"{len(t)} times need {len(t)} states, yours has one less: the first state is z0 itself")
+    if states.shape == right[:2].shape:
+        raise Hint(f"{len(t)} times need {len(t)} states, yours has two: does the return stand inside the loop?")
+    if len(states) == len(t) + 1:
+        raise Hint(f"{len(t)} times need {len(t)} states, yours has one more: between them lie {len(t) - 1} steps")
     if states.shape == (right.numel(),):
         raise Hint("your states are joined end to end: torch.stack gives each of them a row of its own")
     if states.shape == right.shape and torch.allclose(states, states[-1].expand_as(states)):
@@ -104,6 +108,15 @@ def euler(answer: Callable[[Field, Tensor, Tensor], Any]) -> None:
         "f takes the time first: f(t, z)": _euler_states(lambda t, z: _pushed(z, t * torch.ones_like(z)), z0, t),
         "f is the velocity; in a step it is multiplied by the time that the step takes": (
             _euler_states(lambda time, z: _pushed(time, z) / _step_from(t, time), z0, t)
+        ),
+        "t[k + 1] is a time; a step lasts from t[k] to t[k + 1]": _euler_states(
+            lambda time, z: _pushed(time, z) * (time + _step_from(t, time)) / _step_from(t, time), z0, t
+        ),
+        "f gets the number of the step; it asks for the time t[k]": _euler_states(
+            lambda time, z: _pushed(int((t == time).nonzero()), z), z0, t
+        ),
+        "the old state is lost: a step adds the move to it": _euler_states(
+            lambda time, z: _pushed(time, z) - z / _step_from(t, time), z0, t
         ),
         "you subtract the move; add it": _euler_states(lambda t, z: -_pushed(t, z), z0, t),
         "each step starts from the last state": (
@@ -147,9 +160,14 @@ def extrapolate(answer: Callable[[Tensor, Tensor], Any]) -> None:
 def changed_answers(answer: Callable[[Callable[..., Tensor], Field, Any, Tensor, int], Any]) -> None:
     """``changed_answers(residual_net, f, head, z, depth)``: share of classes that change with half the step."""
 
+    depths: set[int] = set()
+
     def residual_net(f: Field, z: Tensor, depth: int) -> Tensor:
+        if not isinstance(z, Tensor):
+            raise Hint("residual_net(f, z, depth) takes the field, then the inputs, then the number of layers")
         if int(depth) != depth:
             raise Hint(f"{depth} layers? halving the step doubles the number of layers")
+        depths.add(int(depth))
         return _euler_states(f, z, torch.linspace(0, 1, int(depth) + 1, dtype=z.dtype))
 
     def head(z: Tensor) -> Tensor:
@@ -170,7 +188,10 @@ def changed_answers(answer: Callable[[Callable[..., Tensor], Field, Any, Tensor,
         return float((one != other).double().mean())
 
     right = apart(called(4), called(8))
+    distance = residual_net(violent, z, 4)[-1] - residual_net(violent, z, 8)[-1]
+    depths.clear()
     given = answer(residual_net, violent, head, z.clone(), 4)
+    ran = sorted(depths)
     if isinstance(given, Tensor) and given.numel() != 1:
         raise Hint(f"one number, please: the share of the {tuple(given.shape)} that changed")
     value = float(given)
@@ -184,10 +205,24 @@ def changed_answers(answer: Callable[[Callable[..., Tensor], Field, Any, Tensor,
         "that compares with half the layers, so with a longer step": apart(called(4), called(2)),
         "the score is not a probability: compare it with 0": apart(called(4, 0.5), called(8, 0.5)),
         "this compares the scores, and almost every score changes a little; compare the classes, their signs": 1.0,
-        "both networks have the same number of layers": 0.0,
+        "this compares the scores; compare the classes, their signs": float(
+            (head(distance) - head(0 * distance)).abs().mean()
+        ),
+        "this is a distance between outputs; apply head, and compare the classes": float(distance.norm(dim=1).mean()),
+        "from −1 to 1 a sign moves by 2, so this counts each change twice": 2 * right,
         "that compares with the input, not with another number of layers": apart(called(4), head(z)[:, 0] > 0),
     }
+    if ran == [4, 8]:
+        advice = (
+            "no class differs between 4 and 8 layers: does head get the last states, [-1], and do you take its sign?"
+        )
+        wrong[advice] = 0.0
+    else:
+        wrong["both networks have the same number of layers"] = 0.0
     otherwise = f"for the test network a share of {right:.4g} changes its class, you say {value:.4g}"
+    if ran != [4, 8]:
+        otherwise = f"asked about 4 layers, you ran {' and '.join(map(str, ran)) or 'no'} layers: half the step needs "
+        otherwise += "twice the layers"
     compare("the share", value, right, wrong, otherwise=otherwise)
 
 

@@ -66,6 +66,13 @@ def midpoint_step(step: Step) -> None:
         "the average of both slopes is the slope at a quarter of the step; use the one in the middle alone": (
             y + h / 2 * (k1 + better)
         ),
+        "you subtract the move; add it": y - h * better,
+        "to reach the middle, the slope is multiplied by h/2; yours by 1/2": y + h * f(t + h / 2, y + k1 / 2),
+        "the time is half of t + h; the middle of the step is h/2 after t": y + h * f((t + h) / 2, middle),
+        "the time is 1/2 after t; the middle of the step is h/2 after t": y + h * f(t + 1 / 2, middle),
+        "both slopes are read at the old state; the second belongs to a state that lies half a step further": (
+            y + h / 2 * (k1 + f(t + h, y))
+        ),
         "the middle is reached with h/2 times the slope, not with h/2 alone": y + h * f(t + h / 2, y + h / 2),
     }
     otherwise = "it is none of the usual slips: at which time and state is each slope read, and how long is each walk?"
@@ -123,20 +130,28 @@ def controller(next_step: Callable[[float, float, int], float]) -> None:
             raise Hint(f"an error ratio of {error_ratio:g} gave the step {value:g}: a step is positive and finite")
         return value / h
 
+    if abs(7 * factor(2.0, h=0.7) / factor(2.0) - 1) < 1e-9:
+        raise Hint("your answer is the factor alone; the new step is a multiple of the old one, h")
     if abs(factor(2.0, h=0.7) / factor(2.0) - 1) > 1e-9:
         raise Hint("the new step is a multiple of the old one: the factor must not depend on h itself")
     if factor(100.0) == factor(1e-4):
         raise Hint(f"the factor is {factor(100.0):g} for a large error and for a small one; are min and max in place?")
-    if factor(100.0) >= 1:
+    if factor(100.0) == 1:
+        raise Hint("the error was 100 times too large, and the step stayed as it was: which m belongs to E > 1?")
+    if factor(100.0) > 1:
         raise Hint("the error was 100 times too large and the step did not shrink: look at the sign of the exponent")
     if factor(1e30) > 0.5:
         raise Hint("the error was hopeless and the step did not even halve: m is 0.2 after a rejected step")
-    for order in (2, 5):
+    for order in (5, 2):
         power = math.log(factor(1.1, order) / factor(1.6, order)) / math.log(1.1 / 1.6)
         if abs(power) < 1e-9:
             raise Hint("an error ratio of 1.1 and one of 1.6 gave the same step: it should depend on the error ratio")
         if abs(power + 1 / (order + 1)) < 1e-6:
-            raise Hint("the estimate shrinks like h^order, so the exponent is -1/order, not -1/(order + 1)")
+            raise Hint(
+                "-1/(order + 1) belongs to the better answer, of order p; E estimates the error of the other one"
+            )
+        if abs(power + 1 / (order - 1)) < 1e-6:
+            raise Hint("E belongs to the answer of order p - 1, and the local error of that one is not O(h^(p - 1))")
         if abs(power + 1) < 1e-6:
             raise Hint("this is right if E is proportional to h; to which power of h is it proportional?")
         if abs(power + 1 / order) > 1e-6:
@@ -178,6 +193,8 @@ def implicit_euler_step(step: Step) -> None:
         "the residual needs h: it is y1 - y0 - h f": y / (1 + rate),
         "this is y0 itself: no repetition changed it": y,
         "this is the increment; the step returns y plus it": exact - y,
+        "this is the slope at the end; the step returns y plus h times it": -rate * exact,
+        "the sign of h f in the residual: it is y1 - y0 - h f": y / (1 - h * rate),
     }
     otherwise = f"y' = -1000 y, h = 0.5, y = 1: {float(exact[0]):.3g} expected, yours is {float(fast[0]):.3g}"
     # With I + h J in place of I - h J, each iteration multiplies the distance by the same number.
@@ -185,10 +202,17 @@ def implicit_euler_step(step: Step) -> None:
     iterations = math.log(max(growth, 1e-9)) / math.log(2 * h * rate / (h * rate - 1))
     if iterations > 0.5 and abs(iterations - round(iterations)) < 1e-6:
         otherwise = "the sign of h·J is wrong in the linear solve: the matrix is I - h J"
-    elif not bool(torch.isfinite(fast).all()) or fast.abs().max() > 10:
+    elif _repetitions(fast, y, exact, h * rate) > 0.5:
         otherwise = (
             "y' = -1000 y with h = 0.5 grew: repeating y ← y0 + h f(y) diverges on stiff fields, use Newton's method"
         )
+    elif not bool(torch.isfinite(fast).all()) or fast.abs().max() > 10:
+        otherwise = (
+            "y' = -1000 y with h = 0.5 grew: Newton's step is minus J⁻¹ r (a linear system), with the Jacobian J of "
+            "the whole residual r"
+        )
+    elif fast.abs().max() < 1e-4:
+        otherwise = "y has shrunk too often: the residual contains the old state y0, which no repetition changes"
     compare(name, fast, exact, wrong, rtol=1e-5, otherwise=otherwise)
     f, t = _pushed_pendulum, 0.7
     y = torch.tensor([0.4, -0.3], dtype=torch.float64)
@@ -200,6 +224,13 @@ def implicit_euler_step(step: Step) -> None:
     if torch.allclose(new, _newton_once(f, t, h, y), atol=1e-9):
         raise Hint("this is Newton's first iterate, enough for a linear field only: repeat it")
     raise Hint(f"on a nonlinear field y1 - y0 - h f(t + h, y1) is {_residual(f, t, h, y, new):.1e}, not 0")
+
+
+def _repetitions(state: Tensor, y: Tensor, exact: Tensor, factor: float) -> float:
+    """How often the distance from the exact state was multiplied by minus this factor, on the way from y; or 0."""
+    growth = float(((state - exact) / (y - exact)).abs().max())
+    times = math.log(growth) / math.log(factor) if 0 < growth < math.inf else 0.0
+    return times if abs(times - round(times)) < 1e-6 else 0.0
 
 
 def _newton_once(f: Field, t: float, h: float, y: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ def gap_at_128(answer: Any) -> None:
     shallower = scene().gap(64)
     for advice, slip in {
         "that is the gap at 64 layers; does twice the depth change nothing?": shallower,
-        "the gap falls, but you let it rise: twice the layers, half the gap": 2 * shallower,
-        "twice the layers divide the gap by two, not by four": gap / 2,
+        "from line to line the gap falls, and you let it rise": 2 * shallower,
+        "that is too much: compare the gaps at 16 and 32 layers, and those at 32 and 64": gap / 2,
         "that is layers × gap, which stays nearly constant; divide it by the layers": 128 * gap,
         "you subtracted as much as from 32 to 64; look at the ratio of neighbours, not at their difference": (
             max(2 * shallower - scene().gap(32), 0.0)
@@ -29,6 +29,9 @@ def gap_at_128(answer: Any) -> None:
         if abs(value - slip) <= 0.1 * slip:
             raise Hint(advice)
     if value <= 0:
-        raise Hint("the gap halves with every doubling, so it never is zero or less")
+        raise Hint("a gap is a distance, and this one never becomes zero: by which factor does it fall?")
     size = "too large" if value > gap else "too small"
-    raise Hint(f"{value:.3g} is {size}: start from the gap at 64 layers, which is {shallower:.2g}, and halve it once")
+    raise Hint(
+        f"{value:.3g} is {size}: at 64 layers the gap is {shallower:.2g}. By which factor did it fall from 32 to 64, "
+        "and by which from 16 to 32?"
+    )

@@ -58,8 +58,15 @@ LINEAR = {
     "one Euler step, minus": (lambda A, span, end: end - span * end @ A, "sign of a step forwards"),
     "span outside": (lambda A, span, end: end @ exp(A) * span, "belongs into the exponent"),
     "two Euler steps": (lambda A, span, end: end @ torch.matrix_power(torch.eye(2) + A * span / 2, 2), "off by"),
-    "a matrix": (lambda A, span, end: exp(A * span), "shape"),
+    "a matrix": (lambda A, span, end: exp(A * span), r"a matrix of shape \(2, 2\)"),
     "one row of a matrix": (lambda A, span, end: end[None] @ exp(A * span), r"shape \(2,\), yours has shape \(1, 2\)"),
+    "right, as a one-row matrix": (lambda A, span, end: (end[None] @ exp(A * span))[0], None),
+    "transposed": (lambda A, span, end: end @ exp(A.T * span), "no matrix is transposed"),
+    "divided by span": (lambda A, span, end: end @ exp(A / span), "divided by"),
+    "no exponential": (lambda A, span, end: end @ A * span, "exponential is missing"),
+    "math's exp": (lambda A, span, end: end @ math.exp(A * span), "torch on tensors"),
+    "entry by entry": (lambda A, span, end: end * exp(A * span), "a matrix of shape"),
+    "a broken power": (lambda A, span, end: end @ exp(A) ** span, "inf or nan"),
     "stub": (lambda A, span, end: ..., "not attempted"),
 }
 
@@ -189,6 +196,13 @@ def without_star(f, params, t, z, adjoint):
     return slope, *grad(slope, (z, params), -adjoint)
 
 
+def arguments_exchanged(f, params, t, z, adjoint):
+    z = z.detach().requires_grad_()
+    slope = f(t, z)
+    products = grad((z, *params), slope, -adjoint)
+    return slope, products[0], products[1:]
+
+
 DYNAMICS = {
     "right": (dynamics(), None),
     "right, a tuple": (lambda *given: (*dynamics()(*given)[:2], tuple(dynamics()(*given)[2])), None),
@@ -215,6 +229,13 @@ DYNAMICS = {
     "another z": (another_z, "from the very tensors"),
     "one parameter only": (dynamics(full=False), "one tensor for every parameter"),
     "one long vector": (in_one_vector, "one tensor for every parameter"),
+    "grad's arguments exchanged": (arguments_exchanged, "the output first"),
+    "grad's tuple": (lambda *given: (*dynamics()(*given)[:1], dynamics()(*given)[1:2], dynamics()(*given)[2]), "entry"),
+    "two minuses": (dynamics(adjoint_sign=1.0, parameter_sign=1.0), r"slope of the adjoint: .*sign"),
+    "parameters before the state": (
+        lambda *given: (dynamics()(*given)[0], dynamics()(*given)[2], dynamics()(*given)[1]),
+        "one tensor, yours is a list of 2",
+    ),
     "two things": (lambda *given: dynamics()(*given)[:2], "three slopes"),
     "stub": (lambda f, params, t, z, adjoint: (f(t, z), ..., ...), "not attempted"),
 }
@@ -238,6 +259,11 @@ TIMES = {
         ),
         None,
     ),
+    "right, an array": (
+        lambda f, t0, z0, a0, t1, z1, a1: np.array([float(-a0 @ f(t0, z0)), float(a1 @ f(t1, z1))]),
+        None,
+    ),
+    "state before time": (lambda f, t0, z0, a0, t1, z1, a1: (-a0 @ f(z0, t0), a1 @ f(z1, t1)), "time first"),
     "no minus": (lambda f, t0, z0, a0, t1, z1, a1: (a0 @ f(t0, z0), a1 @ f(t1, z1)), "dL/dt0: its sign"),
     "both minus": (lambda f, t0, z0, a0, t1, z1, a1: (-a0 @ f(t0, z0), -a1 @ f(t1, z1)), "dL/dt1: its sign"),
     "swapped": (lambda f, t0, z0, a0, t1, z1, a1: (a1 @ f(t1, z1), -a0 @ f(t0, z0)), "order asked for"),
@@ -358,6 +384,20 @@ CHECKPOINTS = {
     "right, by recursion": (by_recursion, None),
     "right, with a list": (with_a_list, None),
     "first to last": (replay(order=iter), "first to last"),
+    "minus in each step": (
+        lambda step, theta, states, row: replay()(lambda k, z: -step(k, z), theta, states, row),
+        "in every second step",
+    ),
+    "the step after": (lambda step, *rest: replay()(lambda k, z: step(k + 1, z), *rest), r"step k \+ 1"),
+    "all from the start": (
+        lambda step, theta, states, row: replay()(step, theta, states[:1] * len(states), row),
+        r"from states\[0\]",
+    ),
+    "the last step left out": (
+        lambda s, theta, states, row: replay()(s, theta, states[:-1], row),
+        "last step was left",
+    ),
+    "exchanged": (lambda *given: replay()(*given)[::-1], "in this order"),
     "from the state after": (replay(shift=1), r"states\[k\]"),
     "not added up": (replay(add=False), "first step alone"),
     "adjoint never moves": (replay(move=False), "not moved"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import odelab.lessons
 from odelab.lessons.kit import (
     ClaimFailed,
     Hint,
@@ -279,6 +280,13 @@ def test_a_misspelt_exercise_finds_its_name() -> None:
     assert "doubling" in dir(check)
     with pytest.raises(AttributeError, match=r"did you mean .doubling.\?"):
         _ = check.doublin
+
+
+def test_a_room_without_exercises_hides_none_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "room_without_exercises").mkdir()
+    (tmp_path / "room_without_exercises" / "__init__.py").touch()
+    monkeypatch.setattr(odelab.lessons, "__path__", [*odelab.lessons.__path__, str(tmp_path)])
+    assert "end_of_euler" in dir(check)
 
 
 @pytest.mark.usefixtures("doubling")

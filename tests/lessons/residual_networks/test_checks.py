@@ -1,5 +1,6 @@
 """Lesson 01: its exercise checks tell right from wrong, and its explorables plot what they claim to plot."""
 
+import functools
 import math
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -40,7 +41,9 @@ END_OF_EULER: Answers = {
     "factors added": (lambda L: L * (1 + 1 / L), "multiplied, not added"),
     "one too many": (lambda L: (1 + 1 / L) ** (L + 1), "one step too many"),
     "one too few": (lambda L: (1 + 1 / L) ** (L - 1), "one step too few"),
-    "decay": (lambda L: (1 - 1 / L) ** L, "1 \\+ 1/L"),
+    "decay": (lambda L: (1 - 1 / L) ** L, "shrink y"),
+    "a power as in LaTeX": (lambda L: (1 + 1 / L) ^ L, r"a power as \*\*"),
+    "recursive": (lambda L: functools.reduce(lambda y, _: y + y / L, range(L), 1.0), None),
     "two of them": (lambda L: (1 + 1 / L) ** 2, "L = 2|leads from 1 to 2"),
     "all states": (lambda L: [(1 + 1 / L) ** k for k in range(L + 1)], "one number"),
     "a formula in quotes": (lambda L: "(1 + 1 / L) ** L", "without quotes"),
@@ -50,9 +53,10 @@ END_OF_EULER: Answers = {
 def euler(f, z0, t, slip=""):  # type: ignore[no-untyped-def]
     states = [z0]
     for k in range(len(t) - 1):
-        step = t[1] - t[0] if slip == "first step" else 1 if slip == "no step" else t[k + 1] - t[k]
-        time = t[k + 1] if slip == "late" else t[0] if slip == "frozen" else t[k]
-        states.append(states[-1] + (-step if slip == "sign" else step) * f(time, states[-1]))
+        step = t[k + 1] - t[k]
+        step = {"first step": t[1] - t[0], "no step": 1, "time": t[k + 1]}.get(slip, step)
+        time = {"late": t[k + 1], "frozen": t[0], "number": k}.get(slip, t[k])
+        states.append((slip != "lost") * states[-1] + (-step if slip == "sign" else step) * f(time, states[-1]))
     return torch.stack(states[1:] if slip == "no start" else states)
 
 
@@ -111,6 +115,20 @@ EULER: Answers = {
         "starts from the last state",
     ),
     "midpoint": (lambda f, z0, t: solve(f, z0, t, method="midpoint").y, "first step is off"),
+    "lerp": (
+        lambda f, z0, t: torch.stack(
+            list(
+                accumulate(pairwise(t), lambda z, ends: torch.lerp(z, z + f(ends[0], z), ends[1] - ends[0]), initial=z0)
+            )
+        ),
+        None,
+    ),
+    "a time as step": (slipped("time"), "is a time"),
+    "the number of the step": (slipped("number"), "number of the step"),
+    "the old state lost": (slipped("lost"), "old state is lost"),
+    "returned in the loop": (lambda f, z0, t: euler(f, z0, t[:2]), "inside the loop"),
+    "one too many": (lambda f, z0, t: torch.cat([z0[None], euler(f, z0, t)]), "one more"),
+    "never appended": (lambda f, z0, t: [z0], "appended"),
     "an index too far": (lambda f, z0, t: [z0 + t[k + 1] for k in range(len(t))], "IndexError in line 1"),
 }
 
@@ -154,6 +172,10 @@ def opposite_signs(net, f, head, z, n):  # type: ignore[no-untyped-def]
     return (head(net(f, z, n)[-1]) * head(net(f, z, 2 * n)[-1]) < 0).double().mean()
 
 
+def signs_of_scores(net, f, head, z, n):  # type: ignore[no-untyped-def]
+    return (head(net(f, z, n)[-1]).sign() - head(net(f, z, 2 * n)[-1]).sign()).abs().mean()
+
+
 CHANGED_ANSWERS: Answers = {
     "the mean of !=": (share(lambda at, n: (at(n) != at(2 * n)).float().mean()), None),
     "xor, counted": (share(lambda at, n: float((at(n) ^ at(2 * n)).sum() / len(at(n)))), None),
@@ -171,6 +193,33 @@ CHANGED_ANSWERS: Answers = {
     "a third of a layer": (share(lambda at, n: at(n / 3).float().mean()), "doubles"),
     "all states": (lambda net, f, head, z, n: head(net(f, z, n))[:, 0], "last state"),
     "scores": (scores_differ, "compare the classes"),
+    "by signs": (lambda *given: signs_of_scores(*given) / 2, None),
+    "by signs of the scores": (signs_of_scores, "counts each change twice"),
+    "mean of truth values": (share(lambda at, n: (at(n) != at(2 * n)).mean()), r"\.float\(\)"),
+    "distance": (
+        lambda net, f, head, z, n: (net(f, z, n)[-1] - net(f, z, 2 * n)[-1]).norm(dim=1).mean(),
+        "distance between outputs",
+    ),
+    "mean difference of scores": (
+        lambda net, f, head, z, n: (head(net(f, z, n)[-1]) - head(net(f, z, 2 * n)[-1])).abs().mean(),
+        "compares the scores",
+    ),
+    "the first states": (
+        lambda net, f, head, z, n: (head(net(f, z, n)[0]) != head(net(f, z, 2 * n)[0])).float().mean(),
+        r"last states, \[-1\]",
+    ),
+    "argmax of one score": (
+        lambda net, f, head, z, n: (head(net(f, z, n)[-1]).argmax(1) != head(net(f, z, 2 * n)[-1]).argmax(1)).sum(),
+        "its sign",
+    ),
+    "four times the layers": (share(lambda at, n: (at(n) != at(4 * n)).float().mean()), "you ran 4 and 16 layers"),
+    "half the field": (
+        lambda net, f, head, z, n: (
+            (called(net, f, head, z, n) != called(net, lambda t, z: f(t, z) / 2, head, z, n)).float().mean()
+        ),
+        "you ran 4 layers",
+    ),
+    "inputs before the field": (lambda net, f, head, z, n: head(net(z, f, n)[-1]).mean(), "takes the field, then"),
     "twice the same": (share(lambda at, n: (at(n) != at(n)).float().mean()), "same number of layers"),
     "the input": (
         lambda net, f, head, z, n: ((head(z)[:, 0] > 0) != called(net, f, head, z, n)).float().mean(),

@@ -20,6 +20,10 @@ def midpoint(f, t, y, h):
     return y + h * f(t + h / 2, y + h / 2 * f(t, y))
 
 
+def midpoint_with_half(f, t, y, half):
+    return y + 2 * half * f(t + half, torch.lerp(y, y + f(t, y), half))
+
+
 def midpoint_by_table(f, t, y, h):
     table = TABLEAUS["midpoint"]
     k = []
@@ -72,6 +76,13 @@ MIDPOINT = {
         lambda f, t, y, h: y + h * f(t + h, y + h / 2 * f(t, y)),
         "time is that of the end",
     ),
+    "right, with another h": (lambda f, t, y, h: midpoint_with_half(f, t, y, h / 2), None),
+    "subtracted": (lambda f, t, y, h: 2 * y - midpoint(f, t, y, h), "subtract"),
+    "slope times a half": (lambda f, t, y, h: y + h * f(t + h / 2, y + f(t, y) / 2), "yours by 1/2"),
+    "half of the end's time": (lambda f, t, y, h: y + h * f((t + h) / 2, y + h / 2 * f(t, y)), r"half of t \+ h"),
+    "half a second later": (lambda f, t, y, h: y + h * f(t + 1 / 2, y + h / 2 * f(t, y)), "1/2 after t"),
+    "two slopes at one state": (lambda f, t, y, h: y + h / 2 * (f(t, y) + f(t + h, y)), "read at the old state"),
+    "a pair": (lambda f, t, y, h: (t + h, midpoint(f, t, y, h)), "one tensor, yours is a tuple of 2"),
     "heun": (lambda f, t, y, h: y + h / 2 * (f(t, y) + f(t + h, y + h * f(t, y))), "Heun"),
     "increment only": (lambda f, t, y, h: h * f(t + h / 2, y + h / 2 * f(t, y)), "increment"),
     "slope only": (lambda f, t, y, h: f(t + h / 2, y + h / 2 * f(t, y)), "now walk"),
@@ -145,6 +156,14 @@ CONTROLLER = {
     "right, with a root": (lambda h, e, p: h * 10 if e == 0 else rule(h, e ** (1 / p), 1), None),
     "shrinks after acceptance": (lambda h, e, p: rule(h, e, p, accepted_low=0.2), "accepted step"),
     "sign of the exponent": (lambda h, e, p: rule(h, e, p, power=-1.0), "sign"),
+    "right, the middle one of three": (
+        lambda h, e, p: h * float(np.median([1.0 if e < 1 else 0.2, 10, 0.9 * np.float64(max(e, 1e-99)) ** (-1 / p)])),
+        None,
+    ),
+    "never shrinks": (lambda h, e, p: rule(h, e, p, low=1.0), "which m"),
+    "m exchanged": (lambda h, e, p: rule(h, e, p, accepted_low=0.2, low=1.0), "which m"),
+    "1/(p - 1)": (lambda h, e, p: rule(h, e, p - 1), r"answer of order p - 1"),
+    "always order 5": (lambda h, e, p: rule(h, e, 5), r"order 2 your step is proportional to E\^-0.2"),
     "1/(p + 1)": (lambda h, e, p: rule(h, e, p + 1), r"1/\(order \+ 1\)"),
     "E proportional to h": (lambda h, e, p: rule(h, e, 1), "which power of h"),
     "square root": (lambda h, e, p: rule(h, e, 2), r"E\^-0.5"),
@@ -157,7 +176,8 @@ CONTROLLER = {
     "doubles and halves": (lambda h, e, p: h * (0.5 if e > 1 else 2), "depend on the error ratio"),
     "division by zero": (lambda h, e, p: h * min(10, max(1 if e < 1 else 0.2, 0.9 * e ** (-1 / p))), "exactly 0"),
     "stays at zero error": (lambda h, e, p: rule(h, e, p, at_zero=1.0), "deserves the largest"),
-    "forgot h": (lambda h, e, p: rule(1.0, e, p), "multiple of the old"),
+    "forgot h": (lambda h, e, p: rule(1.0, e, p), "factor alone"),
+    "limits in seconds": (lambda h, e, p: min(10, max(0.2, h * max(e, 1e-9) ** (-1 / p))), "multiple of the old"),
     "a pair": (lambda h, e, p: (rule(h, e, p), True), "one number"),
     "minus inside the power": (lambda h, e, p: h * min(10, abs(0.9 * (-e) ** (1 / p))), "sign"),
     "complex": (lambda h, e, p: h * 0.9 * (-e) ** (1 / p), "complex"),
@@ -221,6 +241,36 @@ def implicit_in_place(f, t, y, h):
     return y
 
 
+def end_slope(f, t, y, h):
+    """The slope at the end as the unknown of Newton's method."""
+    slope = torch.zeros_like(y)
+    for _ in range(12):
+        jacobian = torch.func.jacrev(lambda k: k - f(t + h, y + h * k))(slope)
+        slope = slope - torch.linalg.solve(jacobian, slope - f(t + h, y + h * slope))
+    return slope
+
+
+def newton(update):
+    """An answer whose repetitions move by update(jacobian, residual)."""
+
+    def answer(f, t, y, h):
+        def residual(x):
+            return x - y - h * f(t + h, x)
+
+        new = y
+        for _ in range(10):
+            new = new + update(torch.func.jacrev(residual)(new), residual(new))
+        return new
+
+    return answer
+
+
+def old_state_moved(f, t, y, h):
+    for _ in range(10):
+        y = implicit(f, t, y, h, iterations=1)
+    return y
+
+
 IMPLICIT = {
     "right": (implicit, None),
     "right, until small": (until_small, None),
@@ -236,7 +286,14 @@ IMPLICIT = {
         lambda f, t, y, h: 2 * implicit(f, t, y, h / 2) - y,
         "midpoint rule",
     ),
-    "fixed-point iteration": (picard, "Newton"),
+    "right, solved for the slope": (lambda f, t, y, h: y + h * end_slope(f, t, y, h), None),
+    "fixed-point iteration": (picard, "repeating y ← "),
+    "fixed-point iteration, twice": (lambda f, t, y, h: y + h * f(t + h, y + h * f(t + h, y)), "repeating y ← "),
+    "Newton with plus": (newton(lambda J, r: torch.linalg.solve(J, r)), "step is minus"),
+    "Newton multiplied": (newton(lambda J, r: -J @ r), "step is minus"),
+    "Newton, the old state moved": (old_state_moved, "no repetition changes"),
+    "sign of the residual": (lambda f, t, y, h: implicit(f, t, y, h, scale=-1.0), "sign of h f"),
+    "slope": (lambda f, t, y, h: (implicit(f, t, y, h) - y) / h, "slope at the end"),
     "at the old time": (lambda f, t, y, h: implicit(f, t, y, h, shift=0.0), "end of the step"),
     "one iteration": (lambda f, t, y, h: implicit(f, t, y, h, iterations=1), "repeat"),
     "two iterations": (lambda f, t, y, h: implicit(f, t, y, h, iterations=2), "nonlinear field"),

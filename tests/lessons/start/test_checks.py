@@ -1,6 +1,7 @@
 """Lesson 00: its explorable plots what an ODE solver computes, its map and its table tell what is there."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -133,13 +134,16 @@ GAP_AT_128: Answers = {
     "an eighth of the gap at 16": (0.088 / 8, None),
     "no change": (0.023, "does twice the depth change nothing"),
     "doubled": (0.046, "you let it rise"),
-    "a quarter": (0.0057, "not by four"),
+    "a quarter": (0.0057, "that is too much"),
     "layers × gap": (1.48, "divide it by the layers"),
     "the same difference": (0.0008, "at their difference|too small"),
-    "zero": (0.0, "never is zero"),
-    "a guess": (0.3, "too large"),
+    "zero": (0.0, "never becomes zero"),
+    "a guess": (0.3, "too large.*by which factor|By which factor"),
+    "one over the layers": (1 / 128, "too small.*By which factor"),
+    "in percent": (1.15, "too large"),
+    "a fraction": (Fraction(115, 10_000), None),
     "two numbers": ([0.0115, 0.0115], "one number"),
-    "a word": ("half", "tensor of numbers"),
+    "a word": ("half", "should be a number"),
     "the stub": (..., "not attempted"),
 }
 
