@@ -8,6 +8,9 @@ from torch import Tensor
 
 from odelab.lessons.kit.exercises import Hint, exercise
 from odelab.lessons.kit.hints import compare, tensor_of
+from odelab.lessons.new_data.forecast_checks import crps
+
+__all__ = ["crps", "gru_slope", "last_known", "updated_mean"]
 
 
 @exercise
@@ -95,7 +98,7 @@ def _straight(x: Tensor) -> Tensor:
 
 @exercise
 def last_known(answer: Callable[[Tensor], Any]) -> None:
-    """NaN replaced by the last value before it, by 0 where there is none, for answer(x), x (patients, visits, values)."""
+    """NaN replaced by the last value before it, else by 0, for answer(x) with x (patients, visits, values)."""
     x = _table()
     given = x.clone()
     value = tensor_of("last_known", answer(given), x.shape)

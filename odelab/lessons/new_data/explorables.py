@@ -10,7 +10,7 @@ from torch import Tensor
 from odelab.datasets import Visits
 from odelab.experiments.neural_processes.processes import NeuralProcess
 from odelab.experiments.neural_processes.tasks import Family
-from odelab.experiments.visits.models import Inputs, ODERNN
+from odelab.experiments.visits.models import ODERNN, Inputs
 from odelab.experiments.visits.run import BILIRUBIN
 from odelab.lessons.kit.explorable import Explorable
 from odelab.lessons.new_data import figures
