@@ -13,7 +13,8 @@ RUN pip install --no-cache-dir "$(grep '^torch==' constraints.txt)" --index-url 
     && pip install --no-cache-dir '.[lab]' -c constraints.txt \
     && mkdir -p /home/reader/work && chown reader /home/reader/work
 
-USER reader
+# By its number, so that Kubernetes can see that it is not root.
+USER 1000
 WORKDIR /home/reader
 ENV OMP_NUM_THREADS=1
 EXPOSE 8888

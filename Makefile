@@ -55,8 +55,8 @@ lab: $(LAB)  ## open the course in JupyterLab, a copy of your own in work/ (EDIT
 	$(if $(EDIT),,$(PY) -m odelab copy work)
 	$(VENV)/bin/jupyter lab $(ROOTFLAG) --LabApp.default_url=/lab/tree/$(if $(EDIT),notebooks,work)/00_start_here.ipynb $(LABFLAGS)
 
-test: $(STAMP) lint  ## everything that must hold, except what needs a browser
-	$(VENV)/bin/pytest notebooks tests $(NBVAL) -n $(JOBS) $(LONGEST_FIRST) --cov=odelab --cov-report=
+test: $(STAMP) lint student  ## everything that must hold, except what needs a browser
+	$(VENV)/bin/pytest notebooks build/student tests $(NBVAL) -n $(JOBS) $(LONGEST_FIRST) --cov=odelab --cov-report=
 	@echo "Lessons and tests ran $$($(VENV)/bin/coverage report --format=total) % of odelab's lines"
 
 coverage: test  ## make test, and the lines that nothing ran; fails when they are more than 10 %

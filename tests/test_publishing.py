@@ -77,6 +77,8 @@ def test_workflows_say_commands_that_there_are() -> Iterator[str]:
         for step in steps(path):
             if "uses" in step and not re.search(r"@(v\d+|release/v\d+)$", step["uses"]):
                 yield f"{path.name}: {step['uses']} has no version"
+            if step.get("uses", "").startswith("actions/checkout@") and step["with"]["persist-credentials"]:
+                yield f"{path.name}: the token stays where later commands can read it"
 
 
 @no_complaints
@@ -108,7 +110,7 @@ def test_the_container_copies_what_is_there_and_has_the_oldest_python() -> None:
     packed = [name.strip("/") for name in project["tool"]["hatch"]["build"]["targets"]["wheel"]["include"]]
     assert {*packed, project["project"]["readme"], *project["project"]["license-files"]} <= set(copied)
     assert f"FROM python:{project['project']['requires-python'].removeprefix('>=')}-slim" in text
-    assert "'.[lab]' -c constraints.txt" in text and "USER reader" in text
+    assert "'.[lab]' -c constraints.txt" in text and "--uid 1000 reader" in text and "USER 1000\n" in text
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert not set(copied) & set(ignored)
 

@@ -110,5 +110,5 @@ def room_page(room: str, said: dict[str, str]) -> str:
             lines.append(f"A {type(thing).__name__} of {len(thing)}: " + ", ".join(f"`{key}`" for key in thing) + ".")
         if name in given and not own_example(room, name):
             lines += ["", "```python", given[name], "```"]
-        lines += ["", said[name]]
+        lines += ["", said.get(name, "No lesson teaches it.")]
     return "\n".join(lines) + "\n"

@@ -19,7 +19,7 @@ FOLDED = {"solution": "hide-cell", "check": "hide-input", "setup": "hide-input"}
 SMALLEST_TEXT = 10 * STYLE["figure.dpi"] / 72  # pixels of a figure at its own size: no text is under 10 pt
 READABLE = 9.5  # pixels: what that text keeps on a phone, where a figure wider than the screen scrolls
 SCROLLED = re.compile(r'<div style="overflow-x: ?auto">')  # wide tables
-FOR_A_KERNEL = re.compile(r"^\([^()]*Shift \+ Enter[^()]*\)$", re.MULTILINE)  # what a page without one does not need
+FOR_A_KERNEL = re.compile(r"^\(?(?:First r|R)un the [^.\n]*Shift \+ Enter\W*(?:$| (?:Then )?(\w))", re.MULTILINE)
 BY_KEYBOARD = '<div style="overflow-x: auto" tabindex="0" role="group" aria-label="Table">'
 LINK = re.compile(r"\]\((?P<page>[^()\s#]*\.ipynb)?#(?P<heading>[^()\s]+)\)")
 
@@ -73,6 +73,11 @@ def lessons(folder: Path) -> list[Lesson]:
     return [Lesson(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
 
 
+def without_steps(text: str) -> str:
+    """Without what only a page with a kernel needs: run the cells below. Then press … becomes Press …"""
+    return FOR_A_KERNEL.sub(lambda step: (step[1] or "").upper(), text)
+
+
 def slug(heading: str) -> str:
     """A heading's address on the site."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
@@ -91,7 +96,7 @@ def page(lesson: Lesson, sliders: Mapping[str, Any], pictures: Path) -> dict[str
         tags = cell["metadata"].setdefault("tags", [])
         tags += [FOLDED[tag] for tag in list(tags) if tag in FOLDED]
         if cell["cell_type"] == "markdown":
-            cell["source"] = SCROLLED.sub(BY_KEYBOARD, LINK.sub(address, FOR_A_KERNEL.sub("", "".join(cell["source"]))))
+            cell["source"] = SCROLLED.sub(BY_KEYBOARD, LINK.sub(address, without_steps("".join(cell["source"]))))
         if "outputs" in cell:  # how a picture is moved in Jupyter is not said where it moves
             cell["outputs"] = [output for output in cell["outputs"] if "odelab" not in output.get("metadata", {})]
         for number, output in enumerate(cell.get("outputs", [])):

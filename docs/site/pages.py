@@ -23,6 +23,7 @@ CORRECTIONS = re.compile(
 )
 # A sentence within the text that says what a source prints where the lesson has something else.
 REMARK = re.compile(r"\bnotes print \$|\bwhich print |\bprintings |slides \([^)]*\) print |notes leave out")
+NO_WORK = re.compile(r"github\.com/[^/]+/[^/]+/(?:issues|blob)/")
 REFERENCE = re.compile(r"\[(?P<title>[^\]]+)\]\((?P<url>https?://(?:[^()\s]|\([^()\s]*\))+)\)")
 
 
@@ -185,15 +186,22 @@ def references(lesson: Lesson) -> Iterator[tuple[str, str, str]]:
         if not heading.startswith("References"):
             continue
         for item in re.split(r"\n(?=[-*] )|\n\s*\n", text):
-            begun = 0
+            begun, people = 0, ""
             for link in REFERENCE.finditer(item):
                 before = re.sub(r"^\s*[-*] ", "", item[begun : link.start()])
-                authors, title = " ".join(before.split()).strip(" ,.;:"), link["title"]
+                begun = link.end()
+                if NO_WORK.search(link["url"]) or re.fullmatch(r"their code|[\w.]+\.edu", link["title"]):
+                    continue
+                authors, title = " ".join(before.split()).strip(" ,.;:·"), link["title"]
                 if named := re.search(r": *\*(.+?)\.?\*$", authors):  # the title stands before a link to its doi
                     authors, title = authors[: named.start()], named[1]
-                authors = re.split(r"(?<=[a-z])[.:;] (?=[A-Z])", authors)[-1]
-                yield link["url"], re.sub(r"^(\d{4}, )?and\b ?", "", authors), title
-                begun = link.end()
+                authors = re.sub(r"^\((?!\d{4}\))[^()]*\)[;,]? *", "", authors)  # an aside on the work before
+                authors = re.split(r"(?:(?<=[^\W\d_]{2})|(?<=[*)]))[.:;] (?=[A-Z])", authors)[-1]
+                authors = re.sub(r"^(\d{4}, )?and\b ?", "", authors)
+                if not re.search(r"[^\W\d_]{3}", authors):  # the same people, perhaps in another year
+                    authors = f"{people.rpartition(' (')[0]} {authors}" if authors else people
+                people = authors
+                yield link["url"], authors, title
 
 
 def bibtex(url: str, authors: str, title: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from docs.site.lessons import FOR_A_KERNEL
+from docs.site.lessons import without_steps
 
 FORMULA = re.compile(r"\$\$.*?\$\$", re.DOTALL)
 ATOM = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\*\*.*?\*\*|\[[^\]]*\]\([^)]*\)", re.DOTALL)  # holds no boundary
@@ -29,7 +29,7 @@ REST = "…"
 
 
 def without_headings(text: str) -> str:
-    return HEADING.sub("", FOR_A_KERNEL.sub("", text)).strip()
+    return HEADING.sub("", without_steps(text)).strip()
 
 
 def units(text: str) -> Iterator[str]:

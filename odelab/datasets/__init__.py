@@ -13,7 +13,7 @@ from odelab.datasets.mocap.subject35 import Mocap, mocap35
 from odelab.datasets.mocap.walks import WalkSplit, walk_split, walks62
 from odelab.datasets.rotating_digits import RotatingDigits, rotating_digits
 from odelab.datasets.sequences import Sequences, load_sequences
-from odelab.datasets.series import Series, influenza, lynx_hare, sea_surface, seattle
+from odelab.datasets.series import Series, lynx_hare
 from odelab.datasets.spirals import Spirals, spirals
 from odelab.folders import data_file
 
@@ -37,7 +37,6 @@ __all__ = [
     "density",
     "digits8",
     "energy",
-    "influenza",
     "liver_visits",
     "load_sequences",
     "lynx_hare",
@@ -46,8 +45,6 @@ __all__ = [
     "read_amc",
     "read_asf",
     "rotating_digits",
-    "sea_surface",
-    "seattle",
     "simulate_balls",
     "spirals",
     "standard_skeleton",

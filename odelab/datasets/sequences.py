@@ -3,6 +3,7 @@
 import csv
 import warnings
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from odelab.datasets.sentinels import complaints
 from odelab.datasets.tables import read_table
 
 
@@ -118,7 +120,9 @@ FRAME = 0.1  # time from one frame of a video to the next, as in the reference i
 TIMES = ("times", "time", "t", "ts")  # what times are called beside an array
 
 
-def load_sequences(path: str | Path, *, key: str | None = None) -> Sequences:
+def load_sequences(
+    path: str | Path, *, key: str | None = None, missing: float | Sequence[float] | None = None
+) -> Sequences:
     """Sequences from a file; NaN, or in a .csv an empty cell too, is a value that was not observed.
 
     - ``.npz``, ``.mat`` (up to version 7): an array (sequence, time, channel), or (sequence, time, …) such as frames
@@ -134,6 +138,8 @@ def load_sequences(path: str | Path, *, key: str | None = None) -> Sequences:
     Args:
         key: the array's name in a .npz or .mat; by default `x`, or the only array beside times and mask. With a key,
             further arrays are left alone; without one they are refused.
+        missing: numbers that stand for values that were not observed, e.g. -999. By default a warning names what looks
+            like one; () says that there are none. A warning names, too, what is never observed or always the same.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -160,16 +166,24 @@ def load_sequences(path: str | Path, *, key: str | None = None) -> Sequences:
         if key is not None:
             raise ValueError(f"key={key!r} names an array of a .npz or .mat; {path.name} is a table")
         try:
-            values, times, unit = read_table(path)
+            values, times, unit, channels = read_table(path)
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"{path.name} cannot be read as a table ({error}); save it as CSV in UTF-8") from error
         if unit:
             print(f"{path.name}: times are {unit}")
-        return _sequences(values, times, None, path.name, unit)
-    return _sequences(*_arrays(path, key), path.name)
+        return _sequences(values, times, None, path.name, missing, channels, unit)
+    return _sequences(*_arrays(path, key), path.name, missing)
 
 
-def _sequences(values: np.ndarray, times: np.ndarray, mask: np.ndarray | None, name: str, unit: str = "") -> Sequences:
+def _sequences(
+    values: np.ndarray,
+    times: np.ndarray,
+    mask: np.ndarray | None,
+    name: str,
+    missing: float | Sequence[float] | None,
+    channels: Sequence[str] = (),
+    unit: str = "",
+) -> Sequences:
     """Values (n, T, …) with NaN where missing, their times and what else says that something is missing, checked."""
     if values.dtype.kind not in "fiub":
         what = "objects or cells" if values.dtype.kind == "O" else str(values.dtype)
@@ -181,6 +195,9 @@ def _sequences(values: np.ndarray, times: np.ndarray, mask: np.ndarray | None, n
         raise ValueError(f"{name}: the array is {values.shape}; it must be (sequence, time, channel){hint}")
     if mask is not None:
         values = np.where(_as_bool(mask, values.shape, name), values.astype(np.result_type(values, np.float32)), np.nan)
+    if missing is not None:
+        values = _without(values, missing, name)
+    odd = complaints(values, channels or [f"channel {i}" for i in range(values.shape[2])]) if values.ndim == 3 else []
     with np.errstate(over="ignore"):  # said below, with where
         x = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
     if bool(x.isinf().any()):
@@ -208,6 +225,10 @@ def _sequences(values: np.ndarray, times: np.ndarray, mask: np.ndarray | None, n
                 f"{gaps[gaps > 0].min():.3g} apart: save them as float64, or counted from the first",
                 stacklevel=3,
             )
+    if missing is not None:
+        odd = [sentence for sentence in odd if "missing=()" not in sentence]
+    if odd:
+        warnings.warn(f"{name}: {'; '.join(odd)}", stacklevel=3)
     clock = torch.from_numpy(np.ascontiguousarray(times, dtype=np.float64))
     whole = observed.flatten(2)
     frames = whole.any(2) if torch.equal(whole.any(2), whole.all(2)) else observed
@@ -215,6 +236,21 @@ def _sequences(values: np.ndarray, times: np.ndarray, mask: np.ndarray | None, n
         return Sequences(x.nan_to_num(), clock, frames, name, time_unit=unit)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _without(values: np.ndarray, missing: float | Sequence[float], name: str) -> np.ndarray:
+    """NaN in place of the numbers that stand for missing values; a warning names those that do not occur."""
+    try:
+        numbers = np.atleast_1d(np.asarray(missing, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise TypeError(f"missing must be a number such as -999, or several, got {missing!r}") from None
+    values = values.astype(np.result_type(values, np.float32))
+    with np.errstate(over="ignore"):
+        marks = numbers.astype(values.dtype)  # as the file has them: -999.9 is another number in float32
+    absent = [f"{number:g}" for number, mark in zip(numbers, marks, strict=True) if not (values == mark).any()]
+    if absent:
+        warnings.warn(f"{name}: missing={', '.join(absent)} stands nowhere in the file", stacklevel=4)
+    return np.where(np.isin(values, marks), values.dtype.type(np.nan), values)
 
 
 def _as_bool(mask: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:

@@ -7,6 +7,7 @@ that was none, would pass unseen through everything that follows.
 import csv
 import math
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,11 +29,13 @@ class Readings(NamedTuple):
         values: (n, T, channels), NaN where nothing was observed.
         times: (T,) where all sequences share them, else (n, T), float64; after a sequence's end its clock stands still.
         unit: of the times where they were dates, e.g. "hours since 2021-03-01 06:30"; empty for numbers.
+        channels: their names.
     """
 
     values: np.ndarray
     times: np.ndarray
     unit: str
+    channels: list[str]
 
 
 class Cell(NamedTuple):
@@ -60,7 +63,7 @@ class Numbers:
         if text.lower() in BLANKS:
             return math.nan
         try:
-            number = float(text.replace(",", ".") if self.comma else text)
+            number = float(text.replace("_", "?").replace(",", ".") if self.comma else text.replace("_", "?"))
         except ValueError:
             hint = "write one, or leave the cell empty where nothing was observed"
             if re.fullmatch(r"[+-]?[\d.]+,[\d,.]+", text):
@@ -102,11 +105,18 @@ def read_table(path: Path) -> Readings:
         if not row[label].strip():
             raise ValueError(f"{where}: the sequence is missing; write in every row which one it belongs to")
         values = [numbers.read(row[i], f"{where}, {header[i]}") for i in channels]
+        for i, value in zip(channels, values, strict=True):
+            if math.isinf(value):
+                raise ValueError(
+                    f"{where}, {header[i]}: {row[i].strip()!r} is infinite; leave the cell empty for missing"
+                )
         table.setdefault(row[label].strip(), []).append((Cell(row[clock].strip(), line), values))
     if not rows:
         raise ValueError(f"{path.name} has a header and no rows")
     instants, unit = _clock(path.name, [cell for sequence in table.values() for cell, _ in sequence], numbers)
-    return _padded(path.name, table, instants, unit)
+    if numbers.comma_at:
+        _tell_of_thousands(path.name, header, channels, rows)
+    return Readings(*_padded(path.name, table, instants), unit, [header[i] for i in channels])
 
 
 def _columns(name: str, header: list[str], rows: list[tuple[int, list[str]]]) -> tuple[int, int, list[int]]:
@@ -215,9 +225,25 @@ def _dates(name: str, cells: list[Cell]) -> tuple[np.ndarray, str]:
     return hours, f"hours since {first:%Y-%m-%d %H:%M:%S}"
 
 
-def _padded(name: str, table: dict[str, list[tuple[Cell, list[float]]]], instants: np.ndarray, unit: str) -> Readings:
-    """One array of all sequences. What follows the end of a shorter one was not observed, and its clock stands still:
-    a time that is made up would be solved for, and forecast from."""
+def _tell_of_thousands(name: str, header: list[str], channels: list[int], rows: list[tuple[int, list[str]]]) -> None:
+    """Warn where every comma of a column could mark thousands: 1,050 beside 950."""
+    for i in channels:
+        cells = {row[i].strip(): line for line, row in reversed(rows) if row[i].strip().lower() not in BLANKS}
+        commas = [text for text in cells if "," in text]
+        if commas and len(commas) < len(cells) and all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", x) for x in commas):
+            text = commas[-1]
+            warnings.warn(
+                f"{name}, line {cells[text]}, {header[i]}: {text} was read as {text.replace(',', '.')}; where the "
+                "comma marks thousands, leave it out",
+                stacklevel=4,
+            )
+
+
+def _padded(
+    name: str, table: dict[str, list[tuple[Cell, list[float]]]], instants: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values and times of all sequences, each in one array. What follows the end of a shorter one was not observed, and
+    its clock stands still: a time that is made up would be solved for, and forecast from."""
     longest = max(map(len, table.values()))
     channels = len(next(iter(table.values()))[0][1])
     values, times = np.full((len(table), longest, channels), np.nan), np.empty((len(table), longest))
@@ -240,4 +266,4 @@ def _padded(name: str, table: dict[str, list[tuple[Cell, list[float]]]], instant
         if np.isnan(values[i]).all():
             raise ValueError(f"{name}: nothing was observed in sequence {label}; leave it out")
     shared = all(len(sequence) == longest for sequence in table.values()) and bool((times == times[0]).all())
-    return Readings(values, times[0] if shared else times, unit)
+    return values, times[0] if shared else times

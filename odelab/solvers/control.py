@@ -16,6 +16,7 @@ from torch import Tensor
 from odelab.solvers.inputs import Field, Layout
 
 Norm = Callable[[Tensor], Tensor]
+BELOW = 0.1  # of the tolerance, where a state is lost in it
 
 
 def rms_norm(x: Tensor) -> Tensor:
@@ -98,6 +99,12 @@ class Controller:
         d1 = scaled_norm(slope0, size, self.rtol, self.atol, self.norm)
         if not math.isfinite(d0 + d1):
             return math.nan
+        if 0 < d0 < BELOW and d1 * abs(span) < BELOW:
+            warnings.warn(
+                "y0, and what func changes in it, are far smaller than atol, so that steps pass whatever their digits: "
+                "take an atol far below the size of y0, or other units",
+                stacklevel=2,
+            )
         h0 = min(1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1, self.max_step, abs(span))
         direction = math.copysign(1.0, span)
         # f keeps the caller's gradient mode: a field may differentiate inside itself.

@@ -476,9 +476,14 @@ class Surroundings:
     def restored(self) -> Iterator[None]:
         """As it was in the forward pass; the random numbers that are drawn within are drawn again afterwards.
 
-        Buffers are not changed a second time.
+        Buffers are not changed a second time. Hooks of params wait: they are for a gradient as a whole, not for the
+        part of every evaluation.
         """
         with ExitStack() as stack:
+            for p in self.params:
+                if p._backward_hooks:
+                    stack.callback(setattr, p, "_backward_hooks", p._backward_hooks)
+                    p._backward_hooks = None
             for generator in self.generators if self.random else ():
                 stack.callback(generator.set_rng_state, generator.get_rng_state())
             for settings in self.autocast:
@@ -510,11 +515,8 @@ def find_surroundings(func: Any, params: Any, gradient: str, device: torch.devic
             f"gradient='{gradient}' cannot see which tensors func depends on: it is not an nn.Module. Make it one, or "
             "list them as adjoint_params=(…) (params=(…) in solve); () if there are none"
         )
-    tensors = []
-    for tensor in params:
-        if tensor.requires_grad:
-            tensors.append(tensor)
-    here = Surroundings(func, tuple(tensors))
+    tensors = {id(tensor): tensor for tensor in params if tensor.requires_grad}  # one that is listed twice counts once
+    here = Surroundings(func, tuple(tensors.values()))
     here.note()
     for kind in {device.type, "cpu"}:
         if torch.amp.is_autocast_available(kind):

@@ -190,7 +190,7 @@ def _finish(layout: Layout, t: Tensor, y: Tensor, stats: Stats, **extras: Any) -
     Raises:
         NonFiniteState: where y is not finite; fixed grids have no error estimate to notice that numbers overflowed.
     """
-    if in_the_dark(y) or math.isfinite(y.detach().sum().abs()):  # of all at once, which is soon done
+    if in_the_dark(y) or math.isfinite(abs(y.detach().sum().item())):  # of all at once, which is soon done
         return Solution(t, layout.unpack(y, (len(y),)), stats, **extras)
     finite = torch.isfinite(y.detach())
     if not bool(finite.all()):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from odelab import folders
-from odelab.datasets import data_file, influenza, lynx_hare, sea_surface, seattle
+from odelab.datasets import data_file, lynx_hare
+from odelab.datasets.series import influenza, sea_surface, seattle
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,6 +1,7 @@
 """A user's own table: what its cells are read as, and what is refused with its column and line."""
 
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -74,7 +75,8 @@ def test_table_with_shared_times(tmp_path):
         ("sequence,time,a\n1,0,1\n1,1,x\n", r"line 3, a: 'x' is not a number"),
         ("sequence,time,a\n1,0,1\n1,1\n", r"line 3 has 2 cells; the header has 3"),
         ("sequence,time,a\nb,0,\nb,1,\n", r"nothing was observed in sequence b"),
-        ("sequence,time,a\n1,0,inf\n", r"infinite values; write NaN"),
+        ("sequence,time,a\n1,0,inf\n", r"line 2, a: 'inf' is infinite; leave the cell empty"),
+        ("sequence,time,a\n1,0,1_000\n", r"line 2, a: '1_000' is not a number"),
         ("sequence,time,a\n1,0,1\n2,0,-1e300\n", r"sequence 1 has values such as -1e\+300, but float32 ends"),
         ("sequence,time,a\n1,0,1\n ,1,2\n", r"a\.csv, line 3: the sequence is missing"),
         ("sequence,time,a\n1,0," + "9" * 200_000, r"a\.csv cannot be read as a table .*UTF-8"),
@@ -150,3 +152,82 @@ def test_dates_without_pandas_name_the_extra(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"dates as times, such as '2021-03-01' in line 2; .*'odelab\[train\]'"):
         load_sequences(path)
     assert load_sequences(write(path, "sequence,time,a\n1,0,1\n")).times.tolist() == [0]
+
+
+def warnings_of(path, **how):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        data = load_sequences(path, **how)
+    return data, [str(warning.message) for warning in told]
+
+
+def column(tmp_path, cells, name="HR"):
+    rows = "".join(f"1,{i},{cell}\n" for i, cell in enumerate(cells))
+    return write(tmp_path / "a.csv", f"sequence,time,{name}\n{rows}")
+
+
+@pytest.mark.parametrize(
+    ("cells", "mark", "count"),
+    [
+        ([73, -999, 77, -999, 80], "-999", "2 times"),
+        ([1.5, 2.5, -9999, 3.5], "-9999", "1 time"),
+        ([0.1, -99.9, 0.3, -99.9, 0.2], "-99.9", "2 times"),
+        ([36, 37, 99, 38, 99, 39], "99", "2 times"),
+        ([60, 70, 80, -1, -1], "-1", "2 times"),
+        ([1, 1e20, 2, 1e20], "1e+20", "2 times"),
+        ([5, 6, -32768, -32768, 7], "-32768", "2 times"),
+        ([-999, -999, -999], "-999", "3 times"),
+    ],
+)
+def test_a_number_that_stands_for_missing_is_told_of_and_can_be_read_so(tmp_path, cells, mark, count):
+    path = column(tmp_path, cells)
+    _, told = warnings_of(path)
+    assert len(told) == 1 and f"a.csv: HR holds {mark} {count}," in told[0] and f"missing={mark};" in told[0]
+    data, told = warnings_of(path, missing=())
+    assert not any("holds" in words for words in told) and data.mask.all()
+    if set(cells) == {float(mark)}:
+        with pytest.raises(ValueError, match="nothing was observed"):
+            load_sequences(path, missing=float(mark))
+    else:
+        data, told = warnings_of(path, missing=float(mark))
+        assert not told and data.mask.flatten().tolist() == [cell != float(mark) for cell in cells]
+
+
+@pytest.mark.parametrize(
+    "cells", [[1, -1, 1, -1], [-1, 0, 1], [0, 98, 99, 99], [97, 98, 99], [-999, -500, 20, 300], [0, 1, 0, 1], [7, 99.5]]
+)
+def test_what_is_no_stand_in_is_not_taken_for_one(tmp_path, cells):
+    data, told = warnings_of(column(tmp_path, cells))
+    assert not told and data.mask.all()
+
+
+def test_two_stand_ins_in_one_column_and_in_float32(tmp_path):
+    _, told = warnings_of(column(tmp_path, [1, -9999, 2, 9999, 3, -9999, 9999]))
+    assert "-9999 2 times" in told[0] and "holds 9999 2 times, its other values lie in [1, 3]" in told[0]
+    x = np.array([0.5, -999.9, 0.7, -999.9], dtype=np.float32).reshape(1, 4, 1)
+    np.savez(tmp_path / "a.npz", x=x)
+    _, told = warnings_of(tmp_path / "a.npz")
+    assert "a.npz: channel 0 holds -999.9 2 times" in told[0]
+    data, told = warnings_of(tmp_path / "a.npz", missing=[-999.9])
+    assert not told and data.mask.tolist() == [[True, False, True, False]]
+
+
+def test_missing_that_stands_nowhere_and_missing_that_is_no_number(tmp_path):
+    path = column(tmp_path, [1, 2, 3])
+    assert warnings_of(path, missing=-999)[1] == ["a.csv: missing=-999 stands nowhere in the file"]
+    with pytest.raises(TypeError, match="missing must be a number such as -999"):
+        load_sequences(path, missing="none of these")
+
+
+def test_channels_that_are_never_observed_or_always_the_same_are_named(tmp_path):
+    text = "sequence,time,HR,lactate,gain\n1,0,70,,2\n1,1,75,,2\n2,0,80,,2\n2,1,81,,\n"
+    _, told = warnings_of(write(tmp_path / "a.csv", text))
+    assert len(told) == 1 and "lactate is never observed" in told[0] and "gain is 2 wherever it is observed" in told[0]
+    assert "HR" not in told[0]
+
+
+def test_a_comma_that_may_mark_thousands_is_told_of(tmp_path):
+    path = write(tmp_path / "a.csv", "sequence;time;a;b\n1;0;950;0,125\n1;1;1,050;2\n")
+    data, told = warnings_of(path)
+    assert told == ["a.csv, line 3, a: 1,050 was read as 1.050; where the comma marks thousands, leave it out"]
+    assert data.x[0, 1, 0] == pytest.approx(1.05)

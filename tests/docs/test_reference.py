@@ -38,8 +38,6 @@ def test_every_public_name_says_where_it_is_taught() -> Iterator[str]:
     ]
     yield from (f"{name}: in taught.toml, and no public name" for name in set(listed) - public)
     yield from (f"{name}: twice in taught.toml" for name in set(listed) if listed.count(name) > 1)
-    imported = {name for lesson in lessons(NOTEBOOKS) for name in api.imported(lesson)}
-    yield from (f"{name}: in taught.toml, and a lesson imports it" for name in set(listed) & imported)
 
 
 @pytest.mark.parametrize("room", api.ROOMS)

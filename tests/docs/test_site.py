@@ -14,9 +14,9 @@ import pytest
 from docs.site import api
 from docs.site.__main__ import build
 from docs.site.ledger import items
-from docs.site.lessons import lessons, slider_html
+from docs.site.lessons import lessons, slider_html, without_steps
 from docs.site.mathematics import MENTION, anchor
-from docs.site.pages import LETTERS, STORED, corrections
+from docs.site.pages import LETTERS, STORED, bibliography, corrections
 from docs.site.sliders import widgets
 from tests.complaints import no_complaints
 from tests.lessons.kit.test_ledger import REQUIRED
@@ -262,6 +262,24 @@ def test_every_cited_work_is_in_the_bibliography(site: Site) -> None:
         for link in re.findall(r"\]\((https?://(?:arxiv|doi)\.org/(?:[^()\s]|\([^()\s]*\))+)\)", text)
     }
     assert len(cited) > 40 and cited <= set(site.pages["docs/bibliography.html"].links)
+
+
+@no_complaints
+def test_works_are_told_with_their_authors() -> Iterator[str]:
+    for line in bibliography(COURSE).partition("## BibTeX")[0].splitlines():
+        if line.startswith("- ") and not re.match(r"- (?:[A-Z]\.[ -]?)*[^\W\d_]{2,}[^\[]*, \[[^\]]", line):
+            yield line
+        if "/issues/" in line or "their code" in line:
+            yield f"no work: {line}"
+
+
+def test_no_page_asks_to_run_a_cell(site: Site) -> None:
+    """The stored lessons do, and what they say next stays."""
+    assert sum("Shift + Enter" in prose for lesson in COURSE for prose in lesson.prose) > 8
+    assert [name for name, page in site.pages.items() if "Shift + Enter" in page.source and "notebooks" in name] == []
+    said = "Run the two cells below (click into a cell, press Shift + Enter)."
+    assert without_steps(f"a\n{said} Then press ▶.\n\n{said}") == "a\nPress ▶.\n\n"
+    assert without_steps("(First run the two cells below: click and press Shift + Enter.)\nb") == "\nb"
 
 
 def public_names() -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from torch import nn
 from odelab import solve
 from odelab.solvers import SolverError
 from odelab.solvers.compiled import rows as by_rows
-from odelab.solvers.compiled.loop import advancing, replaying
+from odelab.solvers.compiled.loop import NARROW, advancing, replaying, tall_mm
 
 pytestmark = pytest.mark.usefixtures("untraced_compiler")
 COMPILED = {"compile": True}
@@ -364,3 +364,16 @@ print("y", solution.y[-1].tolist(), "steps", solution.stats.accepted > 3)
     assert "not compiled: InvalidCxxCompiler" in done.stderr or "No working C++ compiler found" in done.stderr
     assert "y [0.3678" in done.stdout
     assert "steps True" in done.stdout
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(50, 2), (9, 8), (2, 50), (8, 8), (50, 9)])
+def test_products_of_few_columns_are_taken_the_other_way_round(rows, columns):
+    for a, b in (
+        (torch.randn(rows, 5), torch.randn(5, columns)),
+        (torch.randn(5, rows).t(), torch.randn(columns, 5).t()),
+    ):
+        product = tall_mm(a, b)
+        if columns <= NARROW < rows:
+            torch.testing.assert_close(product, a @ b)
+        else:
+            assert product is NotImplemented

@@ -273,3 +273,16 @@ def test_an_implicit_step_too_long_for_the_growth_is_warned_about_once():
         warnings.simplefilter("error")
         solve(lambda t, y: 10 * y, tensor(1.0), t, method="implicit_euler", options={"step_size": 0.05})
         solve(lambda t, y: -1e4 * y, tensor(1.0), t, **growth)
+
+
+def test_a_state_far_below_atol_is_told_of():
+    start = tensor(1e-12)
+    with pytest.warns(UserWarning, match="far smaller than atol, so that steps pass whatever their digits"):
+        end = solve(lambda t, y: y, start, times(40.0, 2)).y[-1]
+    assert (end / (start * math.exp(40)) - 1).abs() > 0.1  # which is why
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        end = solve(lambda t, y: y, start, times(40.0, 2), rtol=1e-9, atol=1e-24).y[-1]
+        assert (end / (start * math.exp(40)) - 1).abs() < 1e-5
+        solve(lambda t, y: 1 - y, start, times(1.0, 2))  # func leads away from zero
+        solve(decay, torch.zeros_like(Y0), T)

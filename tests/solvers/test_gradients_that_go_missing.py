@@ -356,3 +356,38 @@ def test_weights_computed_before_the_solve_are_told_of_in_words(gradient):
         solve(field, START, times(), gradient=way, params=(field.w,)).y[-1].sum().backward()
         grads.append(field.a.grad)
     torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("gradient", REPLAYING)
+def test_a_hook_of_a_parameter_meets_its_gradient_once(gradient):
+    def halved(how):
+        net = nn.Linear(2, 2, dtype=torch.float64)
+        with torch.no_grad():
+            net.weight.copy_(torch.tensor([[-0.3, 0.8], [-0.6, 0.1]]))
+            net.bias.zero_()
+        field, met = Wrapped(net), []
+        net.weight.register_hook(lambda grad: met.append(1) or grad / 2)
+        solve(field, START, times(1.0, 3), gradient=how, **TIGHT).y[-1].sum().backward()
+        return net.weight.grad, len(met), net.weight
+
+    right, _, _ = halved("backprop")
+    grad, count, weight = halved(gradient)
+    torch.testing.assert_close(grad, right, rtol=1e-6, atol=1e-8)
+    assert count == 1 and weight._backward_hooks  # and it stays
+
+
+class Wrapped(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, t, y):
+        return torch.tanh(self.net(y))
+
+
+@pytest.mark.parametrize("gradient", REPLAYING)
+def test_a_parameter_that_is_listed_twice_counts_once(gradient):
+    rate = torch.tensor(-0.7, dtype=torch.float64, requires_grad=True)
+    end = solve(lambda t, y: rate * y, START, times(1.0, 2), gradient=gradient, params=[rate, rate], **TIGHT).y[-1]
+    (grad,) = torch.autograd.grad(end.sum(), rate)
+    torch.testing.assert_close(grad, (START * torch.exp(rate.detach())).sum(), rtol=1e-6, atol=1e-8)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from odelab.datasets import influenza
+from odelab.datasets.series import influenza
 from odelab.experiments.context import Context
 from odelab.experiments.forecasting.classical import FITS, Forecaster, plain_epidemic, settings
 from odelab.experiments.forecasting.epidemic import fit_outbreak, forecast_outbreak

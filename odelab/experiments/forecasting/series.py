@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from odelab.datasets import sea_surface, seattle
+from odelab.datasets.series import sea_surface, seattle
 from odelab.experiments.forecasting.recipe import PLANS, Plan
 from odelab.experiments.forecasting.scores import Array
 

@@ -80,17 +80,17 @@ def baseline(row: Row, name: str) -> dict[str, Any]:
 
 
 def rotating_table(quick: Quick = None, rows: Rows = None) -> Table:
-    """By (kind of frames, model), at 14 × 14; columns of `quick` alike."""
+    """By (kind of frames, model), at 14 × 14; columns of `quick` alike. The papers have no such pictures."""
     rows = baselines("rotating-mnist", rows, GUESSES, baseline)
     frame = summarise("rotating-mnist", rows, ("frames", "model"), cells())
-    frame = beside(with_paper(frame, PAPER, PAPER_COLUMN), quick, ".4f")
+    frame = beside(frame, quick, ".4f")
     frame = frame.sort_index(level="frames", sort_remaining=False)
     return Table(
         frame.rename(index=VIDEO_MODELS | GUESSES, level="model"),
         'Smaller than in the paper: rotating "3"s of 14 × 14 pixels, squared error on missing frames (non-uniform) and '
         "on forecast ones (uniform)",
-        f"{HOW} Paper: the slides' table, larger pictures. There the error is another one: compare what is divided by "
-        "the mean frame, not the errors.",
+        f"{HOW} The papers' pictures are larger, and errors there are other ones: compare what is divided by the mean "
+        "frame, not the errors.",
     )
 
 

@@ -220,6 +220,7 @@ class Outcome:
     Attributes:
         fans: of the knee, (n, K, T) in degrees as recorded.
         error: root of the squared error of the mean of the draws at each frame, (T,).
+        walks: squared error of that mean on each walk, over the frames after the m given, (n,).
         spread: of the draws, (T,); law: of draws of the law alone, the start at its mean, (T,).
         covered: by the 90 % band of the draws alone, and with the observation noise.
         weights_std: mean standard deviation of q(W).
@@ -228,6 +229,7 @@ class Outcome:
 
     fans: np.ndarray
     error: np.ndarray
+    walks: np.ndarray
     spread: np.ndarray
     law: np.ndarray
     covered: tuple[float, float]
@@ -245,6 +247,7 @@ def outcome(model: ODE2VAE, data: Mocap, draws: int = DRAWS) -> Outcome:
     return Outcome(
         (forecast.draws[..., KNEE] + levels(data)[:, None, KNEE]).transpose(0, 1).numpy(),
         (forecast.mean - x).square().mean((0, 2)).sqrt().numpy(),
+        (forecast.mean - x).square()[:, m:].mean((1, 2)).numpy(),
         forecast.draws.var(0).mean((0, 2)).sqrt().numpy(),
         law.draws.var(0).mean((0, 2)).sqrt().numpy(),
         (shares[0], shares[1]),
@@ -289,10 +292,10 @@ def weight_explorer(
         figures.update_penalties(fig, it.fans[walk - 1], truth[walk - 1], (it.error, it.spread, it.law))
         root = [math.sqrt(np.square(width[3:]).mean()) for width in (it.error, it.spread, it.law)]
         return (
-            f"{symbol} = {weight:g}, test walk {walk}: squared error {root[0] ** 2:.1f}, spread {root[1]:.2f}°, by the "
+            f"{symbol} = {weight:g}; all test walks: squared error {root[0] ** 2:.1f}, spread {root[1]:.2f}°, by the "
             f"law alone {root[2]:.2f}°; weights ± {it.weights_std:.4f}, observations ± {it.noise:.1f}°. The 90 % band "
             f"covers {it.covered[0]:.0%} by the fan alone, {it.covered[1]:.0%} with the noise. "
-            f"{(notes or {}).get(weight, '')}"
+            f"Test walk {walk}, on the left: squared error {it.walks[walk - 1]:.1f}. {(notes or {}).get(weight, '')}"
         )
 
     controls = {

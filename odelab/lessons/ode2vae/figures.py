@@ -144,6 +144,7 @@ def budget(columns: Mapping[str, Mapping[str, float]], level: float) -> Figure:
         ax.axvline(level, color=COLORS["black"], linestyle="--", linewidth=1.4, label="log p(X)", zorder=0)
         ax.margins(x=0.18)
         ax.set(title=f"{name}: {sum(terms.values()):.2f} nats", xlabel="nats, added up from the top")
+    axes[-1].set_xlim(right=9)  # the numbers stand on the right
     axes[-1].legend(loc="lower left")
     return describe(
         fig,
@@ -159,10 +160,9 @@ def _staircase(ax: Axes, terms: Mapping[str, float]) -> None:
         loses = end < begin
         ax.annotate(
             f"{end - begin:+.1f}",
-            (min(begin, end), k),
-            (-9, 0),
+            (max(begin, end), k),
+            (9, 0),
             textcoords="offset points",
-            ha="right",
             va="center",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )

@@ -123,7 +123,7 @@ def _prepare(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Solve:
         y.requires_grad_()
     func, tensors = trace(call.func, f.func, any_time(f.time_dtype, f.device), y)
     func.require(y0)
-    times = torch.tensor([*map(as_float, problem.times)], dtype=torch.float64, device=f.device)
+    times = torch.tensor(problem.times, dtype=torch.float64, device=f.device)
     traced_norm, norm_tensors = (None, ()) if norm is None else trace(norm, problem.scheme.controller.norm, y.detach())
     wanted = tuple(i for i, x in enumerate(tensors) if x.requires_grad and recording)
     here, places = None, list[int]()
@@ -178,7 +178,7 @@ def forward(solve: Solve, y: Tensor, chunks: list[Chunk] | None = None) -> Tenso
     graph = advancing(solve.func, solve.norm, shapes, method, size, *circumstances)
     y = y.contiguous()
     out = y.new_empty(len(solve.times), *y.shape)
-    out[0] = y
+    out[0].copy_(y)
     limit, attempts, t, end = problem.step_limit, 0, as_float(problem.times[0]), as_float(problem.times[-1])
     watch, warned = StiffnessWatch(f, method.tableau, limit, "max_num_steps" in options), False
     first = problem.first_step or options.get("first_step")
@@ -206,12 +206,12 @@ def forward(solve: Solve, y: Tensor, chunks: list[Chunk] | None = None) -> Tenso
         stats.steps += [StepRecord(now, h, error, ok > 0) for now, h, error, ok in log[:n].tolist()]
         stats.accepted += accepted
         stats.rejected += n - accepted
-        too_short = [
-            record for record in stats.steps[len(stats.steps) - n :] if record.accepted and record.error_ratio > 1
-        ]
-        if too_short and not warned:
-            warned = True
-            tell_of_min_step(c.min_step, too_short[0].t, too_short[0].error_ratio)
+        if c.min_step and not warned:
+            for step in stats.steps[len(stats.steps) - n :]:
+                if step.accepted and step.error_ratio > 1:
+                    warned = True
+                    tell_of_min_step(c.min_step, step.t, step.error_ratio)
+                    break
         stats.nfe += 2 + n * evaluations(method)  # the graph begins with f at its start and the first step
         attempts += n
         if chunks is not None and accepted:

@@ -21,7 +21,7 @@ def test_mocap2_has_every_reading_and_the_papers_number_only_for_its_own_centrin
     constant = cells(table, "each walk's own mean pose, for comparison")
     assert constant == ["–", "33.00", "33.00", *["–"] * 4, "1", "–"], "it knows no seeds and has one iterate"
     assert cells(table, "NPODE") == [*["–"] * 8, "22.96"] and cells(table, "GPDM")[-1] == "N/A"
-    assert cells(table, "latent SDE")[-1] == "4.03 (Li et al. 2020)"
+    assert cells(table, "latent SDE")[-1] == "4.03 ± 0.20 (Li et al. 2020)"
     assert cells(table, "the last frame seen, for comparison")[:2] == ["61.33", "not run yet"]
 
 

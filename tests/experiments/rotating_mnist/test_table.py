@@ -15,11 +15,11 @@ def test_frames_and_guesses_are_kept_apart() -> None:
     rows = [row(key, **{"held-out digits": measured(0.02, 0.05), "training digits": measured(0.03, 0.06)})]
     table = rotating_table({"quick": {("non-uniform", "ode2vae"): 0.03}}, rows)
     ours = ["0.0200", "0.40", "0.0300", "0.50", "1"]
-    assert cells(table, "non-uniform", "ODE²VAE") == ["0.0300", *ours, "0.0194 ± 0.00006"]
+    assert cells(table, "non-uniform", "ODE²VAE") == ["0.0300", *ours]
     still = ["0.0500", "1.00", "0.0600", "1.00", "1"]
-    assert cells(table, "non-uniform", "mean frame, for comparison") == ["–", *still, "–"]
-    assert cells(table, "uniform", "ODE²VAE") == ["–", *["not run yet"] * 5, "–"]
-    assert cells(table, "non-uniform", "GPPVAE-dis") == [*["–"] * 6, "0.0309 ± 0.00002"]
+    assert cells(table, "non-uniform", "mean frame, for comparison") == ["–", *still]
+    assert cells(table, "uniform", "ODE²VAE") == ["–", *["not run yet"] * 5]
+    assert "GPPVAE-dis" not in table.frame.index.get_level_values(1), "its pictures are larger"
     assert "14 × 14" in table.caption and "Smaller" in table.caption
 
 

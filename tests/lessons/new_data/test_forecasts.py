@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from odelab.experiments.forecasting.classical import FITS
-from odelab.experiments.forecasting.recipe import PLANS
+from odelab.experiments.forecasting.recipe import DAMPINGS, PLANS
 from odelab.experiments.forecasting.scores import crps
-from odelab.experiments.forecasting.series import Problem
+from odelab.experiments.forecasting.series import Problem, problem
+from odelab.experiments.forecasting.waves import roll_out, wave_paths
+from odelab.experiments.results import stored_rows
 from odelab.lessons.new_data import forecast_checks, forecasting
 from tests.lessons.kit.answers import Answers, every_answer, judge
 from tests.lessons.kit.contrast import faint
@@ -123,3 +125,21 @@ def test_a_path_that_has_left_is_white() -> None:
     fig = forecasting.roll_outs(waves, {"none": gone}, 0.25, 3.0)
     shown = fig.axes[1].images[0].get_array()
     assert np.isnan(np.ma.filled(shown, np.nan)[4:]).all() and np.isfinite(shown[:4]).all()
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_shipped_forecaster_is_that_of_the_row(name: str) -> None:
+    task = problem(name)
+    (result,) = (
+        row.result
+        for row in stored_rows("forecasting")
+        if row.key == {"series": name, "model": "latent-ode"} and row.seed == 0
+    )
+    model = forecasting.stored_forecaster(task, name, task.plan.test[0], result["setting"]["window"])
+    assert model.score(torch.tensor(task.plan.origins("test"))) == pytest.approx(result["mean_crps"], rel=0.01)
+
+
+def test_shipped_fields_stay_or_leave_as_their_rows_say() -> None:
+    start = wave_paths(6, 1, seed=5)[0].float()
+    sizes = {name: roll_out(forecasting.stored_field(name), start, 600).norm(dim=-1)[-1] for name in DAMPINGS}
+    assert sizes["fixed"].max() < 15 and sizes["none"].max() > 30 and sizes["learned"].max() > 30
