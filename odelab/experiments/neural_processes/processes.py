@@ -1,7 +1,7 @@
 """A neural process (Garnelo et al. 2018) and a neural ODE process (Norcliffe et al. 2021), on a common grid of times.
 
 A context set is a mask over the grid. Its points go through one net each, and their mean r says all that the model
-knows. From r come mean and standard deviation of a latent variable z; a draw of z decides a whole series.
+knows, with their number, which a mean forgets. From both come mean and standard deviation of a latent variable z; a draw of z decides a whole series.
 """
 
 import torch
@@ -34,12 +34,13 @@ class NeuralProcess(nn.Module):
         super().__init__()
         self.channels, self.dim, self.noise = channels, latent, noise
         self.encoder = perceptron(1 + channels, hidden, (hidden, hidden))
-        self.head = nn.Linear(hidden, 2 * latent)
+        self.head = perceptron(hidden + 1, 2 * latent, (hidden,))
         self._build(hidden)
         for layer in self.modules():
             if isinstance(layer, nn.Linear):  # PyTorch's own start lets a signal fade over so many layers
                 nn.init.xavier_normal_(layer.weight, GAIN)
-        nn.init.constant_(self.head.bias[latent:], NARROW)  # with more noise in z the decoder learns to ignore z
+        nn.init.constant_(self.head[-1].bias[latent:], NARROW)  # type: ignore[arg-type, index]
+        # with more noise in z the decoder learns to ignore z
 
     def _build(self, hidden: int) -> None:
         self.decoder = perceptron(1 + self.dim, self.channels, (hidden, hidden, hidden))
@@ -60,9 +61,9 @@ class NeuralProcess(nn.Module):
             )
         clock = centred(times).expand(len(y), -1)[..., None]
         each = self.encoder(torch.cat([clock, y.where(mask[..., None], 0.0)], -1))
-        count = mask.sum(1, keepdim=True).clamp(min=1)
-        r = (each * mask[..., None]).sum(1) / count
-        mean, raw = self.head(r).chunk(2, -1)
+        count = mask.sum(1, keepdim=True)
+        r = (each * mask[..., None]).sum(1) / count.clamp(min=1)
+        mean, raw = self.head(torch.cat([r, 1 / (1 + count)], -1)).chunk(2, -1)
         return Independent(Normal(mean, 0.01 + 0.99 * torch.sigmoid(raw)), 1)
 
     def decode(self, times: Tensor, z: Tensor) -> Normal:

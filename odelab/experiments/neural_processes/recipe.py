@@ -26,7 +26,7 @@ class ProcessRecipe:
     more: int = 20
     iterations: int = 1000
     batch: int = 32
-    lr: float = 3e-3
+    lr: float = 5e-3
     counts: tuple[int, ...] = (1, 2, 3, 5, 10)
     tested: int = 200
     draws: int = 50
