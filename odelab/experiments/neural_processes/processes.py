@@ -1,7 +1,8 @@
 """A neural process (Garnelo et al. 2018) and a neural ODE process (Norcliffe et al. 2021), on a common grid of times.
 
 A context set is a mask over the grid. Its points go through one net each, and their mean r says all that the model
-knows, with their number, which a mean forgets. From both come mean and standard deviation of a latent variable z; a draw of z decides a whole series.
+knows, with their number, which a mean forgets. From both come mean and standard deviation of a latent variable z; a
+draw of z decides a whole series.
 """
 
 import torch

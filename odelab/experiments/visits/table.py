@@ -23,7 +23,7 @@ def difference(runs: Sequence[Row], baseline: Sequence[Row]) -> tuple[float, flo
 
 def visits_table(rows: Rows = None, task: str = "outcome") -> Table:
     """By model, for one of the two questions."""
-    known = stored_rows("visits") if rows is None else rows
+    known = [row for row in (stored_rows("visits") if rows is None else rows) if row.key["task"] == task]
     groups = by_key(known, "task", "model")
     baseline = groups.get((task, BASELINE))
 

@@ -122,7 +122,7 @@ def learning_process(iterations: int, times: ArrayLike, titles: Sequence[str]) -
     loss, *panels = fig.subplots(1, 1 + len(titles))
     loss.plot([], [], color=COLORS["sky"], linewidth=0.6, label="each batch")
     loss.plot([], [], label="mean of 25", **smooth(0, linewidth=2.2))
-    loss.set(title="minus the bound, a point", xlabel="iteration", xlim=(0, iterations), ylim=(-1.6, 1.6))
+    loss.set(title="−bound / point", xlabel="iteration", xlim=(0, iterations), ylim=(-1, 6))
     loss.legend(loc="upper right")
     for ax, title in zip(panels, titles, strict=True):
         _fan_panel(ax, np.asarray(times, float), title, 1.5)
@@ -253,11 +253,11 @@ def two_trainings(names: Sequence[str], epochs: int, guide: float) -> Figure:
     )
 
 
-def update_two_trainings(fig: Figure, place: int, losses: Sequence[tuple[float, float]]) -> None:
-    """Losses (training, others) of the net in panel ``place``."""
-    values = np.asarray(losses, float).reshape(-1, 2)
-    for line, column in zip(fig.axes[place].lines[1:], values.T, strict=True):
-        line.set_data(np.arange(1, len(column) + 1), column)
+def update_two_trainings(fig: Figure, place: int, losses: Sequence[tuple[int, float, float]]) -> None:
+    """Epochs and losses (training, others) of the net in panel ``place``."""
+    epochs, *columns = np.asarray(losses, float).reshape(-1, 3).T
+    for line, column in zip(fig.axes[place].lines[1:], columns, strict=True):
+        line.set_data(epochs, column)
 
 
 def patient_ahead() -> Figure:
