@@ -30,7 +30,8 @@ COURSE = lessons(ROOT / "notebooks")
 NAMES = ["index", "search", *(f"notebooks/{lesson.name}" for lesson in COURSE), "api/index"]
 NAMES += [f"api/{room.replace('.', '_')}" for room in ROOMS]
 NAMES += [
-    f"docs/{name}" for name in ("ledger", "errata", "notation", "glossary", "bibliography", "teaching", "results")
+    f"docs/{name}"
+    for name in ("install", "ledger", "errata", "notation", "glossary", "bibliography", "teaching", "results")
 ]
 NAMES += [f"docs/{name}" for name in ("benchmarks", "which_solver", "coming_from", "your_own_series", "jupyterhub")]
 NAMES += ["CHANGELOG"]
