@@ -16,11 +16,12 @@ LESSONS = len([*(ROOT / "notebooks").glob("*.ipynb")])
 pytestmark = pytest.mark.slow
 USE = """
 import pathlib, sys, torch, odelab
-from odelab.datasets import data_file, lynx_hare
+from odelab.datasets import data_file, eta_aquilae, lynx_hare
 from odelab.experiments.results import stored_rows
 home = pathlib.Path(sys.prefix)
 assert home in pathlib.Path(odelab.__file__).parents, odelab.__file__
 assert home in data_file("lynx_hare_1900_1920.csv").parents and len(lynx_hare().y) == 21 and stored_rows("mnist")
+assert home in data_file("eta_aquilae_1997_2008.csv").parents and len(eta_aquilae().y) == 865
 solution = odelab.solve(lambda t, y: -y, torch.ones(3), torch.linspace(0, 5, 50), method="tsit5")
 assert abs(float(solution.y[-1, 0]) - 2.718281828 ** -5) < 1e-4
 """

@@ -38,6 +38,7 @@ def generated(course: Sequence[Lesson], sliders: Mapping[str, Any], root: Path) 
     """Pages that are made from the lessons, by their path."""
     return {
         "index.md": front_page(course, sliders, "CHANGELOG" if (root / "CHANGELOG.md").is_file() else ""),
+        "docs/install.md": install(root),
         "docs/ledger.md": ledger_page(course),
         "docs/errata.md": errata(course),
         "docs/notation.md": notation(course),
@@ -62,7 +63,7 @@ def front_page(course: Sequence[Lesson], sliders: Mapping[str, Any], changelog: 
     trees = {
         "Lessons": [f"notebooks/{lesson.name}" for lesson in course],
         "What came out": ["docs/results", "docs/ledger", "docs/errata", "docs/benchmarks"],
-        "Using odelab": ["docs/which_solver", "docs/coming_from", "docs/your_own_series", "api/index"],
+        "Using odelab": ["docs/install", "docs/which_solver", "docs/coming_from", "docs/your_own_series", "api/index"],
         "Looking up": ["docs/notation", "docs/glossary", "docs/bibliography"],
         "Teaching": ["docs/teaching", "docs/jupyterhub", *([changelog] if changelog else [])],
     }
@@ -85,12 +86,36 @@ outputs; the sliders move without Python.
 | --- | --- | --: |
 {chr(10).join(rows)}
 
+To run the lessons, see [Running it yourself](docs/install.md). To teach them, see the
+[teaching guide](docs/teaching.md): plans for 20, 45 and 90 minutes, and slides with these sliders for every lesson.
 To use the solvers alone, start with [Which solver?](docs/which_solver.md). To move a script over, read
 [Coming from torchdiffeq or diffrax](docs/coming_from.md). To model your own measurements, take
 [Your own series](docs/your_own_series.md).
 
 {trees_text}
 """
+
+
+def install(root: Path) -> str:
+    """How to run the course, as README says it.
+
+    Raises:
+        ValueError: when README has no such parts.
+    """
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    lessons = re.search(r"^```bash\n.*?(?=^## The course)", readme, re.DOTALL | re.MULTILINE)
+    solver = re.search(r"^## The solver alone\n.*?(?=^A script for torchdiffeq)", readme, re.DOTALL | re.MULTILINE)
+    if not lessons or not solver:
+        raise ValueError("README.md has no commands above '## The course', or no '## The solver alone'")
+    place = re.search(r'^repository-code: "(.+)"', (root / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    clone = (
+        f"`git clone {place[1]}`, and in its folder:"
+        if place
+        else "In the folder of the course, as cloned or unpacked:"
+    )
+    text = re.sub(r"<details><summary><b>(.+?)</b></summary>", r"## \1", lessons[0].replace("</details>", ""))
+    text = "\n".join(["# Running it yourself", "", clone, "", text, solver[0]])
+    return text.replace("](docs/", "](").replace("](notebooks/", "](../notebooks/")
 
 
 def errata(course: Sequence[Lesson]) -> str:

@@ -13,7 +13,7 @@ from odelab.datasets.mocap.subject35 import Mocap, mocap35
 from odelab.datasets.mocap.walks import WalkSplit, walk_split, walks62
 from odelab.datasets.rotating_digits import RotatingDigits, rotating_digits
 from odelab.datasets.sequences import Sequences, load_sequences
-from odelab.datasets.series import Series, lynx_hare
+from odelab.datasets.series import Series, eta_aquilae, lynx_hare
 from odelab.datasets.spirals import Spirals, spirals
 from odelab.folders import data_file
 
@@ -37,6 +37,7 @@ __all__ = [
     "density",
     "digits8",
     "energy",
+    "eta_aquilae",
     "liver_visits",
     "load_sequences",
     "lynx_hare",

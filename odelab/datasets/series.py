@@ -77,3 +77,18 @@ def influenza() -> Series:
     with data_file("flu_1978.csv").open(encoding="utf-8") as file:
         table = torch.from_numpy(np.loadtxt(file, delimiter=",", skiprows=1))
     return Series(table[:, 0], table[:, 1:], ("in bed",), "boys", "British Medical Journal 1978;1:587")
+
+
+def eta_aquilae() -> Series:
+    """Brightness of the star η Aquilae on 865 evenings of 1997–2008, as one observer saw it: y (865, 1), magnitudes.
+
+    Visual estimates by the observer CGF in the AAVSO International Database, one an evening; a smaller magnitude is a
+    brighter star. They are irregular for the reasons of one house: clouds, the moon, and months of every year in which
+    the star is not in the evening sky. Times are Julian dates, in days. The star is a Cepheid, a giant that swells and
+    shrinks in about a week.
+    """
+    with data_file("eta_aquilae_1997_2008.csv").open(encoding="utf-8") as file:
+        columns = tuple(file.readline().strip().split(",")[1:])
+        table = torch.from_numpy(np.loadtxt(file, delimiter=","))
+    source = "observer CGF, AAVSO International Database"
+    return Series(table[:, 0], table[:, 1:], columns, "magnitudes", source)

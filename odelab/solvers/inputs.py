@@ -515,7 +515,10 @@ def find_surroundings(func: Any, params: Any, gradient: str, device: torch.devic
             f"gradient='{gradient}' cannot see which tensors func depends on: it is not an nn.Module. Make it one, or "
             "list them as adjoint_params=(…) (params=(…) in solve); () if there are none"
         )
-    tensors = {id(tensor): tensor for tensor in params if tensor.requires_grad}  # one that is listed twice counts once
+    tensors = dict[int, Tensor]()  # one that is listed twice counts once
+    for tensor in params:
+        if tensor.requires_grad:
+            tensors[id(tensor)] = tensor
     here = Surroundings(func, tuple(tensors.values()))
     here.note()
     for kind in {device.type, "cpu"}:

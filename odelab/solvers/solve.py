@@ -1,6 +1,7 @@
 """From what the caller passed to a `Solution`: check it, solve it with the gradient asked for, check the numbers."""
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -109,6 +110,13 @@ def run(call: Call) -> Solution:
     t, times = check_times(call.t, y0, per_sample)
     scheme = make_scheme(call.method, call.rtol, call.atol, call.options, layout, y0, strict=call.strict)
     _check_together(call, scheme)
+    if len(times) > 2 and scheme.name == "dopri8" and "step_t" not in scheme.options:
+        way_out = "take 'tsit5'" if per_sample else "options=dict(step_t=t) ends a step at every time; or take 'tsit5'"
+        warnings.warn(
+            "dopri8 takes long steps, and within them its values are those of a quartic, which may be off by a "
+            f"thousand times rtol and atol: {way_out}",
+            stacklevel=4,
+        )
     if in_the_dark(y0):
         _check_in_the_dark(call, scheme)
     if len(times) == 1 and not (call.dense or call.event_fn):

@@ -18,6 +18,7 @@ from docs.site.__main__ import build
 from docs.site.api import ROOMS
 from docs.site.lessons import SMALLEST_TEXT, lessons
 from docs.site.sliders import exports, twins
+from odelab.lessons.adjoint.explorables import nudge
 from odelab.lessons.change_of_variables.explorables import planar_layer
 from odelab.lessons.kit import Explorable
 from odelab.lessons.kit.export import positions
@@ -30,7 +31,8 @@ COURSE = lessons(ROOT / "notebooks")
 NAMES = ["index", "search", *(f"notebooks/{lesson.name}" for lesson in COURSE), "api/index"]
 NAMES += [f"api/{room.replace('.', '_')}" for room in ROOMS]
 NAMES += [
-    f"docs/{name}" for name in ("ledger", "errata", "notation", "glossary", "bibliography", "teaching", "results")
+    f"docs/{name}"
+    for name in ("install", "ledger", "errata", "notation", "glossary", "bibliography", "teaching", "results")
 ]
 NAMES += [f"docs/{name}" for name in ("benchmarks", "which_solver", "coming_from", "your_own_series", "jupyterhub")]
 NAMES += ["CHANGELOG"]
@@ -126,6 +128,7 @@ def test_every_living_slider_is_moved_by_the_keyboard(name: str, visit: Open) ->
 
 
 TWINS = {
+    "nudge": nudge,
     "planarLayer": planar_layer,
     "displacement": displacement,
     "stepCost": lambda: step_cost(Prices((0.02, 1e-3, 2e-5, 3e-6, 1e-4)), Prices((1e6, 2e5, 3e3, 5e4, 1e5))),

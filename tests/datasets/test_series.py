@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from odelab import folders
-from odelab.datasets import data_file, lynx_hare
+from odelab.datasets import data_file, eta_aquilae, lynx_hare
 from odelab.datasets.series import influenza, sea_surface, seattle
 
 ROOT = Path(__file__).parents[2]
@@ -47,12 +47,22 @@ def test_the_influenza_is_the_published_curve():
     assert flu.y[:3, 0].tolist() == [3.0, 8.0, 26.0] and float(flu.y.max()) == 298.0
 
 
+def test_eta_aquilae_is_one_observers_evenings():
+    star = eta_aquilae()
+    assert star.columns == ("magnitude",) and star.unit == "magnitudes" and "AAVSO" in star.source
+    assert star.t.dtype == torch.float64 and star.y.shape == (865, 1)
+    assert (star.t.diff() > 0.2).all()  # one an evening
+    assert star.y.min() > 3 and star.y.max() < 5
+    assert star.t[0].item() == 2450634.62 and star.y[0].item() == 4.1
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("lynx_hare_1900_1920.csv", "1a75f162d730d4375aca1f4c1fdad3872669762f53e2ca24ec241e97e63fd96b"),
         ("seattle_weather_2012_2015.csv", "feed86f23a79523d78191623ee909c14bd8ba5fe6855b525bb5fc80efa4b3229"),
         ("flu_1978.csv", "e149971c1c0c4cb640c498a939d6c3742b1be6794f558f8e4a31af15023110e6"),
+        ("eta_aquilae_1997_2008.csv", "de9eaeabfddffa2bd1738ce2f493acc01757267427b2434329b698549eecb2d5"),
     ],
 )
 def test_the_files_have_not_changed(name, expected):

@@ -80,7 +80,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 def test_every_page_is_there(site: Site) -> None:
     wanted = {f"notebooks/{lesson.name}.html" for lesson in COURSE}
-    wanted |= {f"docs/{name}.html" for name in ("ledger", "errata", "notation", "bibliography", "teaching")}
+    wanted |= {f"docs/{name}.html" for name in ("install", "ledger", "errata", "notation", "bibliography", "teaching")}
     wanted |= {str(Path(name).with_suffix(".html")) for name in STORED if (ROOT / name).is_file()}
     wanted |= {f"api/{room.replace('.', '_')}.html" for room in api.ROOMS} | {"index.html", "search.html"}
     assert wanted <= site.pages.keys()

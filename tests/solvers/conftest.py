@@ -14,6 +14,7 @@ def quiet_and_repeatable():
     always, _ = torch.is_warn_always_enabled(), torch.set_warn_always(True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "dopri8 takes long steps")  # true of every test of all methods
         yield
     torch.set_warn_always(always)
     torch.set_num_threads(threads)

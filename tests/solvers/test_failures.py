@@ -286,3 +286,17 @@ def test_a_state_far_below_atol_is_told_of():
         assert (end / (start * math.exp(40)) - 1).abs() < 1e-5
         solve(lambda t, y: 1 - y, start, times(1.0, 2))  # func leads away from zero
         solve(decay, torch.zeros_like(Y0), T)
+
+
+def test_values_within_the_long_steps_of_dopri8_are_told_of():
+    def swing(t, y):
+        return torch.stack([y[1], -y[0]])
+
+    t, how = times(10.0, 41), {"method": "dopri8", "rtol": 1e-9, "atol": 1e-9}
+    with pytest.warns(UserWarning, match=r"long steps.*options=dict\(step_t=t\) ends a step at every time"):
+        loose = solve(swing, tensor(0.0, 1.0), t, **how).y[:, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tight = solve(swing, tensor(0.0, 1.0), t, **how, options={"step_t": t}).y[:, 0]
+        solve(swing, tensor(0.0, 1.0), t[[0, -1]], **how)
+    assert (loose - torch.sin(t)).abs().max() > 1e-7 and (tight - torch.sin(t)).abs().max() < 1e-8

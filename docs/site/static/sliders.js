@@ -26,14 +26,14 @@
   });
 
   // A button that walks one slider to its end and starts again.
-  const player = (part, control) => {
+  const player = (part) => {
     const button = document.createElement("button");
     let timer = 0;
     const show = () => { button.textContent = timer ? "❚❚" : "▶"; button.setAttribute("aria-label", timer ? "Pause" : "Play"); };
     button.type = "button";
     button.addEventListener("click", () => {
       if (timer) { clearInterval(timer); timer = 0; }
-      else timer = setInterval(() => part.set(Number(part.input.value) < control.labels.length - 1 ? Number(part.input.value) + 1 : 0), 250);
+      else timer = setInterval(() => part.set(Number(part.input.value) < Number(part.input.max) ? Number(part.input.value) + Number(part.input.step) : part.input.min), 250);
       show();
     });
     show();
@@ -93,7 +93,7 @@
     };
     const parts = controlsOf(spec, at, show);
     parts.forEach((part, k) => {
-      if (spec.controls[k].name === spec.play) row.append(player(part, spec.controls[k]));
+      if (spec.controls[k].name === spec.play) row.append(player(part));
       row.append(part.label);
     });
     show().then(() => { figure.dataset.ready = "yes"; });

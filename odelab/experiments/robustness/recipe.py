@@ -7,9 +7,9 @@ from odelab.experiments.registry import Experiment
 #: Arm -> what it is.
 ARMS = {
     "cnn": "CNN, one residual block",
-    "ode-net": "ODE-Net, time as an input",
-    "invariant": "ODE-Net, no time: the block's own branch",
-    "tisode": "the same with the steady-state term (TisODE)",
+    "ode-net": "ODE-Net with time",
+    "invariant": "ODE-Net without time",
+    "tisode": "TisODE (without time, steady-state term)",
 }
 CHANNELS, GROUPS = 32, 8
 SIZES: dict[str, dict[str, int]] = {

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from odelab.lessons.adjoint import figures
 from odelab.lessons.kit.explorable import Explorable
+from odelab.lessons.kit.export import Twin
 from odelab.solvers import solve
 
 TIMES = torch.linspace(0.0, 1.0, 61, dtype=torch.float64)
@@ -64,7 +65,7 @@ def nudge(back: int = 18, direction: int = 30, size: float = 0.3) -> Explorable:
         unit = torch.tensor([math.cos(angle), math.sin(angle)], dtype=torch.float64)
         now = len(SWING) - 1 - back
         # The pendulum ignores the clock: one solve of all nudged states, each read after the time that it has left.
-        later = torch.as_tensor(solve(pendulum, path[now:] + size * unit, SWING, rtol=1e-6, atol=1e-8).y)
+        later = torch.as_tensor(solve(pendulum, path[now:] + size * unit, SWING, rtol=1e-8, atol=1e-10).y)
         ends = torch.stack([later[back - k, k] for k in range(back + 1)])
         measured = ((ends - TARGET).square().sum(-1) / 2 - loss) / size
         predicted = adjoint[now:] @ unit
@@ -81,7 +82,9 @@ def nudge(back: int = 18, direction: int = 30, size: float = 0.3) -> Explorable:
         "direction": widgets.IntSlider(direction, min=0, max=345, step=15, description="direction, degrees"),
         "size": widgets.SelectionSlider(options=SIZES, value=size, description="size of the nudge"),
     }
-    return Explorable(figures.nudge(path, TARGET, SWING), update, controls, play="back")
+    constants = {"path": path.tolist(), "adjoint": adjoint.tolist(), "target": TARGET.tolist(), "loss": float(loss)}
+    twin = Twin("nudge", constants)
+    return Explorable(figures.nudge(path, TARGET, SWING), update, controls, play="back", twin=twin)
 
 
 def there_and_back(rate: float, tolerance: float, stored: int = 2) -> tuple[Tensor, list[Span]]:

@@ -70,17 +70,19 @@ def guided(field: nn.Module, rows: Sequence[Row], seed: int = 0, each: int = 5) 
         for steps in HEUN_STEPS:
             images = flow.replace(steps=steps).inverse(z, context=one_hot(asked))
             pictures[weight, steps] = figures.sheet(images.view(-1, SIDE, SIDE).numpy(), CLASSES)
+    named = {"share that shows the digit asked for": "agreement", "energy distance to test images": "distance"}
     curves = {
         title: {
             weight: fmean(row.result["guidance"][f"{weight:g}"][name] for row in rows) for weight in WEIGHTS if rows
         }
-        for title, name in (("shows the digit asked for", "agreement"), ("energy distance", "distance"))
+        for title, name in named.items()
     }
 
     def update(fig: Figure, weight: float, steps: int) -> str:
         figures.update_guided(fig, pictures, curves, weight, steps)
         return (
-            f"w = {weight:g}; {steps} steps of Heun's method are {4 * steps} evaluations, half of them without label."
+            f"w = {weight:g}; {steps} step{'s' * (steps > 1)} of Heun's method: "
+            f"{2 * steps} evaluations of the guided field, {4 * steps} of the network."
         )
 
     controls = {

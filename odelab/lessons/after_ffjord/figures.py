@@ -134,24 +134,28 @@ def by_steps(rows: Mapping[str, Mapping[int, ArrayLike]], data: ArrayLike) -> Fi
 
 
 def two_ways(t: ArrayLike, ways: Mapping[str, ArrayLike]) -> Figure:
-    """First coordinates of paths from noise (t = 1, left) to data (t = 0, right), a panel for each way.
+    """For each way from noise (t = 1) to data (t = 0): first coordinates of 40 paths, and all ends in the plane.
 
     Args:
-        t: times (T,), falling; ways: title -> positions (T, n).
+        t: times (T,), falling; ways: title -> positions (T, n, 2).
     """
-    fig = new_figure((9.6, 3.4))
-    for ax, (title, z) in zip(fig.subplots(1, len(ways), sharey=True), ways.items(), strict=True):
-        ax.plot(t, z, color=COLORS["blue"], linestyle="-", linewidth=0.7, alpha=0.8)
-        ax.plot(
-            np.full(np.shape(z)[1], 1.0), np.asarray(z)[0], color=COLORS["vermillion"], marker="^", linestyle="none"
-        )
-        ax.plot(np.full(np.shape(z)[1], 0.0), np.asarray(z)[-1], color=COLORS["blue"], marker="o", linestyle="none")
-        ax.set(xlim=(1.03, -0.03), xlabel="time t, from noise to data", title=title)
-    fig.axes[0].set_ylabel("first coordinate")
+    fig = new_figure((9.6, 6.2))
+    for line, (title, way) in zip(fig.subplots(len(ways), 2, width_ratios=(1.9, 1)), ways.items(), strict=True):
+        paths, ends = line
+        z = np.asarray(way)
+        first = z[:, :40, 0]
+        paths.plot(t, first, color=COLORS["blue"], linestyle="-", linewidth=0.7, alpha=0.8)
+        paths.plot(np.full(first.shape[1], 1.0), first[0], color=COLORS["vermillion"], marker="^", linestyle="none")
+        paths.plot(np.full(first.shape[1], 0.0), first[-1], color=COLORS["blue"], marker="o", linestyle="none")
+        paths.set(xlim=(1.03, -0.03), ylabel="first coordinate", title=f"{title}: 40 paths")
+        ends.plot(*z[-1].T, **DRAWN)
+        ends.set(aspect="equal", title="all ends, in the plane")
+    fig.axes[-2].set_xlabel("time t, from noise to data")
     return describe(
         fig,
-        "Positions against time, from noise at time 1 to data at time 0, of the same starts. Left the paths of the "
-        "ODE are smooth, right those of the SDE are rough; both end in the same few clusters.",
+        "Two rows, ODE and SDE. Left, first coordinates of paths against time, from noise at time 1 to data at time 0, "
+        "of the same starts: smooth by the ODE, rough by the SDE. Right, all ends in the plane: by both ways they "
+        "lie in eight clusters on a circle.",
     )
 
 
@@ -199,21 +203,23 @@ def guided(pictures: Mapping[tuple[float, int], np.ndarray], curves: Mapping[str
     """Images for a weight of the guidance and a number of steps; right what stored runs say of every weight.
 
     Args:
-        curves: what -> weight -> mean over seeds.
+        curves: what -> weight -> mean over seeds; first a share, last what a logarithmic axis shows.
     """
-    fig = new_figure((9.6, 3.7))
-    left, right = fig.subplots(1, 2, width_ratios=(1.9, 1))
-    _images(left, np.full_like(next(iter(pictures.values())), -1.0))
+    fig = new_figure((9.6, 3.9))
+    places = fig.add_gridspec(len(curves), 2, width_ratios=(1.9, 1))
+    _images(fig.add_subplot(places[:, 0]), np.full_like(next(iter(pictures.values())), -1.0))
     for k, (name, values) in enumerate(curves.items()):
-        right.plot([*values], [*values.values()], label=name, **line_style(k))
-    right.plot([], [], **HERE)
-    right.set(xlabel="weight w", title="stored runs, means", ylim=(0, None))
-    right.legend(loc="upper left")
+        ax = fig.add_subplot(places[k, 1])
+        ax.plot([*values], [*values.values()], **line_style(k))
+        ax.plot([], [], **HERE)
+        ax.set_title(name, fontsize=11)
+    fig.axes[1].set_ylim(0, 1.05)
+    fig.axes[-1].set(xlabel="weight w", yscale="log")
     return describe(
         fig,
         "Left, images of the digits 0 to 9 in columns, drawn from the same noise for every weight of the guidance. "
-        "Right, against the weight: the share of images that show the digit asked for rises, "
-        "and beyond a weight of 2 the energy distance to test images rises, too.",
+        "Right, two curves against the weight: the share of images that show the digit asked for rises; the energy "
+        "distance to test images, on a logarithmic axis, is least between 1 and 2 and then rises steeply.",
     )
 
 
@@ -225,11 +231,12 @@ def update_guided(
     steps: int,
 ) -> None:
     """Show a weight and a number of steps in a figure drawn by :func:`guided`."""
-    left, right = fig.axes
+    left, *panels = fig.axes
     left.images[0].set_data(pictures[weight, steps])
     left.set_title(f"w = {weight:g}, {steps} step{'s' * (steps > 1)} of Heun's method", fontsize=11)
-    known = [values[weight] for values in curves.values() if weight in values]
-    right.lines[-1].set_data([weight] * len(known), known)
+    for ax, values in zip(panels, curves.values(), strict=True):
+        if weight in values:
+            ax.lines[-1].set_data([weight], [values[weight]])
 
 
 DEGREES = (-180, -90, 0, 90, 180)
@@ -311,9 +318,14 @@ def butane(phi: ArrayLike, energy: ArrayLike, density: ArrayLike) -> Figure:
     fig = new_figure((9.6, 3.3))
     left, right = fig.subplots(1, 2)
     left.plot(phi, energy, color=COLORS["blue"], linestyle="-")
-    for place, name in ((-66, "gauche"), (66, "gauche"), (-138, "trans"), (138, "trans")):
-        left.text(place, 0.4, name, ha="center", fontsize=10)
-    left.set(title="energy, in units of kT at 300 K", xlabel="torsion φ (degrees)", xticks=DEGREES)
+    for place, height, name, side in (
+        (-180, -0.9, "trans", "left"),
+        (-66, 0.5, "gauche", "center"),
+        (66, 0.5, "gauche", "center"),
+        (180, -0.9, "trans", "right"),
+    ):
+        left.text(place, height, name, ha=side, fontsize=11)
+    left.set(title="energy, in units of kT at 300 K", xlabel="torsion φ (degrees)", xticks=DEGREES, ylim=(-1.3, None))
     right.plot(phi, density, color=COLORS["blue"], linestyle="-")
     right.set(title="density per radian", xlabel="torsion φ (degrees)", xticks=DEGREES, ylim=(0, None))
     return describe(

@@ -89,6 +89,7 @@ def with_twin(explorable: Any) -> Export:
         "texts": [explorable.text],
         "start": 0,
         "alt": explorable.alt,
+        "play": explorable.play,
         "twin": explorable.twin.name,
         "data": explorable.twin.data,
         "width": width,

@@ -1,4 +1,4 @@
-"""Explorables of the latent ODE lesson: a window seen through a mask, and latent paths moving in time."""
+"""Explorables of the latent ODE lesson: a window seen through a mask, latent paths moving in time, a star's gap."""
 
 from collections.abc import Mapping
 
@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from odelab.datasets import Spirals, spirals
-from odelab.latent import LatentODE, ODERNNEncoder, RecurrentEncoder
+from odelab.latent import LatentODE, ODERNNEncoder, RecurrentEncoder, RecurrentForecaster
 from odelab.lessons.kit.explorable import Explorable
 from odelab.lessons.latent_odes import figures
+from odelab.lessons.latent_odes.star import DAYS, MIDDLE, Windows, straight_line
 
 KEPT = (2, 3, 5, 8, 12, 20, 30, 50, 70, 100)
 DRAWS = 20
@@ -150,3 +151,76 @@ def hidden_paths(
     before = (read == 0)[:, None]
     paths = {"GRU": states[last], "ODE-RNN": flown}
     return times, {name: torch.where(before, 0.0, path)[:, :units] for name, path in paths.items()}
+
+
+def fullest(data: Windows, count: int) -> Windows:
+    """The windows with the most evenings, none of which overlaps another."""
+    chosen: list[int] = []
+    for row in data.mask.sum(1).argsort(descending=True, stable=True).tolist():
+        if all(abs(float(data.start[row] - data.start[other])) > DAYS for other in chosen):
+            chosen.append(row)
+    return data[torch.tensor(chosen[:count])]
+
+
+def gap_of(
+    model: LatentODE, data: Windows, start: float, width: float, rnn: RecurrentForecaster | None = None
+) -> figures.Gap:
+    """The first window with a gap of so many days cut into it, and what the model puts there.
+
+    Args:
+        rnn: with it, its answer and a straight line stand beside the model's.
+    """
+    hidden = data.hidden(start, width)
+    seen = data.mask & ~hidden
+    at = torch.linspace(0.0, DAYS, 111)
+    forecast = model.forecast(data.x, data.times, at, seen, draws=DRAWS * 5, generator=torch.Generator().manual_seed(0))
+    reach = 1.645 * (forecast.std[0, :, 0] ** 2 + model.decoder.std**2).sqrt()  # of an evening, were it normal
+    middle = MIDDLE - forecast.mean[0, :, 0]
+
+    others = {}
+    if rnn is not None:
+        others["straight line"] = data.points(seen)
+        guess = rnn.predict(data.x, data.times, seen, at)[0, :, 0]
+        others["GRU that reads Δt"] = torch.stack([at, MIDDLE - guess], 1).numpy()
+    return figures.Gap(
+        data.points(seen),
+        data.points(hidden),
+        (start, start + width),
+        at.numpy(),
+        MIDDLE - forecast.draws[:DRAWS, 0, :, 0].numpy(),
+        torch.stack([middle + reach, middle - reach]).numpy(),
+        others,
+    )
+
+
+def gap_explorer(model: LatentODE, rnn: RecurrentForecaster, data: Windows, windows: int = 3) -> Explorable:
+    """Sliders for the window and for where a gap begins and how long it is: who bridges it, and how far off."""
+    chosen = fullest(data, windows)
+
+    def update(fig: Figure, window: int, start: int, width: int) -> str:
+        row = chosen[window - 1 : window]
+        figures.update_star_gap(fig, gap_of(model, row, start, width, rnn))
+        hidden = row.hidden(start, width)
+        text = f"Window {window}, days {start} to {start + width}: {int(hidden.sum())} of {int(row.mask.sum())} hidden"
+        if not hidden.any():
+            return text + ", nothing to bridge."
+        seen = row.mask & ~hidden
+        forecast = model.forecast(
+            row.x, row.times, row.times, seen, draws=100, generator=torch.Generator().manual_seed(0)
+        )
+        answers = {
+            "latent ODE": forecast.mean,
+            "straight line": straight_line(row, seen),
+            "GRU": rnn.predict(row.x, row.times, seen, row.times),
+        }
+        far = {name: float((x - row.x)[hidden].square().mean().sqrt()) for name, x in answers.items()}
+        errors = ", ".join(f"{name} {value:.2f}" for name, value in far.items())
+        wide, elsewhere = float(forecast.std[hidden].mean()), float(forecast.std[seen].mean())
+        return f"{text}. RMSE there: {errors}. Spread of the draws: {wide:.2f} there, {elsewhere:.2f} elsewhere."
+
+    controls = {
+        "window": widgets.IntSlider(1, min=1, max=windows, description="window"),
+        "start": widgets.IntSlider(7, min=1, max=13, step=3, description="gap begins on day"),
+        "width": widgets.IntSlider(8, min=0, max=16, step=4, description="days in the gap"),
+    }
+    return Explorable(figures.star_gap(("straight line", "GRU that reads Δt"), DAYS), update, controls)

@@ -326,24 +326,28 @@ def update_turning(fig: Figure, scenes: Sequence[Scene]) -> None:
         update_plane(ax, data)
 
 
-def calibration(levels: ArrayLike, covered: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
-    """Share of the truth that central bands cover against what they promise.
+def calibration(
+    levels: ArrayLike, covered: Mapping[str, Mapping[str, ArrayLike]], crps: Mapping[str, Mapping[str, float]]
+) -> Figure:
+    """Share of the truth that central bands cover against what they promise, and the CRPS in the legends.
 
     Args:
-        covered: title of a panel -> region -> shares at the levels.
+        covered: title of a panel -> region -> shares at the levels; crps: title -> region -> score.
     """
     fig = new_figure((8.6, 4.3))
     for ax, (title, regions) in zip(fig.subplots(1, len(covered), sharey=True), covered.items(), strict=True):
         for region, part in zip(REGIONS, PARTS, strict=True):
-            ax.plot(levels, regions[region], marker="o", markersize=4, label=region, **PART_STYLE[part])
+            label = f"{region}: {crps[title][region]:.3f}"
+            ax.plot(levels, regions[region], marker="o", markersize=4, label=label, **PART_STYLE[part])
         ax.plot([0, 1], [0, 1], color=COLORS["black"], linestyle=":", linewidth=1.2, label="calibrated")
         ax.set(title=title, xlabel="share that the band promises", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        ax.legend(loc="upper left", title="CRPS")
     fig.axes[0].set_ylabel("share that it covers")
-    fig.axes[0].legend(loc="upper left")
     return describe(
         fig,
         "Share of the truth that bands cover against the share they promise, before, inside and beyond the window. "
-        "Left, the curves lie below the diagonal: the bands are too narrow. Right, after widening, they lie near it.",
+        "Left, the curves lie below the diagonal: the bands are too narrow. Right, after widening, they lie near it; "
+        "the CRPS in the legends is a little smaller there.",
     )
 
 
@@ -394,4 +398,132 @@ def hidden_states(times: ArrayLike, states: Mapping[str, ArrayLike], seen: Array
         fig,
         "Hidden units of two recurrent networks that read from right to left; dotted lines mark observations. The "
         "GRU's units stand still between observations, those of the ODE-RNN move there and jump at the dotted lines.",
+    )
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A window of a star's record with a gap in it, and what is put there; brightness in magnitudes, times in days.
+
+    Attributes:
+        seen, hidden: observations (k, 2), times and magnitudes.
+        ends: of the gap.
+        times: (T,); draws: (K, T) of a model; band: (2, T), the 5 % and 95 % of an observation.
+        others: name -> (times, magnitudes) of other answers.
+    """
+
+    seen: np.ndarray
+    hidden: np.ndarray
+    ends: tuple[float, float]
+    times: np.ndarray
+    draws: np.ndarray
+    band: np.ndarray
+    others: Mapping[str, np.ndarray]
+
+
+BRIGHTNESS = (4.75, 3.25)  # magnitudes shown, faint to bright
+
+
+def draw_gap(ax: Axes, names: Sequence[str], days: float) -> None:
+    """An empty window: draws, band, other answers, observations that were seen and hidden ones, ends of the gap."""
+    green: dict[str, Any] = {"color": COLORS["green"], "linestyle": "-"}
+    ax.plot([], [], linewidth=0.9, alpha=0.35, label="draws of the latent ODE", **green)
+    ax.plot([], [], linewidth=1.0, color=COLORS["grey"], linestyle="-", label="5 % and 95 % of an evening")
+    for name, color, dash in zip(names, ("purple", "blue"), ("--", "-."), strict=False):
+        ax.plot([], [], linewidth=1.6, color=COLORS[color], linestyle=dash, label=name)
+    ax.plot([], [], "o", color=COLORS["black"], markersize=5, linestyle="", label="read by the encoder")
+    hollow: dict[str, Any] = {
+        "markerfacecolor": "white",
+        "markeredgecolor": COLORS["vermillion"],
+        "markeredgewidth": 1.6,
+    }
+    ax.plot([], [], "s", markersize=5.5, linestyle="", label="hidden", zorder=4, **hollow)
+    ax.plot([], [], color=COLORS["black"], linestyle=":", linewidth=1.2, label="ends of the gap")
+    ax.set(xlim=(-0.5, days + 0.5), ylim=BRIGHTNESS, xlabel="days since the first evening", ylabel="magnitude")
+
+
+def update_gap(ax: Axes, data: Gap) -> None:
+    """Put a window into what :func:`draw_gap` drew."""
+    fan, band, *others, seen, hidden, ends = ax.lines
+    curves = [np.column_stack([data.times, draw]) for draw in data.draws]
+    fan.set_data(*polylines(np.stack(curves)))
+    band.set_data(*polylines(np.stack([np.column_stack([data.times, edge]) for edge in data.band])))
+    for line, answer in zip(others, data.others.values(), strict=True):
+        line.set_data(*answer.T)
+    seen.set_data(*data.seen.T)
+    hidden.set_data(*data.hidden.T)
+    start, end = data.ends
+    low, high = BRIGHTNESS
+    ends.set_data([start, start, np.nan, end, end], [low, high, np.nan, low, high])
+
+
+def star_gap(names: Sequence[str], days: float) -> Figure:
+    """One window of a star's record, empty."""
+    fig = new_figure((9.0, 4.4))
+    ax = fig.subplots()
+    draw_gap(ax, names, days)
+    handles = ax.get_legend_handles_labels()[0]
+    legend = fig.legend(handles=handles, loc="outside lower center", ncols=4)
+    for handle in legend.get_lines():
+        handle.set_alpha(1)
+    return describe(
+        fig,
+        "Magnitude of a star against days. Between two dotted lines the evenings are hidden: the draws of the latent "
+        "ODE go up and down there as before, a straight line does not.",
+    )
+
+
+def update_star_gap(fig: Figure, data: Gap) -> None:
+    """Put a window into what :func:`star_gap` drew."""
+    update_gap(fig.axes[0], data)
+
+
+def star_learning(iterations: int, line: float, days: float) -> Figure:
+    """An empty figure for a training on a star: the error on hidden evenings so far, and one window.
+
+    Args:
+        line: the error of a straight line.
+    """
+    fig = new_figure((9.6, 4.0))
+    curve, window = fig.subplots(1, 2, width_ratios=(1, 1.35))
+    curve.plot([], [], marker="o", markersize=3.5, color=COLORS["green"], label="latent ODE")
+    curve.axhline(line, color=COLORS["purple"], linestyle="--", linewidth=1.6, label="straight line")
+    curve.set(xlabel="iteration", ylabel="RMSE on hidden evenings, magnitudes", xlim=(0, iterations), ylim=(0, 0.5))
+    curve.legend(loc="upper right")
+    draw_gap(window, (), days)
+    return describe(
+        fig,
+        "Left, the error on hidden evenings, below that of a straight line from the start, falls by a third when the "
+        "field begins to turn. Right, the model's draws for one window rise and fall through the gap, too.",
+    )
+
+
+def update_star_learning(fig: Figure, iterations: Sequence[int], errors: Sequence[float], data: Gap) -> None:
+    """Put errors so far and a window into what :func:`star_learning` drew."""
+    curve, window = fig.axes
+    curve.lines[0].set_data(iterations, errors)
+    update_gap(window, data)
+
+
+def record(years: ArrayLike, magnitudes: ArrayLike, split: float, window: ArrayLike, days: float) -> Figure:
+    """A star's whole record, its test part marked, and one window of it.
+
+    Args:
+        years: (n,); magnitudes: (n,); split: year from which on evenings are for the test.
+        window: (k, 2), days and magnitudes.
+    """
+    fig = new_figure((9.6, 3.6))
+    whole, part = fig.subplots(1, 2, width_ratios=(1.6, 1), sharey=True)
+    t, y = np.asarray(years), np.asarray(magnitudes)
+    for later, color, marker, name in ((False, "blue", "o", "to train on"), (True, "vermillion", "s", "to test on")):
+        chosen = (t >= split) == later
+        whole.plot(t[chosen], y[chosen], marker, color=COLORS[color], markersize=2.5, linestyle="", label=name)
+    whole.set(xlabel="year", ylabel="magnitude", ylim=BRIGHTNESS, title="every evening")
+    whole.legend(loc="lower left", ncols=2, markerscale=2)
+    part.plot(*np.asarray(window).T, "s", color=COLORS["vermillion"], markersize=5, linestyle="")
+    part.set(xlim=(-0.5, days + 0.5), xlabel="days since the first evening", title="one window")
+    return describe(
+        fig,
+        "Left, the star's magnitude on 865 evenings of eleven years, in yearly clouds of points with gaps between "
+        "them. Right, one window of 22 days, its evenings at irregular distances.",
     )

@@ -132,9 +132,10 @@ def flow_boxes(nets: Mapping[str, EulerNet], points: Tensor, labels: Tensor) -> 
         head = net.head[0]
         assert isinstance(head, torch.nn.Linear)
         boundary = (head.weight[1] - head.weight[0]).numpy(), float(head.bias[1] - head.bias[0])
-        everything = torch.cat([points.abs().amax().view(1), (middles.abs() + radii).flatten()])
-        reach = 1.1 * float(everything.max().clamp(max=6))
-        figures.update_flow_boxes(fig, middles - radii, middles + radii, torch.stack(paths), boundary, reach)
+        lows, highs = middles - radii, middles + radii
+        lowest = torch.cat([points, lows]).amin(0).clamp(min=-6) - 0.3
+        highest = torch.cat([points, highs]).amax(0).clamp(max=6) + 0.3
+        figures.update_flow_boxes(fig, lows, highs, torch.stack(paths), boundary, (lowest, highest))
         proved = bool(net.certified(x[None], label, epsilon))
         right = float((net(z).argmax(-1) == label).double().mean())
         verdict = "proved: no point of the first box is answered wrongly" if proved else "not proved"

@@ -101,6 +101,8 @@ def slopes_off_the_path(grid: tuple[ArrayLike, ArrayLike], errors: Mapping[str, 
     axes = np.atleast_1d(fig.subplots(1, len(errors), sharey=True))
     for ax, (name, error) in zip(axes, errors.items(), strict=True):
         ax.pcolormesh(*grid, error, vmin=0, vmax=1.5, shading="gouraud", rasterized=True)
+        lines = ax.contour(*grid, error, levels=(0.1, 0.2, 0.4), colors="white", linewidths=1.2)
+        ax.clabel(lines, fmt="%g", fontsize=11)
         ax.plot(*np.asarray(path).T, color="white", linewidth=4, linestyle="-")
         ax.plot(*np.asarray(path).T, color=COLORS["vermillion"], linewidth=2, linestyle="-")
         ax.set(title=name, xlabel="supply Q")
@@ -109,8 +111,8 @@ def slopes_off_the_path(grid: tuple[ArrayLike, ArrayLike], errors: Mapping[str, 
     fig.colorbar(axes[0].collections[0], ax=axes, label="error of dS/dt", extend="max")
     return describe(
         fig,
-        """The plane of supply and stock, a panel for each model, coloured by the error of the slope of S: small along
-        the observed path in every panel, and of very different size away from it.""",
+        """The plane of supply and stock, a panel for each model, coloured by the error of the slope of S, with lines
+        at 0.1, 0.2 and 0.4: small along the observed path in every panel, and of very different size away from it.""",
     )
 
 
@@ -247,7 +249,7 @@ def flow_boxes(points: ArrayLike, labels: ArrayLike) -> Figure:
         plane.plot(*x[y == label].T, marker, color=color, markersize=3)
     plane.plot([], [], color=COLORS["black"], linestyle="--", linewidth=1.4, label="where the head changes its answer")
     plane.plot([], [], color=COLORS["vermillion"], linestyle="-", linewidth=1.8, label="boxes")
-    plane.plot([], [], color=COLORS["blue"], linestyle="-", linewidth=0.6, label="paths of points of the first box")
+    plane.plot([], [], color=COLORS["black"], linestyle="-", linewidth=0.6, label="paths of points of the first box")
     plane.set(title="boxes along the flow", xlabel="z₁", ylabel="z₂", xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
     plane.legend(loc="upper left", bbox_to_anchor=(0, -0.16), borderaxespad=0)
     size.plot([], [], label="box", **line_style(1))
@@ -263,9 +265,14 @@ def flow_boxes(points: ArrayLike, labels: ArrayLike) -> Figure:
 
 
 def update_flow_boxes(
-    fig: Figure, lows: ArrayLike, highs: ArrayLike, paths: ArrayLike, boundary: tuple[ArrayLike, float], reach: float
+    fig: Figure,
+    lows: ArrayLike,
+    highs: ArrayLike,
+    paths: ArrayLike,
+    boundary: tuple[ArrayLike, float],
+    limits: tuple[ArrayLike, ArrayLike],
 ) -> None:
-    """Boxes (k, 2) by their corners, paths (k, n, 2), and the line normal · z + offset = 0."""
+    """Boxes (k, 2) by their corners, paths (k, n, 2), the line normal · z + offset = 0, within corners (2,)."""
     plane, size = fig.axes
     low, high, z = (np.asarray(part, float) for part in (lows, highs, paths))
     corners = [np.array([[a, c], [b, c], [b, d], [a, d], [a, c]]) for (a, c), (b, d) in zip(low, high, strict=True)]
@@ -277,7 +284,8 @@ def update_flow_boxes(
     foot = -offset * normal / (normal @ normal)
     along = np.array([-normal[1], normal[0]]) / np.linalg.norm(normal)
     plane.lines[2].set_data(*np.stack([foot - 50 * along, foot + 50 * along]).T)
-    plane.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    left_right, down_up = np.stack(limits, axis=1)
+    plane.set(xlim=left_right, ylim=down_up)
     times = np.linspace(0, 1, len(low))
     size.lines[0].set_data(times, ((high - low) / 2).max(1))
     size.lines[1].set_data(times, ((z.max(1) - z.min(1)) / 2).max(1))

@@ -57,8 +57,8 @@ def test_guided_shows_heun_s_images(weight: float, steps: int) -> None:
     picture = explorer.figure.axes[0].images[0].get_array()
     assert picture.shape == (15, 150)
     assert np.allclose(picture[:14, 15:29], y[1].view(14, 14).clamp(-1, 1), atol=1e-4)
-    assert list(explorer.figure.axes[1].lines[-1].get_ydata()) == [0.5, 0.9]
-    assert f"{4 * steps} evaluations" in text
+    assert [list(ax.lines[-1].get_ydata()) for ax in explorer.figure.axes[1:]] == [[0.5], [0.9]]
+    assert f"{2 * steps} evaluations of the guided field, {4 * steps} of the network" in text
 
 
 @pytest.mark.parametrize("place", [0, 24])

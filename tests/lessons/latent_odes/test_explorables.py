@@ -153,7 +153,12 @@ def test_figures_draw_what_they_are_given() -> None:
         [0.5, 0.9],
         {"a": {key: [0.2, 0.4] for key in figures.REGIONS}}
         | {"b": {"before": [0.5, 0.9], "inside": [0.5, 0.9], "beyond": [0.4, 0.8]}},
+        {
+            title: dict(zip(figures.REGIONS, values, strict=True))
+            for title, values in {"a": (1, 2, 3), "b": (4, 5, 6)}.items()
+        },
     ).axes
+    assert [text.get_text() for text in widened.get_legend().get_texts()][1] == "inside: 5.000"
     assert list(promised.lines[1].get_ydata()) == [0.2, 0.4] and list(widened.lines[2].get_ydata()) == [0.4, 0.8]
     left, right = figures.two_clocks([1.0, 2.0], {"a": [0.0, 5.0], "b": [3.0, 5.0]}).axes
     assert list(left.lines[1].get_xdata()) == [3.0, 5.0] and list(right.lines[1].get_xdata()) == [0, 1]
