@@ -40,7 +40,7 @@ class NeuralProcess(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Linear):  # PyTorch's own start lets a signal fade over so many layers
                 nn.init.xavier_normal_(layer.weight, GAIN)
-        nn.init.constant_(self.head[-1].bias[latent:], NARROW)  # type: ignore[arg-type, index]
+        nn.init.constant_(self.head[-1].bias[latent:], NARROW)  # type: ignore[index]
         # with more noise in z the decoder learns to ignore z
 
     def _build(self, hidden: int) -> None:

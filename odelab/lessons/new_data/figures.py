@@ -243,7 +243,7 @@ def two_trainings(names: Sequence[str], epochs: int, guide: float) -> Figure:
         ax.axhline(guide, color=COLORS["grey"], linestyle=(0, (6, 3)), linewidth=1.3, label="others, last value again")
         ax.plot([], [], label="patients that train it", **smooth(0))
         ax.plot([], [], label="other patients", **smooth(1))
-        ax.set(title=name, xlabel="epoch", xlim=(0, epochs), ylim=(0.8 * guide, 1.6 * guide))
+        ax.set(title=name, xlabel="epoch", xlim=(0, epochs), ylim=(0.6 * guide, 1.3 * guide))
     fig.axes[0].set_ylabel("squared error")
     fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return describe(
@@ -267,7 +267,7 @@ def patient_ahead() -> Figure:
     values.plot([], [], "o", color=COLORS["grey"], markersize=8, markerfacecolor="none", label="visits to come")
     values.plot([], [], "s", color=COLORS["vermillion"], markersize=7, linestyle="none", label="visits read")
     values.plot([], [], label="what the net says for later times", **smooth(0, linewidth=2.4))
-    values.set(yscale="log", xlim=(0, 14.5), ylim=(0.3, 60))
+    values.set(yscale="log", xlim=(-0.3, 14.5), ylim=(0.2, 60))
     values.set_ylabel("bilirubin, mg/dl")
     values.set_yticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
     values.set_yticks([], minor=True)
