@@ -215,7 +215,8 @@ def references(lesson: Lesson) -> Iterator[tuple[str, str, str]]:
             for link in REFERENCE.finditer(item):
                 before = re.sub(r"^\s*[-*] ", "", item[begun : link.start()])
                 begun = link.end()
-                if NO_WORK.search(link["url"]) or re.fullmatch(r"their code|[\w.]+\.edu", link["title"]):
+                source_of_data = re.search(r"\bfrom( the)?\s*$", before)
+                if NO_WORK.search(link["url"]) or link["title"] == "their code" or source_of_data:
                     continue
                 authors, title = " ".join(before.split()).strip(" ,.;:·"), link["title"]
                 if named := re.search(r": *\*(.+?)\.?\*$", authors):  # the title stands before a link to its doi
