@@ -88,6 +88,7 @@ APART = {
     "07_straight_paths",
     "10_ode2vae_at_scale",
     "11_robust_and_right",
+    "12_new_data_and_the_future",
 }
 
 
