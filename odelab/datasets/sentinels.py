@@ -41,6 +41,8 @@ def _stands_for_missing(extreme: np.generic, count: int, rest: np.ndarray) -> bo
     spread = float(rest.max()) - float(rest.min())
     gap = float(np.abs(rest.astype(np.float64) - float(extreme)).min())
     apart = gap > (spread if count > 1 else 10 * spread)
+    if abs(float(extreme)) < 100 and (count == 1 or spread == 0):  # 77 beside 73 is a pulse
+        return False
     several = usual or (MINUS_ONE.fullmatch(text) is not None and count > 1 and np.unique(rest).size > 2)
     return apart and several
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from odelab.choices import choose
 from odelab.flows.divergence import NOISES, exact_divergence, jacobian_products, probes, unit_directions
@@ -249,6 +250,11 @@ class CNF(Flow):
         integrands = [choose(REGULARIZERS, name, "regularizer") for name in costs]
         exact = choose(DIVERGENCES, self.divergence, "divergence")
         z = x.reshape(-1, self.dim)
+        if any(part.training and isinstance(part, _BatchNorm) for part in self.field.modules()):
+            raise ValueError(
+                "the field has batch norm in training mode, so that a point's path depends on the other points and no "
+                "divergence of its own gives its density: take LayerNorm, or field.eval()"
+            )
         field, given = self._bound(x, context)
         scale, directions = 1.0, unit_directions(z) if exact else probes(self.noise, self.n_probes, z)
         if not exact:

@@ -72,7 +72,11 @@ def jacobian_products(field: Any, t: Tensor | float, z: Tensor, v: Tensor) -> tu
 
 
 def _pulled_back(field: Any, t: Tensor | float, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """f and vᵀJ by one backward pass over K copies of the batch; rows of a batch must not depend on each other."""
+    """f and vᵀJ by one backward pass over K copies of the batch; rows of a batch must not depend on each other.
+
+    Raises:
+        ValueError: where the field returns another shape, or depends on z in a way that autograd does not see.
+    """
     differentiable = torch.is_grad_enabled()  # then the backward pass is itself recorded, to be differentiated again
     k, d = len(v), z.shape[-1]
     if torch.compiler.is_compiling():
@@ -83,10 +87,25 @@ def _pulled_back(field: Any, t: Tensor | float, z: Tensor, v: Tensor) -> tuple[T
         z = z if differentiable and z.requires_grad else z.detach().requires_grad_(True)
         copies = z.expand(k, *z.shape).reshape(-1, d)
         f = field(t, copies)
+        if f.shape != copies.shape:
+            raise ValueError(f"the field must return dz/dt shaped like z, (…, {d}), but returned {tuple(f.shape[-1:])}")
         products = None
         if f.requires_grad:
             v = v.expand(k, *z.shape).reshape(-1, d)
             (products,) = torch.autograd.grad(f, copies, v, create_graph=differentiable, allow_unused=True)
-    products = torch.zeros_like(copies) if products is None else products  # f does not depend on z
+    if products is None:
+        _check_constant(field, t, copies.detach(), f.detach())
+        products = torch.zeros_like(copies)
     f = f.view(k, *z.shape)[0]
     return f if differentiable else f.detach(), products.view(k, *z.shape)
+
+
+def _check_constant(field: Any, t: Tensor | float, z: Tensor, f: Tensor) -> None:
+    """Raise where f, which autograd calls independent of z, changes with it: its divergence would silently be 0."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[z.device] if z.device.type == "cuda" else []):
+        moved = field(t, 1.1 * z + 0.1)
+    if not torch.allclose(moved, f):
+        raise ValueError(
+            "the field depends on z, but autograd does not see how, so that its divergence would be 0: it detaches z, "
+            "goes through NumPy or switches gradients off. Take that out, or give the field a method jvp(t, z, v)"
+        )

@@ -55,6 +55,7 @@ def solve(
             of every row, y[i, b] at t[b, i], which may repeat.
         method: a key of `METHODS`; "dopri5" by default. For stiff problems "kvaerno5", "radauIIA5", "kvaerno3",
             "trbdf2", "sdirk2" and "rodas3" choose their steps; they decompose a dense Jacobian (`methods.implicit`).
+            Outputs within the long steps of "dopri8" are less exact than those: options=dict(step_t=t).
         rtol, atol: error allowed per step and entry, atol + rtol · |y|; numbers, tensors that broadcast to y0, or one
             entry per item of a tuple y0.
         gradient: "backprop", "adjoint" or "checkpoint", see `gradients`. Gradients reach y0, t and parameters in each.

@@ -194,7 +194,18 @@ def test_a_number_that_stands_for_missing_is_told_of_and_can_be_read_so(tmp_path
 
 
 @pytest.mark.parametrize(
-    "cells", [[1, -1, 1, -1], [-1, 0, 1], [0, 98, 99, 99], [97, 98, 99], [-999, -500, 20, 300], [0, 1, 0, 1], [7, 99.5]]
+    "cells",
+    [
+        [1, -1, 1, -1],
+        [-1, 0, 1],
+        [0, 98, 99, 99],
+        [97, 98, 99],
+        [-999, -500, 20, 300],
+        [0, 1, 0, 1],
+        [7, 99.5],
+        [73, 77],
+        [73, 77, 77],
+    ],
 )
 def test_what_is_no_stand_in_is_not_taken_for_one(tmp_path, cells):
     data, told = warnings_of(column(tmp_path, cells))

@@ -259,3 +259,21 @@ def test_gradient_reaches_the_points():
             numeric = (flow.log_prob(x + step) - flow.log_prob(x - step)) / (2 * h)
         torch.testing.assert_close(exact[:, i], numeric, rtol=1e-4, atol=1e-4)
     assert gradient(flow.log_prob(x).sum(), flow.field).isfinite().all()
+
+
+def test_batch_norm_in_the_field_is_refused_while_it_mixes_points():
+    class Normed(nn.Module):
+        dim = 2
+
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(2, dtype=torch.float64)
+
+        def forward(self, t, z):
+            return torch.tanh(self.norm(z))
+
+    flow = CNF(Normed(), MultivariateNormal(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)))
+    with pytest.raises(ValueError, match="batch norm in training mode"):
+        flow.log_prob(points(4))
+    flow.eval()
+    assert torch.isfinite(flow.log_prob(points(4))).all()

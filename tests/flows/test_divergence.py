@@ -1,5 +1,6 @@
 """Divergences by three routes, and Hutchinson's estimator held to its mean and variance."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -112,3 +113,33 @@ def test_probes():
         probes("gausian", 1, like)
     with pytest.raises(ValueError, match="at least one probe"):
         probes("gaussian", 0, like)
+
+
+class Hidden(nn.Module):
+    """tanh(z) in a way that autograd does not see."""
+
+    dim = 2
+
+    def __init__(self, how):
+        super().__init__()
+        self.how, self.scale = how, nn.Parameter(torch.ones((), dtype=torch.float64))
+
+    def forward(self, t, z):
+        if self.how == "no_grad":
+            with torch.no_grad():
+                return torch.tanh(self.scale * z)
+        return self.scale * (
+            torch.tanh(z.detach()) if self.how == "detach" else torch.from_numpy(np.tanh(z.detach().numpy()))
+        )
+
+
+@pytest.mark.parametrize("how", ["no_grad", "detach", "numpy"])
+def test_a_field_whose_derivative_autograd_does_not_see_is_refused(how):
+    for look in (torch.enable_grad, torch.no_grad):
+        with look(), pytest.raises(ValueError, match=r"depends on z, but autograd does not see how.*method jvp"):
+            exact_divergence(Hidden(how), T, points())
+
+
+def test_a_field_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"must return dz/dt shaped like z, \(…, 2\), but returned \(1,\)"):
+        exact_divergence(lambda t, z: z[:, :1], T, points())
