@@ -36,7 +36,10 @@ NAMES += [
 ]
 NAMES += [f"docs/{name}" for name in ("benchmarks", "which_solver", "coming_from", "your_own_series", "jupyterhub")]
 NAMES += ["CHANGELOG"]
-LOOKED_AT = {"index", "notebooks/00_start_here", "notebooks/05_change_of_variables", "docs/ledger", "api/solvers"}
+LOOKED_AT = ["index", "notebooks/00_start_here", "notebooks/05_change_of_variables", "notebooks/11_robust_and_right"]
+LOOKED_AT += ["notebooks/13_after_ffjord", "docs/install", "docs/ledger", "api/solvers"]
+CASES = [(name, *case) for name in NAMES for case in ((1280, "light"), (390, "dark"))]
+CASES += [(name, *case) for name in LOOKED_AT for case in ((1280, "dark"), (390, "light"))]
 QUIET = "typeof MathJax === 'undefined' || MathJax.startup.promise.then(() => true)"
 
 Open = Callable[..., Page]
@@ -63,8 +66,7 @@ def visit(open_file: Open, site: Path) -> Open:
     return start
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "width", "theme"), CASES)
 def test_page(name: str, width: int, theme: str, visit: Open) -> None:
     """Mathematics without errors, nothing wider than the screen, text of figures that can be read."""
     page = visit(name, width, theme)
