@@ -56,7 +56,7 @@ def inputs_of(visits: Visits, trained_on: Tensor, until: float = float("inf")) -
     scaled = []
     for k, name in enumerate(visits.channels):
         values = of_training[..., k][known[trained_on][..., k]]
-        if len(values) < 2 or float(values.std()) == 0:
+        if len(values) < 2 or float(values.std()) < 1e-9:  # of logarithms
             raise ValueError(
                 f"{name}: {len(values)} values of the training patients, all the same; a constant tells nothing, so "
                 "leave this channel out"
