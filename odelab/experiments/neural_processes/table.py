@@ -16,19 +16,21 @@ def counts_shown(task: str) -> list[int]:
 
 
 def processes_table(rows: Rows = None, task: str | None = None) -> Table:
-    """By task and model, or for one task; a column for each score and number of points."""
+    """By task and model, or for one task; a column for each score and number of points.
+
+    For one task it is narrow enough for a slide: without log-density, parameters and time.
+    """
     shown = counts_shown(task) if task else [1, 3]
     digits = {"mse": ".4f", "crps": ".4f", "coverage": ".2f", "log_density": ".2f"}
     cells: dict[str, Cell] = {
         f"{title}, {count} point{'s' * (count > 1)}": number("points", str(count), name, spec=digits[name])
         for name, title in SCORES.items()
+        if not task or name != "log_density"
         for count in shown
     }
-    cells |= {
-        "parameters": number("parameters", spec=".0f"),
-        "CPU s": number("cpu_seconds", spec=".0f"),
-        "seeds": seeds,
-    }
+    if not task:
+        cells |= {"parameters": number("parameters", spec=".0f"), "CPU s": number("cpu_seconds", spec=".0f")}
+    cells["seeds"] = seeds
     frame = summarise("neural-processes", rows, ("task", "model"), cells).rename(index=MODELS, level="model")
     if task:
         frame = frame.xs(task, level="task")

@@ -14,7 +14,7 @@ MODELS = {
     "last": "regression on the last values",
     "gru-dt": "GRU that reads the gaps",
     "ode-rnn": "ODE-RNN",
-    "gru-ode": "GRU-ODE, as in GRU-ODE-Bayes",
+    "gru-ode": "GRU-ODE (field of GRU-ODE-Bayes, jump of a GRU)",
     "cde": "neural CDE",
 }
 LANDMARK, HORIZON = 2.0, 3.0  # years

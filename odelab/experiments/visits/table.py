@@ -50,7 +50,7 @@ def visits_table(rows: Rows = None, task: str = "outcome") -> Table:
     end = (
         f"Visits of the first {LANDMARK:g} years; is the patient dead or transplanted {HORIZON:g} years later? "
         f"{count} patients, {asked[0].result['events'] if asked else 0} with the event; those censored before are "
-        "left out."
+        "left out. The AUC pools the five parts; that is why a constant has less than 0.50."
         if task == "outcome"
         else f"ln(bilirubin) at the next visit, {count} visits; the first row says the last value again."
     )
@@ -79,7 +79,9 @@ def outcome(rows: Sequence[Row], task: str) -> str:
     for model in list(MODELS)[2:]:
         if runs := groups.get((task, model)):
             mean, error = difference(runs, baseline)
-            verdict = "better than" if mean < -2 * error else "worse than" if mean > 2 * error else "no different from"
+            verdict = (
+                "better than" if mean < -2 * error else "worse than" if mean > 2 * error else "not shown to differ from"
+            )
             words.append(f"{MODELS[model]}: {verdict} the regression ({mean:+.4f} ± {error:.4f})")
     return "; ".join(words) + "."
 

@@ -62,7 +62,7 @@ def fans(times: ArrayLike, names: Sequence[str], most: int, height: float = 1.5)
     return describe(
         fig,
         """Panels with a bundle of curves for each model, the true curve and the points given; with more points the
-        bundles close around the truth. Beside them the mean width of the bundles falls as points are added.""",
+        bundles become narrower. Beside them the mean width of the bundles falls as points are added.""",
     )
 
 
@@ -274,7 +274,7 @@ def patient_ahead() -> Figure:
     values.legend(loc="upper right")
     for i in range(4):
         state.plot([], [], **smooth(i))
-    state.set(xlabel="years since the first visit", ylabel="4 of the state", ylim=(-1.6, 1.6))
+    state.set(xlabel="years since the first visit", ylabel="four entries", ylim=(-1.6, 1.6))
     return describe(
         fig,
         """Above, a patient's bilirubin over the years: visits read, visits to come, and the net's curve after the last
