@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 # All nines, eights or sevens; powers of ten and fill values of netCDF; the least number of 16 and of 32 bits.
-USUAL = re.compile(r"-?(([789])\2+(\.9*)?0?|9+\.9+|1e\+[1-3]\d|9\.969209\d*e\+36|32768(\.0)?|2147483648(\.0)?)")
+USUAL = re.compile(r"-?(([789])\2+(\.9*)?0?|9+\.9+|1e\+[1-3]\d|9\.9692\d*e\+36|32768(\.0)?|2147483648(\.0)?)")
 MINUS_ONE = re.compile(r"-1(\.0)?")
 TOLD = 5  # channels that a warning names
 
@@ -43,33 +43,53 @@ def _stands_for_missing(extreme: np.generic, count: int, rest: np.ndarray) -> bo
     apart = gap > (spread if count > 1 else 10 * spread)
     if abs(float(extreme)) < 100 and (count == 1 or spread == 0):  # 77 beside 73 is a pulse
         return False
-    several = usual or (MINUS_ONE.fullmatch(text) is not None and count > 1 and np.unique(rest).size > 2)
-    return apart and several
+    if usual and abs(float(extreme)) < min(100.0, 2 * float(np.abs(rest).max())):  # 88 beside 97 is a percentage
+        return False
+    if MINUS_ONE.fullmatch(text):  # which may be a temperature
+        return count > 1 and np.unique(rest).size > 2 and gap > 2 * spread
+    return apart and usual
 
 
-def complaints(values: np.ndarray, names: Sequence[str]) -> list[str]:
-    """What is odd about channels, a sentence each: sentinels, and that a channel is never observed or always the same.
+def complaints(values: np.ndarray, names: Sequence[str], *, search: bool = True) -> list[str]:
+    """What is odd about channels: sentinels with what to do, and that a channel is never observed or always the same.
 
     Args:
         values: (n, T, channels), NaN where nothing was observed.
         names: of the channels.
+        search: look for sentinels, too.
     """
-    told = []
-    for name, channel in zip(names, np.moveaxis(values, 2, 0), strict=True):
+    told, constant = list[str](), False
+    numbers = dict[str, list[str]]()  # sentinels, and the channels in which they may be values
+    channels = dict(zip(names, np.moveaxis(values, 2, 0), strict=True))
+    for name, channel in channels.items():
         observed = channel[~np.isnan(channel)]
-        marks = sentinels(observed)
+        marks = sentinels(observed) if search else []
+        others = observed[~np.isin(observed, [mark for mark, _ in marks])]
+        rest = f"its other values lie in [{others.min():g}, {others.max():g}]" if others.size else "and no other value"
         for mark, count in marks:
-            others = observed[~np.isin(observed, [each for each, _ in marks])]
-            rest = f"its other values lie in [{others.min():g}, {others.max():g}]" if others.size else "and no other"
-            number = str(mark).removesuffix(".0")
-            told.append(
-                f"{name} holds {number} {count} time{'s' if count > 1 else ''}, {rest}: where that stands for missing, "
-                f"read the file with missing={number}; where it does not, with missing=()"
-            )
+            told.append(f"{name} holds {as_written(mark)} {count} time{'s' if count > 1 else ''}, {rest}")
+            holders = [other for other, column in channels.items() if (column == mark).any()]
+            numbers.setdefault(as_written(mark), holders).remove(name)
         if not observed.size:
-            told.append(f"{name} is never observed, so that nothing can be learnt of it: leave it out")
+            told.append(f"{name} is never observed, so that nothing can be learned about it: leave it out")
         elif observed.size > 2 and not marks and observed.min() == observed.max():
-            told.append(
-                f"{name} is {observed[0]:g} wherever it is observed: to divide by its standard deviation, 0, gives NaN"
-            )
-    return told[:TOLD] + ([f"and so on, {len(told) - TOLD} more"] if len(told) > TOLD else [])
+            told.append(f"{name} is {observed[0]:g} wherever it is observed")
+            constant = True
+    told = told[:TOLD] + ([f"and so on, {len(told) - TOLD} more"] if len(told) > TOLD else [])
+    if constant:
+        told.append("what never changes has the standard deviation 0, and dividing by it gives NaN: do not divide it")
+    if numbers:
+        several = f"[{', '.join(numbers)}]" if len(numbers) > 1 else next(iter(numbers))
+        it, does = ("they stand", "they do") if len(numbers) > 1 else ("it stands", "it does")
+        told.append(f"if {it} for missing, read the file with missing={several}; if {does} not, with missing=()")
+        told += [
+            f"missing={number} takes {number} out of {', '.join(elsewhere[:TOLD])}, too"
+            for number, elsewhere in numbers.items()
+            if elsewhere
+        ]
+    return told
+
+
+def as_written(number: np.generic | float) -> str:
+    """-999 for -999.0."""
+    return str(number).removesuffix(".0")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odelab.datasets.sentinels import complaints
+from odelab.datasets.sentinels import as_written, complaints
 from odelab.datasets.tables import read_table
 
 
@@ -138,8 +138,9 @@ def load_sequences(
     Args:
         key: the array's name in a .npz or .mat; by default `x`, or the only array beside times and mask. With a key,
             further arrays are left alone; without one they are refused.
-        missing: numbers that stand for values that were not observed, e.g. -999. By default a warning names what looks
-            like one; () says that there are none. A warning names, too, what is never observed or always the same.
+        missing: numbers that stand, in every channel, for values that were not observed, e.g. -999. By default a
+            warning names what looks like one; () says that there are none. A warning names, too, what is never observed
+            or always the same.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -197,7 +198,10 @@ def _sequences(
         values = np.where(_as_bool(mask, values.shape, name), values.astype(np.result_type(values, np.float32)), np.nan)
     if missing is not None:
         values = _without(values, missing, name)
-    odd = complaints(values, channels or [f"channel {i}" for i in range(values.shape[2])]) if values.ndim == 3 else []
+    odd = list[str]()
+    if values.ndim == 3:
+        channels = channels or [f"channel {i}" for i in range(values.shape[2])]
+        odd = complaints(values, channels, search=missing is None)
     with np.errstate(over="ignore"):  # said below, with where
         x = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
     if bool(x.isinf().any()):
@@ -225,8 +229,6 @@ def _sequences(
                 f"{gaps[gaps > 0].min():.3g} apart: save them as float64, or counted from the first",
                 stacklevel=3,
             )
-    if missing is not None:
-        odd = [sentence for sentence in odd if "missing=()" not in sentence]
     if odd:
         warnings.warn(f"{name}: {'; '.join(odd)}", stacklevel=3)
     clock = torch.from_numpy(np.ascontiguousarray(times, dtype=np.float64))
@@ -244,12 +246,15 @@ def _without(values: np.ndarray, missing: float | Sequence[float], name: str) ->
         numbers = np.atleast_1d(np.asarray(missing, dtype=np.float64))
     except (TypeError, ValueError):
         raise TypeError(f"missing must be a number such as -999, or several, got {missing!r}") from None
+    numbers = numbers[~np.isnan(numbers)]  # which is missing anyhow
     values = values.astype(np.result_type(values, np.float32))
     with np.errstate(over="ignore"):
         marks = numbers.astype(values.dtype)  # as the file has them: -999.9 is another number in float32
-    absent = [f"{number:g}" for number, mark in zip(numbers, marks, strict=True) if not (values == mark).any()]
+    absent = [as_written(number) for number, mark in zip(numbers, marks, strict=True) if not (values == mark).any()]
     if absent:
-        warnings.warn(f"{name}: missing={', '.join(absent)} stands nowhere in the file", stacklevel=4)
+        warnings.warn(
+            f"{name}: missing={', '.join(absent)} stands nowhere in the file: is the number right?", stacklevel=4
+        )
     return np.where(np.isin(values, marks), values.dtype.type(np.nan), values)
 
 

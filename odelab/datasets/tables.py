@@ -66,6 +66,8 @@ class Numbers:
             number = float(text.replace("_", "?").replace(",", ".") if self.comma else text.replace("_", "?"))
         except ValueError:
             hint = "write one, or leave the cell empty where nothing was observed"
+            if "_" in text:
+                hint = "write numbers without _, or leave the cell empty where nothing was observed"
             if re.fullmatch(r"[+-]?[\d.]+,[\d,.]+", text):
                 hint = "leave thousands unmarked"
                 hint += "" if self.comma else ", write decimals with a point, or part the cells by semicolons"
@@ -233,8 +235,8 @@ def _tell_of_thousands(name: str, header: list[str], channels: list[int], rows: 
         if commas and len(commas) < len(cells) and all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", x) for x in commas):
             text = commas[-1]
             warnings.warn(
-                f"{name}, line {cells[text]}, {header[i]}: {text} was read as {text.replace(',', '.')}; where the "
-                "comma marks thousands, leave it out",
+                f"{name}, line {cells[text]}, {header[i]}: {text} was read as {text.replace(',', '.')}. If the comma "
+                "marks thousands, take it out of the file; if it marks decimals, all is well",
                 stacklevel=4,
             )
 

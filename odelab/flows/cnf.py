@@ -250,11 +250,13 @@ class CNF(Flow):
         integrands = [choose(REGULARIZERS, name, "regularizer") for name in costs]
         exact = choose(DIVERGENCES, self.divergence, "divergence")
         z = x.reshape(-1, self.dim)
-        if any(part.training and isinstance(part, _BatchNorm) for part in self.field.modules()):
-            raise ValueError(
-                "the field has batch norm in training mode, so that a point's path depends on the other points and no "
-                "divergence of its own gives its density: take LayerNorm, or field.eval()"
-            )
+        for name, part in self.field.named_modules():
+            if part.training and isinstance(part, _BatchNorm):
+                raise ValueError(
+                    f"the field has batch norm in training mode ({name or 'itself'}): a point's path then depends on "
+                    "the other points of the batch, and its density cannot be computed. Take LayerNorm instead, or "
+                    "call flow.field.eval() after every flow.train()"
+                )
         field, given = self._bound(x, context)
         scale, directions = 1.0, unit_directions(z) if exact else probes(self.noise, self.n_probes, z)
         if not exact:

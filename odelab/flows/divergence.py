@@ -88,7 +88,10 @@ def _pulled_back(field: Any, t: Tensor | float, z: Tensor, v: Tensor) -> tuple[T
         copies = z.expand(k, *z.shape).reshape(-1, d)
         f = field(t, copies)
         if f.shape != copies.shape:
-            raise ValueError(f"the field must return dz/dt shaped like z, (…, {d}), but returned {tuple(f.shape[-1:])}")
+            raise ValueError(
+                f"the field must return dz/dt shaped like z, (…, {d}), but returned {tuple(f.shape)} for z of shape "
+                f"{tuple(copies.shape)}"
+            )
         products = None
         if f.requires_grad:
             v = v.expand(k, *z.shape).reshape(-1, d)
@@ -107,5 +110,6 @@ def _check_constant(field: Any, t: Tensor | float, z: Tensor, f: Tensor) -> None
     if not torch.allclose(moved, f):
         raise ValueError(
             "the field depends on z, but autograd does not see how, so that its divergence would be 0: it detaches z, "
-            "goes through NumPy or switches gradients off. Take that out, or give the field a method jvp(t, z, v)"
+            "goes through NumPy or switches gradients off. Take that out, or give the field a method jvp(t, z, v) that "
+            "returns f(t, z) and the products J v"
         )

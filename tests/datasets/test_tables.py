@@ -1,5 +1,6 @@
 """A user's own table: what its cells are read as, and what is refused with its column and line."""
 
+import math
 import sys
 import warnings
 
@@ -205,6 +206,8 @@ def test_a_number_that_stands_for_missing_is_told_of_and_can_be_read_so(tmp_path
         [7, 99.5],
         [73, 77],
         [73, 77, 77],
+        [97, 98, 88, 97, 88],
+        [5, -1, 8, 6, -1, 7],
     ],
 )
 def test_what_is_no_stand_in_is_not_taken_for_one(tmp_path, cells):
@@ -223,11 +226,41 @@ def test_two_stand_ins_in_one_column_and_in_float32(tmp_path):
     assert not told and data.mask.tolist() == [[True, False, True, False]]
 
 
+def test_all_stand_ins_of_a_file_are_named_in_one_call_and_where_that_takes_a_value(tmp_path):
+    text = "sequence,time,HR,smoker,age\n" + "".join(
+        f"1,{i},{hr},{smoker},{age}\n"
+        for i, (hr, smoker, age) in enumerate([(70, 1, 98), (-999, 99, 99), (75, 0, 100), (-999, 99, 97)])
+    )
+    path = write(tmp_path / "a.csv", text)
+    _, told = warnings_of(path)
+    assert "HR holds -999 2 times" in told[0] and "smoker holds 99 2 times" in told[0]
+    assert "missing=[-999, 99];" in told[0] and told[0].endswith("missing=99 takes 99 out of age, too")
+    write(path, "sequence,time,a,b\n1,0,1,5\n1,1,-999,-999\n1,2,2,7\n1,3,-999,-999\n")
+    assert "missing=-999;" in warnings_of(path)[1][0] and "takes" not in warnings_of(path)[1][0]
+    write(path, text)
+    data, told = warnings_of(path, missing=[-999, 99])
+    assert not told and data.mask.sum(1).tolist() == [[2, 2, 3]]
+
+
+def test_fill_values_of_netcdf_in_float32_are_told_of(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.array([1, 9.969209968386869e36, 3], dtype=np.float32).reshape(1, 3, 1))
+    _, told = warnings_of(tmp_path / "a.npz")
+    assert "missing=9.96921e+36;" in told[0]
+    data, told = warnings_of(tmp_path / "a.npz", missing=9.96921e36)
+    assert not told and data.mask.sum() == 2
+
+
 def test_missing_that_stands_nowhere_and_missing_that_is_no_number(tmp_path):
     path = column(tmp_path, [1, 2, 3])
-    assert warnings_of(path, missing=-999)[1] == ["a.csv: missing=-999 stands nowhere in the file"]
+    assert warnings_of(path, missing=-999)[1] == [
+        "a.csv: missing=-999 stands nowhere in the file: is the number right?"
+    ]
     with pytest.raises(TypeError, match="missing must be a number such as -999"):
         load_sequences(path, missing="none of these")
+    assert warnings_of(path, missing=[-999999999])[1] == [
+        "a.csv: missing=-999999999 stands nowhere in the file: is the number right?"
+    ]
+    assert not warnings_of(path, missing=math.nan)[1]  # NaN is missing anyhow
 
 
 def test_channels_that_are_never_observed_or_always_the_same_are_named(tmp_path):
@@ -240,5 +273,8 @@ def test_channels_that_are_never_observed_or_always_the_same_are_named(tmp_path)
 def test_a_comma_that_may_mark_thousands_is_told_of(tmp_path):
     path = write(tmp_path / "a.csv", "sequence;time;a;b\n1;0;950;0,125\n1;1;1,050;2\n")
     data, told = warnings_of(path)
-    assert told == ["a.csv, line 3, a: 1,050 was read as 1.050; where the comma marks thousands, leave it out"]
+    assert told == [
+        "a.csv, line 3, a: 1,050 was read as 1.050. If the comma marks "
+        "thousands, take it out of the file; if it marks decimals, all is well"
+    ]
     assert data.x[0, 1, 0] == pytest.approx(1.05)
