@@ -5,6 +5,7 @@ A step is accepted when ``error_ratio <= 1``: its estimated error, measured in u
 """
 
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -102,9 +103,10 @@ class Controller:
         small = isinstance(self.rtol, float) and self.rtol < 1  # else rtol is what hides the state, and told of
         if small and 0 < d0 < BELOW and d1 * abs(span) < BELOW:
             warnings.warn(
-                "y0, and what func changes in it, are far smaller than atol, so that steps pass whatever their digits: "
-                "take an atol far below the size of y0, or other units",
-                stacklevel=2,
+                f"y0 (at most {size.max().item():.2g}) and what func changes in it are far smaller than atol, so that "
+                "every step is accepted, however wrong: take an atol far below the size of y0, or other units. Where "
+                "y0 is meant to be 0, make it exactly 0",
+                stacklevel=callers_level(),
             )
         h0 = min(1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1, self.max_step, abs(span))
         direction = math.copysign(1.0, span)
@@ -123,5 +125,13 @@ def tell_of_min_step(min_step: float, t: float, error_ratio: float) -> None:
     warnings.warn(
         f"min_step = {min_step:g} at t = {t:.6g}: a step so short has {error_ratio:.2g} times the error that rtol and "
         "atol allow, and is taken all the same. Make min_step smaller",
-        stacklevel=3,
+        stacklevel=callers_level(),
     )
+
+
+def callers_level() -> int:
+    """The stacklevel, for a warning of the function that asks, of the line outside odelab and torch that led to it."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("odelab", "torch"):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -277,9 +277,12 @@ def test_an_implicit_step_too_long_for_the_growth_is_warned_about_once():
 
 def test_a_state_far_below_atol_is_told_of():
     start = tensor(1e-12)
-    with pytest.warns(UserWarning, match="far smaller than atol, so that steps pass whatever their digits"):
+    with pytest.warns(
+        UserWarning, match=r"y0 \(at most 1e-12\).*far smaller than atol, so that every step is accepted"
+    ) as told:
         end = solve(lambda t, y: y, start, times(40.0, 2)).y[-1]
     assert (end / (start * math.exp(40)) - 1).abs() > 0.1  # which is why
+    assert [warning.filename for warning in told] == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         end = solve(lambda t, y: y, start, times(40.0, 2), rtol=1e-9, atol=1e-24).y[-1]
@@ -293,10 +296,12 @@ def test_values_within_the_long_steps_of_dopri8_are_told_of():
         return torch.stack([y[1], -y[0]])
 
     t, how = times(10.0, 41), {"method": "dopri8", "rtol": 1e-9, "atol": 1e-9}
-    with pytest.warns(UserWarning, match=r"long steps.*options=dict\(step_t=t\) ends a step at every time"):
+    with pytest.warns(UserWarning, match=r"long steps.*options=dict\(step_t=t\), which ends a step") as told:
         loose = solve(swing, tensor(0.0, 1.0), t, **how).y[:, 0]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tight = solve(swing, tensor(0.0, 1.0), t, **how, options={"step_t": t}).y[:, 0]
         solve(swing, tensor(0.0, 1.0), t[[0, -1]], **how)
+        solve(swing, tensor(0.0, 1.0), t, method="dopri8", rtol=1e-3, atol=1e-3)  # where dopri5 errs as much
+    assert [warning.filename for warning in told] == [__file__]
     assert (loose - torch.sin(t)).abs().max() > 1e-7 and (tight - torch.sin(t)).abs().max() < 1e-8
