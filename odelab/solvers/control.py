@@ -67,6 +67,11 @@ class Controller:
     min_step: float = 0.0
     max_step: float = math.inf
 
+    @property
+    def least(self) -> float:
+        """min_step and its rounding: a step so short is taken with any error, also where it ends on a stop."""
+        return self.min_step * (1 + 1e-9)
+
     def error_ratio(self, error: Tensor, y0: Tensor, y1: Tensor) -> float:
         """The step's error in units of the tolerance; the one value per step that leaves the device.
 

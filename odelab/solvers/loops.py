@@ -281,7 +281,7 @@ def adaptive_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
                     error_ratio = controller.error_ratio(method.error(step), y, step.y1)
             except errors.NewtonFailure as error:
                 step, error_ratio, failure = Step(t, t1, h, y, y), math.inf, error
-            accepted = failure is None and (error_ratio <= 1 or abs(h) <= controller.min_step)
+            accepted = failure is None and (error_ratio <= 1 or abs(h) <= controller.least)
             stats.record(t, h, error_ratio, accepted)
             if accepted and not (error_ratio <= 1 or warned):
                 warned = True

@@ -101,7 +101,7 @@ def _steps_of_rows(problem: Problem, y0: Tensor, layout: Layout, goals: "_Output
     zeros = torch.zeros(len(y0), dtype=torch.long, device=y0.device)
     stats, limit = RowStats(zeros, zeros.clone()), problem.step_limit
     watch: StiffnessWatch | None = None
-    least, warned = problem.scheme.controller.min_step, False
+    sizes, warned = problem.scheme.controller, False
     for attempt in range(1, limit + 1):
         active = goals.open.view_as(t)
         if not bool(active.any()):
@@ -113,12 +113,12 @@ def _steps_of_rows(problem: Problem, y0: Tensor, layout: Layout, goals: "_Output
         _refuse_stuck(t, t1, h, y, slope, active, f)
         step = method.step(f, t, t1, h.to(f.time_dtype), y, slope)
         ratio = control.error_ratio(method.error(step), y, step.y1)
-        fine = (ratio <= 1) | (ratio.isfinite() & (h.abs() <= least))  # a step that may not be shorter is taken
+        fine = (ratio <= 1) | (ratio.isfinite() & (h.abs() <= sizes.least))  # a step that may not be shorter is taken
         accepted = fine & active
-        if least and not warned and bool((accepted & (ratio > 1)).any()):
+        if sizes.min_step and not warned and bool((accepted & (ratio > 1)).any()):
             warned = True
             row = int(torch.where(accepted, ratio, 0.0).argmax())
-            tell_of_min_step(least, float(t.view(-1)[row]), float(ratio.view(-1)[row]))
+            tell_of_min_step(sizes.min_step, float(t.view(-1)[row]), float(ratio.view(-1)[row]))
         if math.isinf(_log(f, t, h, ratio, accepted, stats, active)):
             # A row that overflowed waits: 0 · NaN would reach the gradients of all.
             step = method.step(f, t, t1, torch.where(ratio.isinf(), 0.0, h).to(f.time_dtype), y, slope)

@@ -276,7 +276,15 @@ def test_a_step_of_min_step_that_misses_the_tolerance_is_told_of():
         UserWarning, match=r"min_step = 0.5 at t = 0: .* times the error that rtol and atol allow"
     ) as caught:
         solve(lambda t, y: -30 * y, Y0, T, options={"min_step": 0.5})
-    assert len(caught) == 1
+    assert len(caught) == 1 and caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_a_step_of_min_step_that_ends_on_the_last_time_may_be_longer_by_rounding(per_sample):
+    """The tenth step of 0.1 is 0.10000000000000009, and was refused without end."""
+    how = {"min_step": 0.1, "max_num_steps": 50, "per_sample": per_sample}
+    with pytest.warns(UserWarning, match="min_step = 0.1"):
+        solve(lambda t, y: -50 * y, torch.ones(1, 1).double(), torch.tensor([0.0, 1.0]).double(), options=how)
 
 
 def test_times_that_float32_cannot_tell_apart():

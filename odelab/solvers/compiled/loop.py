@@ -197,7 +197,7 @@ def advancing(
             step = method.step(field, t, t1, h.to(real), y, slope)
             slope1 = field(t1, step.y1) if step.slope1 is None else step.slope1
             ratio = scaled(method.error(step), torch.maximum(y.abs(), step.y1.abs()))
-            accepted = (ratio <= 1) | (h.abs() <= min_step)
+            accepted = (ratio <= 1) | (h.abs() <= min_step * (1 + 1e-9))
             smallest = torch.where(ratio < 1, 1.0, dfactor)
             factor = torch.minimum(torch.maximum(safety * ratio ** (-1 / method.order), smallest), ifactor)
             new = clip(h * torch.where(ratio.isfinite(), factor, dfactor))

@@ -243,7 +243,7 @@ def advancing(
             step = method.step(field, column(t), column(t1), column(h).to(real), y, slope)
             slope1 = field(column(t1), step.y1) if step.slope1 is None else step.slope1
             ratio = scaled(method.error(step), torch.maximum(y.abs(), step.y1.abs())).nan_to_num(nan=math.inf)
-            accepted = active & ((ratio <= 1) | (ratio.isfinite() & (h.abs() <= min_step)))
+            accepted = active & ((ratio <= 1) | (ratio.isfinite() & (h.abs() <= min_step * (1 + 1e-9))))
             smallest = torch.where(ratio < 1, 1.0, dfactor)
             factor = torch.minimum(safety * ratio.clamp(min=1e-300) ** (-1 / method.order), ifactor)
             new = clip(torch.where(ending & (ratio <= 1), dt, h) * torch.maximum(factor, smallest))
