@@ -89,7 +89,7 @@ def _dashes(scene: DepthScene, aspect: float) -> tuple[np.ndarray, np.ndarray]:
     return polylines(np.stack([middle - half, middle + half], 1))
 
 
-BOX = (0.78, 0.76)  # of a lesson on the map, where columns and rows are one apart
+BOX = (0.86, 0.76)  # of a lesson on the map, where columns and rows are one apart
 
 
 def course_map(titles: Mapping[int, str], minutes: Mapping[int, int], needs: Mapping[int, Sequence[int]]) -> Figure:
@@ -100,13 +100,14 @@ def course_map(titles: Mapping[int, str], minutes: Mapping[int, int], needs: Map
         needs: number -> the lessons that an arrow comes from.
     """
     place = places(needs)
-    fig = new_figure((9.6, 4.0))
+    rows = {row for _, row in place.values()}
+    fig = new_figure((9.6, 1.25 * len(rows)))
     ax = fig.subplots()
     for number, before in needs.items():
         for need in before:
             _arrow(ax, place[need], place[number])
     for number, (x, y) in place.items():
-        _box(ax, x, y, textwrap.fill(f"{number:02d} {titles[number]}", 13), f"{minutes[number]} min")
+        _box(ax, x, y, textwrap.fill(f"{number:02d} {titles[number]}", 14), f"{minutes[number]} min")
     x, y = np.array(list(place.values())).T
     ax.set(xlim=(x.min() - 0.5, x.max() + 0.5), ylim=(y.min() - 0.5, y.max() + 0.5))
     ax.axis("off")
@@ -157,4 +158,4 @@ def _box(ax: Axes, x: float, y: float, title: str, foot: str) -> None:
         )
     )
     ax.text(x, y + 0.09, title, ha="center", va="center", fontsize=10)
-    ax.text(x, y - 0.27, foot, ha="center", va="center", fontsize=10)
+    ax.text(x, y - 0.29, foot, ha="center", va="center", fontsize=10)

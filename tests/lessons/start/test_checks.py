@@ -4,11 +4,14 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib.artist import Artist
 
 from odelab import solve
+from odelab.lessons.kit import use_style
 from odelab.lessons.start import course, explorables
 from odelab.lessons.start.figures import course_map, places
 from tests.lessons.kit.answers import Answers, every_answer, judge
@@ -30,6 +33,10 @@ def solved(depth: int | None) -> np.ndarray:
     if depth:
         return np.asarray(solve(field, inputs, t, method="euler").y)
     return np.asarray(solve(field, inputs, t, rtol=1e-11, atol=1e-11).y)
+
+
+def _middle(drawn: Artist) -> np.ndarray:
+    return np.mean(drawn.get_window_extent().get_points(), axis=0)
 
 
 @pytest.mark.parametrize("depth", [3, 40])
@@ -63,9 +70,17 @@ def test_map_and_list_hold_every_notebook() -> None:
     assert all(lesson.minutes > 0 and len(lesson.promise) > 40 for lesson in lessons.values())
     titles = {number: lesson.short_title for number, lesson in lessons.items()}
     minutes = {number: lesson.minutes for number, lesson in lessons.items()}
-    axes = course_map(titles, minutes, course.direct_needs(lessons)).axes[0]
+    with mpl.rc_context():
+        use_style()
+        axes = course_map(titles, minutes, course.direct_needs(lessons)).axes[0]
+        axes.figure.draw_without_rendering()
     boxes = [text.get_text() for text in axes.texts if text.get_text()]
     assert len(boxes) == 2 * len(files) and sum("min" in text for text in boxes) == len(files)
+    for title, minute in zip(axes.texts[-2 * len(files) :: 2], axes.texts[1 - 2 * len(files) :: 2], strict=True):
+        box = min(axes.patches, key=lambda patch: np.hypot(*(_middle(patch) - _middle(title))))
+        inside, words, below = (drawn.get_window_extent() for drawn in (box, title, minute))
+        assert inside.x0 < words.x0 and words.x1 < inside.x1 and words.y1 < inside.y1, title.get_text()
+        assert inside.y0 < below.y0 and below.y1 < words.y0, title.get_text()
     listed = course.CourseList(lessons)._repr_markdown_()
     assert all(f"]({name})" in listed for name in files)
     stored = next(lesson for lesson in stored_lessons() if lesson.number == 0)
