@@ -1,13 +1,13 @@
 """Families of series, models, how long they are trained and how they are judged; nothing here needs torch."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from odelab.experiments.recipe import Recipe
 from odelab.experiments.registry import Experiment
 
 
-@dataclass(frozen=True)
-class ProcessRecipe:
+@dataclass(frozen=True, kw_only=True)
+class ProcessRecipe(Recipe):
     """How a model of a family of series is built, trained and judged.
 
     Args:
@@ -49,17 +49,11 @@ RECIPES = {
 }
 LECTURE_ITERATIONS = 300
 
-
-def keys(budget: str) -> list[dict[str, Any]]:
-    """Every family and model."""
-    return [{"task": task, "model": model} for task in TASKS for model in MODELS]
-
-
 EXPERIMENTS = {
     "neural-processes": Experiment(
         name="neural-processes",
         title="new points without training: neural ODE processes (Norcliffe et al. 2021) and others",
-        keys=keys,
+        keys=lambda budget: [{"task": task, "model": model} for task in TASKS for model in MODELS],
         minutes={"lecture": 3},
     )
 }
