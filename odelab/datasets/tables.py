@@ -7,12 +7,13 @@ that was none, would pass unseen through everything that follows.
 import csv
 import math
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from odelab.warning import warn
 
 BLANKS = {"", "nan", "na", "n/a", "null", "none", "."}
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
@@ -234,10 +235,9 @@ def _tell_of_thousands(name: str, header: list[str], channels: list[int], rows: 
         commas = [text for text in cells if "," in text]
         if commas and len(commas) < len(cells) and all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", x) for x in commas):
             text = commas[-1]
-            warnings.warn(
+            warn(
                 f"{name}, line {cells[text]}, {header[i]}: {text} was read as {text.replace(',', '.')}. If the comma "
-                "marks thousands, take it out of the file; if it marks decimals, all is well",
-                stacklevel=4,
+                "marks thousands, take it out of the file; if it marks decimals, all is well"
             )
 
 

@@ -21,7 +21,15 @@ from torch.distributions import Distribution
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from odelab.choices import choose
-from odelab.flows.divergence import NOISES, exact_divergence, jacobian_products, probes, unit_directions
+from odelab.flows.divergence import (
+    NOISES,
+    ROWS,
+    check_field,
+    exact_divergence,
+    jacobian_products,
+    probes,
+    unit_directions,
+)
 from odelab.flows.flow import Flow, tensors_of
 from odelab.solvers import Stats, solve
 from odelab.solvers.control import largest_norm
@@ -44,6 +52,9 @@ class CNF(Flow):
     Every method that takes points, and sampling, also takes a `context` (…, size) whose leading shape broadcasts to
     theirs: the field is then called as field(t, z, context), and the density is a conditional one. Gradients reach the
     context, so that an encoder before it learns.
+
+    Before the first density a few points show whether the field has one: whether its rows are independent and its
+    derivatives are those of its values. An error says what is not so.
 
     Every setting may be changed between calls (`cnf.divergence = "hutchinson"`), several also together: the next call
     checks them. `replace` gives a copy that shares the weights and nothing else.
@@ -112,6 +123,7 @@ class CNF(Flow):
         self.gradient, self.method, self.rtol, self.atol = gradient, method, rtol, atol
         self.steps, self.options, self.regularizers = steps, dict(options or {}), tuple(regularizers)
         self.stats: Stats | None = None
+        self._looked_at: set[tuple[int, bool, bool]] = set()
         self._check()
 
     def _check(self) -> None:
@@ -258,6 +270,7 @@ class CNF(Flow):
                     "call flow.field.eval() after every flow.train()"
                 )
         field, given = self._bound(x, context)
+        self._look_at_field(t[0].to(z.dtype), z, given)
         scale, directions = 1.0, unit_directions(z) if exact else probes(self.noise, self.n_probes, z)
         if not exact:
             scale = self.n_probes**-0.5  # the sum over directions becomes a mean
@@ -275,6 +288,17 @@ class CNF(Flow):
         norm = self.options.get("norm", largest_norm)
         options = {"norm": lambda pieces: norm(pieces[:2])} if costs else {}
         return self._solve(slopes, (z, *zeros), t, options, given), x.shape[:-1]
+
+    def _look_at_field(self, t: Tensor, z: Tensor, given: tuple[Tensor, ...]) -> None:
+        """Check a field once in each mode, at some points (batch, dim)."""
+        case = id(self.field), self.field.training, bool(given)
+        traced = torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(z)
+        if traced or case in self._looked_at or not z.numel():
+            return
+        some = torch.arange(min(max(len(z), 2), ROWS), device=z.device) % len(z)
+        field = _Conditional(self.field, given[0][some].detach()) if given else self.field
+        check_field(field, t.detach(), z[some].detach())
+        self._looked_at.add(case)
 
     def _solve(
         self, func: Callable[..., Any], start: Any, t: Tensor, options: dict[str, Any], given: tuple[Tensor, ...]

@@ -7,14 +7,70 @@ products vᵀJ come from one backward pass over a batch repeated once per direct
 trace autograd, that pass is `torch.func.vjp`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 from torch.func import vjp
 
 from odelab.choices import choose
+
+ROWS = 8  # of a batch, at which a field is looked at
+
+
+@torch.no_grad()
+def check_field(field: Any, t: Tensor | float, z: Tensor) -> None:
+    """Raise for a field whose divergence would silently be wrong, looking at a few rows z (n ≥ 2, d).
+
+    Values in half precision are too coarse to tell, and so are those of a field that draws random numbers.
+
+    Raises:
+        ValueError: where the rows of a batch depend on one another, or the derivatives, by autograd or by the field's
+            own `jvp` or `with_divergence`, are not those of its values.
+    """
+    eps = torch.finfo(z.dtype).eps
+    devices = [z.device] if z.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), saved_tensors_hooks(Tensor.detach, lambda x: x):
+        f, again = field(t, z), field(t, z)
+        if eps > 1e-6 or f.shape != z.shape or not torch.equal(f, again) or not bool(f.isfinite().all()):
+            return
+        others = field(t, torch.cat([z[:1], 1.1 * z[1:] + 0.1]))
+        if bool((others[0] - f[0]).abs().max() > 1e-4 * f[0].abs().max()):
+            raise ValueError(
+                "in the field the slope of one point depends on the other points of the batch (a mean over the batch, "
+                "attention between points?): a point then has no density of its own. Let every row see only itself"
+            )
+        _check_derivatives(field, t, z, f)
+
+
+def _check_derivatives(field: Any, t: Tensor | float, z: Tensor, f: Tensor) -> None:
+    """Compare with central differences at three distances: a kink or a fast wave disturbs one of them, or few rows."""
+    own = next((name for name in ("with_divergence", "jvp") if hasattr(field, name)), None)
+    exact = own == "with_divergence"
+    if exact:
+        directions = unit_directions(z).expand(-1, *z.shape)
+        ours = exact_divergence(field, t, z)[1]
+    else:
+        directions = rademacher(z.shape, dtype=z.dtype, device=z.device)[None]
+        ours = (jacobian_products(field, t, z, directions)[1] * directions).sum((0, -1))
+    size = (z.abs().max() or torch.ones_like(z[0, 0])) * torch.finfo(z.dtype).eps ** (1 / 3)
+    wrong = torch.ones_like(ours, dtype=torch.bool)
+    for h in (size, size / 8, size / 64):
+        ahead, behind = (field(t, (z + s * h * directions).flatten(0, 1)).view_as(directions) for s in (1, -1))
+        numeric = ((ahead - behind) * directions).sum((0, -1)) / (2 * h)
+        rounding = 100 * torch.finfo(z.dtype).eps * f.norm(dim=-1) * math.sqrt(directions.numel() / len(z)) / h
+        wrong &= (numeric - ours).abs() > 0.1 * torch.maximum(numeric.abs(), ours.abs()) + rounding
+    if 2 * int(wrong.sum()) > len(z):
+        row = int(wrong.nonzero()[0])
+        where = "its divergence by" if exact else "the derivative of the field by"
+        raise ValueError(
+            f"{where} {f'its method {own}' if own else 'autograd'} is {ours[row]:.3g} where a difference quotient of "
+            f"its values gives {numeric[row]:.3g}: the density would be wrong. "
+            + (f"Mend {own}" if own else "Does it detach a part of z, round it, or go through NumPy? Take that out")
+        )
 
 
 def exact_divergence(field: Any, t: Tensor | float, z: Tensor) -> tuple[Tensor, Tensor]:

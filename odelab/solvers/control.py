@@ -5,8 +5,6 @@ A step is accepted when ``error_ratio <= 1``: its estimated error, measured in u
 """
 
 import math
-import sys
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.inputs import Field, Layout
+from odelab.warning import warn
 
 Norm = Callable[[Tensor], Tensor]
 BELOW = 0.1  # of the tolerance, where a state is lost in it
@@ -94,6 +93,26 @@ class Controller:
         """dt with its size between min_step and max_step."""
         return math.copysign(min(max(abs(dt), self.min_step), self.max_step), dt)
 
+    def tell_of_small_start(self, d0: float, change: float, y0: Tensor, row: int | None = None) -> None:
+        """Warn where y0 and its change over the solve, both in units of the tolerance, are lost in atol."""
+        if not (isinstance(self.rtol, float) and self.rtol < 1):
+            return  # rtol hides the state, which is told of elsewhere
+        if 0 < d0 < BELOW and change < BELOW:
+            where, size = ("", y0) if row is None else (f" in row {row} of the batch", y0[row])
+            warn(
+                f"y0{where} (at most {size.abs().max().item():.2g}) and what func changes in it are far smaller than "
+                "atol, so that every step is accepted, however wrong: take an atol far below the size of y0, or other "
+                "units. Where y0 is meant to be 0, make it exactly 0"
+            )
+
+    def tell_of_small_rows(self, d0: Tensor, d1: Tensor, span: Tensor, y0: Tensor) -> None:
+        """The same of the first such row, where each has its own sizes of y0 and of its slope, and its own time."""
+        change = d1 * span.abs()
+        lost = ((d0 > 0) & (d0 < BELOW) & (change < BELOW) & (span != 0)).view(-1)
+        if bool(lost.any()):
+            row = int(lost.nonzero()[0])
+            self.tell_of_small_start(float(d0.view(-1)[row]), float(change.view(-1)[row]), y0, row)
+
     def first_step(self, f: Field, t0: float, y0: Tensor, slope0: Tensor, span: float) -> float:
         """A first dt from the sizes of y, f and one Euler step's change of f (Hairer, Nørsett & Wanner I, II.4).
 
@@ -105,14 +124,7 @@ class Controller:
         d1 = scaled_norm(slope0, size, self.rtol, self.atol, self.norm)
         if not math.isfinite(d0 + d1):
             return math.nan
-        small = isinstance(self.rtol, float) and self.rtol < 1  # else rtol is what hides the state, and told of
-        if small and 0 < d0 < BELOW and d1 * abs(span) < BELOW:
-            warnings.warn(
-                f"y0 (at most {size.max().item():.2g}) and what func changes in it are far smaller than atol, so that "
-                "every step is accepted, however wrong: take an atol far below the size of y0, or other units. Where "
-                "y0 is meant to be 0, make it exactly 0",
-                stacklevel=callers_level(),
-            )
+        self.tell_of_small_start(d0, d1 * abs(span), y0)
         h0 = min(1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1, self.max_step, abs(span))
         direction = math.copysign(1.0, span)
         # f keeps the caller's gradient mode: a field may differentiate inside itself.
@@ -127,16 +139,7 @@ class Controller:
 
 def tell_of_min_step(min_step: float, t: float, error_ratio: float) -> None:
     """Warn that a step has more error than the tolerances allow, and was accepted because it may not be shorter."""
-    warnings.warn(
+    warn(
         f"min_step = {min_step:g} at t = {t:.6g}: a step so short has {error_ratio:.2g} times the error that rtol and "
-        "atol allow, and is taken all the same. Make min_step smaller",
-        stacklevel=callers_level(),
+        "atol allow, and is taken all the same. Make min_step smaller"
     )
-
-
-def callers_level() -> int:
-    """The stacklevel, for a warning of the function that asks, of the line outside odelab and torch that led to it."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("odelab", "torch"):
-        frame, level = frame.f_back, level + 1
-    return level

@@ -15,7 +15,6 @@ drawn anew at every evaluation.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -43,6 +42,7 @@ from odelab.solvers.inputs import (
 from odelab.solvers.loops import Mark, Problem, Scheme, integrate, make_scheme, steps
 from odelab.solvers.methods.implicit import Implicit, linearise
 from odelab.solvers.stepping import RungeKutta, Step
+from odelab.warning import warn
 
 Grads = Sequence[Tensor | None]
 _ONCE = "gradient={} can be differentiated once, and this is a second derivative: take gradient='backprop'"
@@ -92,7 +92,7 @@ def checkpoint(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Tens
         stats.steps.clear()
     if not isinstance(problem.scheme.method, RungeKutta):
         what = f"func draws random numbers, and steps of {problem.scheme.name!r} cannot be replayed with them"
-        warnings.warn(f"{what}: gradient='checkpoint' keeps the graph as backprop", stacklevel=4)
+        warn(f"{what}: gradient='checkpoint' keeps the graph as backprop")
         problem.f.examine = None
         return integrate(problem, y0)
     problem.f = RandomField(problem.f, y0, here)
@@ -247,7 +247,7 @@ def _examine(here: Surroundings | None, call: Call, f: VectorField, t: Time, y: 
         )
         if call.strict or call.params is None:
             raise ValueError(what)
-        warnings.warn(what, stacklevel=2)
+        warn(what)
     return slope.detach()
 
 
@@ -423,11 +423,10 @@ def _check_same(again: Tensor, before: Tensor, origin: Tensor) -> bool:
     off, size = torch.linalg.vector_norm(again - before), torch.linalg.vector_norm(before - origin)
     same = not bool(off > CHANGED * size + 100 * torch.finfo(size.dtype).eps * torch.linalg.vector_norm(before))
     if not same:
-        warnings.warn(
+        warn(
             "the gradient may be wrong: func gives other slopes in the backward pass than in the forward one. Was "
             "something that it uses changed in between, such as a context or a hidden state that it keeps? Call "
-            "backward() before that, hand it over in y0, or use gradient='backprop'",
-            stacklevel=4,
+            "backward() before that, hand it over in y0, or use gradient='backprop'"
         )
     return same
 
@@ -524,7 +523,7 @@ def _check_way_back(returned: Tensor, states: Tensor) -> None:
     ratio = float((off / torch.maximum(before, after).clamp_min(torch.finfo(off.dtype).tiny)).max())
     if not ratio <= ASTRAY:
         what = f"came {ratio:.2g} times its size away from where it had been" if math.isfinite(ratio) else "became NaN"
-        warnings.warn(f"the gradient may be wrong: {WAY_BACK}, and it {what}; {REPLAY}", stacklevel=3)
+        warn(f"the gradient may be wrong: {WAY_BACK}, and it {what}; {REPLAY}")
 
 
 @dataclass

@@ -5,7 +5,6 @@ func is a `VectorField` that counts its evaluations.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from odelab.warning import warn
 
 Time = float | Tensor  # 0-d tensors only when a grid needs its gradient; (batch, 1, …) per sample
 Field = Callable[[Time, Tensor], Tensor]
@@ -356,7 +357,7 @@ def check_times(t: Any, y0: Tensor, per_sample: bool = False) -> tuple[Tensor, l
                 )
     if t.device != y0.device:
         if given:
-            warnings.warn("t is not on the same device as y0; moving it there", stacklevel=4)
+            warn("t is not on the same device as y0; moving it there")
         t = t.to(y0.device, precise(y0.device) if t.dtype == torch.float64 else t.dtype)
     return t, rows[0] if rows else [0.0] * t.shape[-1]
 
@@ -415,7 +416,7 @@ def find_callbacks(
         else:
             unsupported.append(name)
     if unsupported:
-        warnings.warn(f"method {method!r} does not call {', '.join(sorted(unsupported))}", stacklevel=4)
+        warn(f"method {method!r} does not call {', '.join(sorted(unsupported))}")
     return Callbacks(**callbacks)
 
 

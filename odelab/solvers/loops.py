@@ -5,7 +5,6 @@ output times off their steps. Times are Python floats and dt carries the sign of
 """
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -41,6 +40,7 @@ from odelab.solvers.stepping import (
     through_states,
 )
 from odelab.solvers.stiffness import EVERY, StiffnessWatch
+from odelab.warning import warn
 
 LONGEST_GRID = 10**7  # steps
 LEAST_EPS = 1e-4  # of half precision and worse
@@ -97,10 +97,9 @@ def make_scheme(
     if stepper.adaptive and bool((total == 0).any() if isinstance(total, Tensor) else total == 0):
         raise ValueError("rtol and atol are both 0: no step can satisfy that; give at least one a positive value")
     if stepper.adaptive and bool((rtol >= 1).all() if isinstance(rtol, Tensor) else rtol >= 1):
-        warnings.warn(
+        warn(
             f"rtol = {rtol if isinstance(rtol, float) else float(rtol.min()):g} allows every step an error as large as "
-            "the solution itself, whose digits will mean nothing; 1e-3 gives about three of them",
-            stacklevel=4,
+            "the solution itself, whose digits will mean nothing; 1e-3 gives about three of them"
         )
     eps = torch.finfo(y0.dtype).eps
     if stepper.adaptive and eps > LEAST_EPS and not bool((torch.as_tensor(total) >= eps).all()):
@@ -210,10 +209,9 @@ def fixed_steps(problem: Problem, y: Tensor) -> Iterator[Step]:
     slope: Tensor | None = None
     grid, eps = _grid(problem, y), torch.finfo(y.dtype).eps
     if eps > LEAST_EPS and isinstance(grid, Sequence) and len(grid) * eps > 0.5:
-        warnings.warn(
+        warn(
             f"{len(grid) - 1} steps in {y.dtype}, whose numbers lie {eps:.1g} apart at 1: what a step adds is lost in "
-            "rounding. Take fewer steps, or integrate y0.float()",
-            stacklevel=2,
+            "rounding. Take fewer steps, or integrate y0.float()"
         )
     for t0, t1 in pairwise(grid):
         dt = t1 - t0

@@ -310,6 +310,7 @@ class _RowControl:
         d0, d1 = self.norm(y0, size), self.norm(slope, size)
         if not bool(torch.isfinite(d0 + d1).all()):
             raise errors.non_finite(float(t.view(-1)[0]), 0.0, y0, slope, f.stats)
+        self.c.tell_of_small_rows(d0, d1, span, y0)
         h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1)
         h0 = torch.minimum(h0, span.abs()).clamp_max(self.c.max_step)
         slope1 = f(t + direction * h0, y0 + (direction * h0).to(f.time_dtype) * slope).detach()

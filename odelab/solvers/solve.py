@@ -1,7 +1,6 @@
 """From what the caller passed to a `Solution`: check it, solve it with the gradient asked for, check the numbers."""
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,6 @@ import torch
 from torch import Tensor
 
 from odelab.solvers.compiled import may_compile, solve_compiled
-from odelab.solvers.control import callers_level
 from odelab.solvers.errors import NonFiniteState, SolverError
 from odelab.solvers.events import solve_to_event
 from odelab.solvers.gradients import GRADIENTS, follow_outputs, follow_start
@@ -26,6 +24,7 @@ from odelab.solvers.inputs import (
 from odelab.solvers.loops import Problem, Scheme, make_scheme
 from odelab.solvers.per_sample import solve_rows
 from odelab.solvers.solution import DenseSolution, Solution
+from odelab.warning import warn
 
 
 def solve(
@@ -115,10 +114,9 @@ def run(call: Call) -> Solution:
     loose = isinstance(scheme.controller.rtol, float) and scheme.controller.rtol >= 1e-4  # there dopri5 errs as much
     if len(times) > 2 and scheme.name == "dopri8" and "step_t" not in scheme.options and not loose:
         way_out = "" if per_sample else "pass options=dict(step_t=t), which ends a step at every output time, or "
-        warnings.warn(
+        warn(
             "dopri8 takes long steps, and interpolates outputs within a step by a polynomial of degree 4. Their error "
-            f"can be a thousand times rtol and atol: {way_out}take method='tsit5'",
-            stacklevel=callers_level(),
+            f"can be a thousand times rtol and atol: {way_out}take method='tsit5'"
         )
     if in_the_dark(y0):
         _check_in_the_dark(call, scheme)

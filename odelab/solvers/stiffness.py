@@ -5,7 +5,6 @@ solution (Hairer & Wanner II, Sec. IV.2). Every so many accepted steps the loop 
 nothing.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from torch import Tensor
 from odelab.solvers.errors import STIFF_METHODS, MaxStepsExceeded, lipschitz
 from odelab.solvers.inputs import Time, VectorField
 from odelab.solvers.tableaus import ButcherTableau
+from odelab.warning import warn
 
 EVERY = 1000  # accepted steps from one look to the next
 PATIENCE = 10  # looks in a row after which a solve that is far from its end stops
@@ -75,10 +75,9 @@ class StiffnessWatch:
         why = f"dt · |∂f/∂y| = {dt * rate:.2g} is the limit of stability of {name!r}, {limit:.2g}"
         if not self.warned:
             self.warned = True
-            warnings.warn(
+            warn(
                 f"the problem looks stiff at t = {t:.6g}: {why}, and the rest would take about {rest / dt:.1g} steps. "
-                f"Try {STIFF_METHODS}",
-                stacklevel=3,
+                f"Try {STIFF_METHODS}"
             )
         if self.looks >= PATIENCE and not self.patient and rest / dt > 10 * self.limit:
             what = f"the problem is stiff, and another {rest / dt:.1g} steps would be needed: {why};"

@@ -7,7 +7,8 @@ from torch import nn
 from torch.autograd.functional import jacobian
 from torch.distributions import MultivariateNormal, Normal
 
-from odelab.flows import CNF
+from odelab.flows import CNF, exact_divergence
+from odelab.flows.divergence import check_field
 from odelab.nets import MLPField
 from tests.flows.flow_problems import LinearField, gradient, mlp, points
 
@@ -277,3 +278,78 @@ def test_batch_norm_in_the_field_is_refused_while_it_mixes_points():
         flow.log_prob(points(4))
     flow.eval()
     assert torch.isfinite(flow.log_prob(points(4))).all()
+
+
+class Field(nn.Module):
+    """A perceptron, and what `change` makes of z and it."""
+
+    dim = 2
+
+    def __init__(self, change):
+        super().__init__()
+        self.net, self.change = mlp(2), change
+
+    def forward(self, t, z, context=None):
+        return self.change(self.net(t, z), z) + (0 if context is None else context)
+
+
+def base():
+    return MultivariateNormal(torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("divergence", ["exact", "hutchinson"])
+@pytest.mark.parametrize("context", [None, torch.ones(6, 2).double()])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda f, z: f - z.mean(0), "depends on the other points of the batch"),
+        (lambda f, z: f + z.softmax(0), "depends on the other points of the batch"),
+        (lambda f, z: f - 0.5 * z.detach(), "by autograd is .* where a difference quotient"),
+        (lambda f, z: f + 3 * z.sin().detach() * z[..., :1], "by autograd is .* where a difference quotient"),
+    ],
+)
+def test_a_field_whose_density_would_silently_be_wrong_is_refused(change, reason, context, divergence):
+    flow = CNF(Field(change), base(), divergence=divergence)
+    for look in (torch.enable_grad, torch.no_grad):
+        with look(), pytest.raises(ValueError, match=reason):
+            flow.log_prob(points(6), context=context)
+
+
+@pytest.mark.parametrize("name", ["jvp", "with_divergence"])
+def test_derivatives_of_a_field_that_are_not_those_of_its_values_are_refused(name):
+    field = mlp(2)
+    right = field.jvp if name == "jvp" else lambda t, z: exact_divergence(mlp(2), t, z)
+
+    def wrong(*arguments):
+        f, derivatives = right(*arguments)
+        return f, 2 * derivatives
+
+    for method, reason in ((right, None), (wrong, f"by its method {name} is .*Mend {name}")):
+        setattr(field, name, method)
+        flow = CNF(field, base())
+        if reason is None:
+            assert flow.log_prob(points(4)).isfinite().all()
+        else:
+            with pytest.raises(ValueError, match=reason):
+                flow.log_prob(points(4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f, z: f.relu(),
+        lambda f, z: (30 * f).sin(),
+        lambda f, z: 1e4 * f,
+        lambda f, z: 1e-4 * f + 1,
+        lambda f, z: f * 0 + 3,
+        lambda f, z: nn.functional.layer_norm(f, (2,)),
+        lambda f, z: nn.functional.dropout(f),
+        lambda f, z: z.abs().clamp_max(0.5),
+    ],
+)
+def test_good_fields_are_not_refused(change, dtype):
+    field = Field(change).to(dtype)
+    for rows in (2, 50):
+        for scale in (1e-3, 1, 1e3):
+            check_field(field, torch.tensor(0.3, dtype=dtype), scale * points(rows).to(dtype))

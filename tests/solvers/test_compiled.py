@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+import warnings
 import weakref
 
 import pytest
@@ -199,6 +200,23 @@ def test_a_stiff_problem_is_noticed(net, per_sample):
         part.bias.zero_()
     with pytest.warns(UserWarning, match="the problem looks stiff"):
         solve(net, start(), T, options=COMPILED | {"per_sample": per_sample}, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_a_state_far_below_atol_is_told_of(net, per_sample):
+    for p in (net.last.weight, net.last.bias):
+        p.zero_()
+    y0, options = start(), {"per_sample": per_sample} | COMPILED
+    small = torch.cat([y0[:2], 1e-12 * y0[2:]]) if per_sample else 1e-12 * y0
+    with pytest.warns(UserWarning, match="row 2 of the batch.*far smaller" if per_sample else "y0 .*far sm") as told:
+        solve(net, small, T, options=options)
+    assert [warning.filename for warning in told] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solve(net, small, T, atol=1e-18, options=options)
+        solve(net, y0, T, options=options)
 
 
 @pytest.mark.slow

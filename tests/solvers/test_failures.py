@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from odelab import solve
-from odelab.solvers import TABLEAUS, MaxStepsExceeded, NonFiniteState, SolverError, StepSizeUnderflow
+from odelab.solvers import TABLEAUS, MaxStepsExceeded, NonFiniteState, SolverError, StepSizeUnderflow, odeint
 from odelab.solvers.stiffness import StiffnessWatch, stability_limit
 from tests.solvers.problems import tensor, times
 
@@ -289,6 +289,43 @@ def test_a_state_far_below_atol_is_told_of():
         assert (end / (start * math.exp(40)) - 1).abs() < 1e-5
         solve(lambda t, y: 1 - y, start, times(1.0, 2))  # func leads away from zero
         solve(decay, torch.zeros_like(Y0), T)
+
+
+def test_a_row_far_below_atol_is_told_of():
+    rows, by_rows = tensor([1.0], [1e-12], [1e-12]), {"per_sample": True}
+    with pytest.warns(UserWarning, match=r"y0 in row 1 of the batch \(at most 1e-12\)") as told:
+        solve(lambda t, y: y, rows, times(10.0, 2), options=by_rows)
+    assert [warning.filename for warning in told] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solve(lambda t, y: y, rows, times(10.0, 2), atol=1e-18, options=by_rows)
+        solve(lambda t, y: y, torch.where(rows < 1, 0.0, rows), times(10.0, 2), options=by_rows)
+        long = torch.tensor([[0.0, 10.0], [0.0, 0.0], [0.0, 0.0]]).double()
+        solve(lambda t, y: y, rows, long, options=by_rows)  # rows that go nowhere
+
+
+def test_warnings_name_the_line_of_the_caller():
+    """Wherever in odelab they arise: on the way in, in a step, in the backward pass."""
+    y0, rate = Y0.clone().requires_grad_(), torch.tensor(-100.0, dtype=torch.float64, requires_grad=True)
+
+    def growth(t, y):
+        return 10 * y
+
+    def backward():
+        solve(lambda t, y: rate * y, y0, times(1.0, 2), gradient="adjoint", params=(rate,)).y.sum().backward()
+
+    cases = [
+        lambda: solve(lambda t, y: -5e3 * y, Y0, times(1.0, 2), rtol=1e-3, atol=1e-3),
+        lambda: odeint(decay, Y0, T, method="rk4", options={"first_step": 0.1}),
+        lambda: odeint(decay, Y0, T, method="explicit_adams", options={"max_order": 2, "step_size": 0.1}),
+        lambda: solve(growth, tensor(1.0), times(0.6), method="implicit_euler", options={"step_size": 0.15}),
+        lambda: solve(decay, Y0, T, rtol=2.0, atol=1.0),
+        backward,
+    ]
+    for case in cases:
+        with pytest.warns(UserWarning) as told:
+            case()
+        assert {warning.filename for warning in told} == {__file__}
 
 
 def test_values_within_the_long_steps_of_dopri8_are_told_of():

@@ -6,7 +6,6 @@ The walks are looked for in files, which are read and checked, and else download
 from __future__ import annotations
 
 import hashlib
-import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from odelab.datasets.mocap.gait import synthetic_walks
 from odelab.datasets.mocap.skeleton import Skeleton, standard_skeleton
 from odelab.datasets.sequences import Sequences
 from odelab.folders import cache_folder, user_folders
+from odelab.warning import warn
 
 SITE = "http://mocap.cs.cmu.edu/subjects/35/"
 MAT = "mocap35.mat"
@@ -329,8 +329,7 @@ def _made_up() -> Mocap:
 
 @lru_cache  # once in a process
 def _warn(reason: str) -> None:
-    warnings.warn(
+    warn(
         f"The walks of subject 35 are a made-up gait here, because {reason}. With mocap35.mat or the recordings "
-        "35_NN.amc in $ODELAB_DATA/mocap they are real.",
-        stacklevel=3,
+        "35_NN.amc in $ODELAB_DATA/mocap they are real."
     )

@@ -1,6 +1,5 @@
 """Walks of several people in all 62 channels, and one walk cut in time, to forecast its end."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from torch import Tensor
 from odelab.datasets.mocap.channels import CHANNELS, FPS, STEP, channels62, differences50
 from odelab.datasets.sequences import Sequences
 from odelab.folders import user_folders
+from odelab.warning import warn
 
 CMU_WALKS = "cmu_walks62_raw.npz"
 
@@ -25,7 +25,7 @@ def walks62() -> dict[str, Tensor]:
     """
     path = next((folder / CMU_WALKS for _, folder in user_folders("mocap") if (folder / CMU_WALKS).is_file()), None)
     if path is None:
-        warnings.warn(f"no walks of several people: {CMU_WALKS} is not in $ODELAB_DATA/mocap", stacklevel=2)
+        warn(f"no walks of several people: {CMU_WALKS} is not in $ODELAB_DATA/mocap")
         return {}
     try:
         with np.load(path) as arrays:

@@ -13,7 +13,6 @@ The same graphs are meant for CUDA, where nobody has tried them.
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,6 +40,7 @@ from odelab.solvers.inputs import (
 from odelab.solvers.loops import Mark, Problem
 from odelab.solvers.stepping import RungeKutta
 from odelab.solvers.stiffness import EVERY, StiffnessWatch
+from odelab.warning import warn
 
 BYTES = 2**25  # of the buffers for the steps of one call of the graph
 Chunk = tuple[Tensor, ...]  # of one call of the graph: number of accepted steps; their starts, states, slopes
@@ -91,7 +91,7 @@ def may_compile(problem: Problem, call: Call) -> bool:
 
 def tell(reason: Any, what: str = "solve") -> None:
     """Warn that the ordinary loop takes over."""
-    warnings.warn(f"the {what} is not compiled: {reason}. The ordinary one takes over", stacklevel=5)
+    warn(f"the {what} is not compiled: {reason}. The ordinary one takes over")
 
 
 def solve_compiled(problem: Problem, y0: Tensor, call: Call, layout: Layout) -> Tensor:
@@ -190,6 +190,7 @@ def forward(solve: Solve, y: Tensor, chunks: list[Chunk] | None = None) -> Tenso
         log, starts = numbers.new_empty(size, 4), numbers.new_empty(size + 1)
         states, slopes = y.new_empty(size + 1, *y.shape), y.new_empty(size + 1, *y.shape)
         middles = y.new_empty(size if method.tableau.middle else 0, *y.shape)
+        scales, start = numbers.new_empty(2), y
         clock, y, slope, out = graph(
             numbers[:10],
             tolerances,
@@ -199,10 +200,13 @@ def forward(solve: Solve, y: Tensor, chunks: list[Chunk] | None = None) -> Tenso
             out,
             solve.tensors,
             solve.norm_tensors,
-            (log, starts, states, slopes, middles),
+            (log, starts, states, slopes, middles, scales),
         )
         t, dt, ratio, n, accepted = clock.tolist()
         n, accepted = int(n), int(accepted)
+        if not (first or attempts):
+            d0, d1 = scales.tolist()
+            c.tell_of_small_start(d0, d1 * abs(end - as_float(problem.times[0])), start)
         stats.steps += [StepRecord(now, h, error, ok > 0) for now, h, error, ok in log[:n].tolist()]
         stats.accepted += accepted
         stats.rejected += n - accepted

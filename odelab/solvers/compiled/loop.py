@@ -152,9 +152,9 @@ def advancing(
             times: start and output times, (n,). out: the states there, (n, *y.shape), as far as they are known.
             clock: float64: t; dt, 0 to have it chosen; the last error ratio; attempts and accepted steps, both 0.
             buffers: log (capacity, 4): t, dt, error ratio, accepted; of the accepted steps starts (capacity + 1,),
-                states, slopes and middles.
+                states, slopes and middles; scales (2,): y and its slope at the first t, in units of the tolerance.
         """
-        log, starts, states, slopes, middles = buffers
+        log, starts, states, slopes, middles, scales = buffers
         real = y.abs().dtype
 
         def field(t: Any, y: Tensor) -> Tensor:
@@ -173,6 +173,7 @@ def advancing(
             _, _, _, _, max_step, _, end, direction, *_ = settings.unbind()
             size = y.abs()
             d0, d1 = scaled(y, size), scaled(slope, size)
+            scales.copy_(vector(d0, d1))
             h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1)
             h0 = torch.minimum(torch.minimum(h0, max_step), (end - t).abs())
             slope1 = field(t + direction * h0, y + (direction * h0).to(real) * slope)

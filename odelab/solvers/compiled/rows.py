@@ -119,6 +119,7 @@ def _solve(
         log = t.new_empty(size, 5, len(y))
         states, slopes = y.new_empty(size + 1, *y.shape), y.new_empty(size + 1, *y.shape)
         middles = y.new_empty(size if method.tableau.middle else 0, *y.shape)
+        scales, start = t.new_empty(2, len(y)), y
         count, t, dt, y, slope, out = graph(
             torch.tensor(settings, dtype=t.dtype, device=t.device),
             tolerances,
@@ -128,8 +129,10 @@ def _solve(
             y,
             out,
             tensors,
-            (log, states, slopes, middles),
+            (log, states, slopes, middles, scales),
         )
+        if not attempts:
+            c.tell_of_small_rows(scales[0], scales[1], times[-1] - times[0], start)
         n = int(count)
         if n and chunks is not None:
             chunks.append((count, log, states, slopes))
@@ -192,9 +195,9 @@ def advancing(
             settings: safety, ifactor, dfactor, min_step, max_step, attempts allowed, rtol and atol.
             times: (n, batch). t, dt: (batch,), where dt is 0 to be chosen. out: (n, *y.shape).
             buffers: log (capacity, 5, batch): start, end, dt, error ratio and whether accepted; states, slopes and
-                middles at every attempt.
+                middles at every attempt; scales (2, batch): y and its slope at the first t, in units of the tolerance.
         """
-        log, states, slopes, middles = buffers
+        log, states, slopes, middles, scales = buffers
         real, batch = y.abs().dtype, len(y)
         end = times[-1].clone()
         direction = torch.where(end < times[0], -1.0, 1.0)
@@ -220,6 +223,7 @@ def advancing(
         def first_step(t: Tensor, y: Tensor, slope: Tensor) -> Tensor:
             size = y.abs()
             d0, d1 = scaled(y, size), scaled(slope, size)
+            scales.copy_(torch.stack([d0, d1]))
             h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1)
             h0 = torch.minimum(torch.minimum(h0, (end - t).abs()), settings[4])
             slope1 = field(column(t + direction * h0), y + column(direction * h0).to(real) * slope)

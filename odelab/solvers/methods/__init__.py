@@ -6,7 +6,6 @@ A method knows its order and how to take one step; nothing else.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -22,6 +21,7 @@ from odelab.solvers.methods.scipy import SciPy
 from odelab.solvers.methods.symplectic import Symplectic
 from odelab.solvers.stepping import RungeKutta, Step
 from odelab.solvers.tableaus import IMPLICIT_TABLEAUS, TABLEAUS, ButcherTableau
+from odelab.warning import warn
 
 
 class Method(Protocol):
@@ -166,4 +166,4 @@ def _refuse(option: str, method: str, known: set[str], strict: bool) -> None:
         why = f" (another method's option; {method!r} ignores it)"
     if strict:
         raise ValueError(f"unknown option {option!r} for method {method!r}{why}. Known: {', '.join(sorted(known))}")
-    warnings.warn(f"Unexpected arguments: option {option!r} for method {method!r}{why}", stacklevel=6)
+    warn(f"Unexpected arguments: option {option!r} for method {method!r}{why}")

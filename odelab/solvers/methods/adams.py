@@ -7,7 +7,6 @@ actual step sizes, so grids need not be uniform. Until enough slopes exist, step
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +19,7 @@ from odelab.solvers.control import Controller
 from odelab.solvers.inputs import Field, Time, as_float, precise
 from odelab.solvers.stepping import RungeKutta, Step
 from odelab.solvers.tableaus import TABLEAUS
+from odelab.warning import warn
 
 MIN_ORDER, MAX_ORDER, MAX_ITERS = 4, 12, 4
 EXPLICIT_ORDER = 4  # Adams–Bashforth of order 12 is stable for dt · |∂f/∂y| < 0.002 only, of order 4 up to 0.3
@@ -66,7 +66,7 @@ class Adams:
         if not 1 <= self.max_order <= MAX_ORDER:
             raise ValueError(f"max_order must be between 1 and {MAX_ORDER}, got {self.max_order}")
         if self.max_order < MIN_ORDER:
-            warnings.warn(f"max_order is below {MIN_ORDER}, so every step is a step of rk4", stacklevel=2)
+            warn(f"max_order is below {MIN_ORDER}, so every step is a step of rk4")
 
     @property
     def order(self) -> int:
@@ -98,11 +98,10 @@ class Adams:
                 converged = _CONVERGENCE.error_ratio(y1 - before, before, y1) < 1
             if converged:
                 return y1
-        warnings.warn(
+        warn(
             "Functional iteration did not converge. Solution may be incorrect. "
             f"{self.max_iters} iterations were not enough for the step to t = {as_float(t1):.6g}: take a smaller "
-            "step_size, or raise options=dict(max_iters=…)",
-            stacklevel=2,
+            "step_size, or raise options=dict(max_iters=…)"
         )
         return y1
 

@@ -28,7 +28,6 @@ the start of the step, is taken when the gradient is asked for.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +40,7 @@ from odelab.solvers.inputs import Field, Time, as_float
 from odelab.solvers.methods.jacobian import LARGEST, jacobians, passes_a_pole, real, unreal
 from odelab.solvers.stepping import Step, increment
 from odelab.solvers.tableaus import ButcherTableau, Row
+from odelab.warning import warn
 
 ENTRIES = 2**26  # of the matrices of all rows together
 FIXED_ITERS, ADAPTIVE_ITERS = 100, 10
@@ -190,7 +190,7 @@ class _Newton:
                 last["warned"] = True
                 text = STIFF_WAY_BACK if hasattr(getattr(self.f, "func", None), "jacobian_by_rows") else TOO_LONG
                 name, t, dt = self.method.tableau.name, as_float(self.t0), as_float(self.dt)
-                warnings.warn(text.format(name=name, t=t, dt=dt), stacklevel=2)
+                warn(text.format(name=name, t=t, dt=dt))
             self.systems[entries] = matrix, lu, pivots
         return self.systems[entries]
 

@@ -7,7 +7,6 @@ order 3 with an embedded method of order 2. Coefficients: Sandu et al. 1997, Atm
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +16,7 @@ from odelab.solvers.errors import NewtonFailure
 from odelab.solvers.inputs import Field, Time, as_float
 from odelab.solvers.methods.jacobian import LARGEST, jacobians, passes_a_pole
 from odelab.solvers.stepping import Step
+from odelab.warning import warn
 
 GAMMA = 0.5
 ALPHA = (0.0, 0.0, 1.0, 1.0)  # stage times
@@ -76,7 +76,7 @@ class Rodas3:
                 y, right = y + aij * k, right + (cij / dt) * k
             slope = slope0 if i < 2 else f(t1 if alpha == 1 else t0, y)
             if not (traced or torch.equal(slope.detach(), slope0)):
-                warnings.warn(UNTRACED, stacklevel=2)
+                warn(UNTRACED)
             right = (right + slope).reshape(-1, 1)
             increments.append(torch.linalg.lu_solve(lu, pivots, right).reshape(y0.shape))
         y1 = y0
