@@ -1,4 +1,4 @@
-"""Exercises of lesson 12: a mean that takes in a point, a GRU as a step of Euler's method, values carried forward."""
+"""Exercises of lesson 12: a mean that takes in a point, a KL term, a GRU as an Euler step, paths of visits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,9 @@ from torch import Tensor
 
 from odelab.lessons.kit.exercises import Hint, exercise
 from odelab.lessons.kit.hints import compare, tensor_of
-from odelab.lessons.new_data.forecast_checks import crps
+from odelab.lessons.new_data.forecast_checks import crps, turning_point
 
-__all__ = ["crps", "gru_slope", "last_known", "updated_mean"]
+__all__ = ["corners", "crps", "gru_slope", "last_known", "price", "turning_point", "updated_mean"]
 
 
 @exercise
@@ -40,6 +40,43 @@ def updated_mean(answer: Callable[[Tensor, int, Tensor], Any]) -> None:
                 "the whole step n (new − r) is too long; r moves by one part in n + 1": before + n * (new - before),
             },
         )
+
+
+@exercise
+def price(answer: Callable[..., Any]) -> None:
+    """KL(narrow‖wide) of two normal laws, summed over entries, for answer(mean, std, wide_mean, wide_std), all (3,)."""
+    m = torch.tensor([0.3, -1.0, 0.5], dtype=torch.float64)
+    s = torch.tensor([0.2, 0.5, 1.1], dtype=torch.float64)
+    wide_m = torch.tensor([0.0, 0.4, -0.6], dtype=torch.float64)
+    wide_s = torch.tensor([1.0, 0.8, 2.0], dtype=torch.float64)
+    log, width, place = (wide_s / s).log(), s**2 / (2 * wide_s**2), (m - wide_m) ** 2 / (2 * wide_s**2)
+    each = log + width + place - 0.5
+    other_way = -log + (wide_s**2 + (m - wide_m) ** 2) / (2 * s**2) - 0.5
+    compare(
+        "the price",
+        answer(m.clone(), s.clone(), wide_m.clone(), wide_s.clone()),
+        each.sum(),
+        {
+            "these are the prices of the single entries; their sum is asked for": each,
+            "this is the mean over the entries; for independent entries the prices add up": each.mean(),
+            "this is KL(wide‖narrow); the draws come from the narrow law": other_way.sum(),
+            "where both laws agree this is not 0: a constant is missing": (each + 0.5).sum(),
+            "the constant ½ belongs to every entry": (each + 0.5).sum() - 0.5,
+            "the sign of the logarithm: a narrower law says more, and saying more costs": (each - 2 * log).sum(),
+            "the logarithm of the variances is twice that of the standard deviations": (each + log).sum(),
+            "the logarithm is missing": (each - log).sum(),
+            "the means are missing: two laws that lie far apart must cost": (each - place).sum(),
+            "the mean of (z − M)² over draws of the narrow law holds s², too": (each - width).sum(),
+            "divide by the variance of the wide law, 2 S², not by 2 S": (
+                log + (s**2 + (m - wide_m) ** 2) / (2 * wide_s) - 0.5
+            ).sum(),
+            "divide by 2 S²: the normal law has ½ in its exponent": (each + width + place).sum(),
+            "this is lesson 08's term, against the standard normal; here the second law has M and S": (
+                -s.log() + (s**2 + m**2) / 2 - 0.5
+            ).sum(),
+            "the sign: a KL divergence is never negative": -each.sum(),
+        },
+    )
 
 
 @exercise
@@ -132,5 +169,40 @@ def last_known(answer: Callable[[Tensor], Any]) -> None:
             "all values are one visit late; a value that was measured now is known now": torch.cat(
                 [torch.zeros_like(right[:, :1]), right[:, :-1]], 1
             ),
+        },
+    )
+
+
+@exercise
+def corners(answer: Callable[[Tensor, Tensor], Any]) -> None:
+    """The rectilinear path through visits, (2 m − 1, 2), for answer(times, values), both (m,)."""
+    times = torch.tensor([0.0, 1.0, 2.5, 4.0], dtype=torch.float64)
+    values = torch.tensor([1.0, 3.0, 2.0, 2.5], dtype=torch.float64)
+    twice, again = times.repeat_interleave(2), values.repeat_interleave(2)
+    right = torch.stack([twice[1:], again[:-1]], 1)
+    halfway = torch.cat([times[:1], ((times[:-1] + times[1:]) / 2).repeat_interleave(2), times[-1:]])
+    compare(
+        "corners",
+        answer(times.clone(), values.clone()),
+        right,
+        {
+            "the value moves before the time: from one visit on, this path knows the next one": torch.stack(
+                [twice[:-1], again[1:]], 1
+            ),
+            "these are the visits alone, and a straight line between two of them knows the future; a corner is missing "
+            "before each jump": torch.stack([times, values], 1),
+            "time and value still move together: every visit stands twice": torch.stack([twice, again], 1),
+            "it jumps halfway: at that time nobody knows the next value": torch.stack([halfway, again], 1),
+            "the time stands in the first column": right.flip(1),
+            "a row for each corner, a column each for time and value; this is turned": right.T,
+            "the last jump is missing": right[:-1],
+            "the start, at the first visit, is missing": right[1:],
+            "the path ends before each jump: the visits themselves are corners, too": torch.cat(
+                [right[:1], right[1::2]]
+            ),
+            "at the first visit there is no value before it (values[-1] is the last one)": torch.cat(
+                [torch.stack([times[:1], values[-1:]], 1), right]
+            ),
+            "the first visit stands twice": torch.cat([right[:1], right]),
         },
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from odelab.lessons.kit.style import COLORS, describe, line_style, new_figure, polylines
@@ -61,8 +62,8 @@ def fans(times: ArrayLike, names: Sequence[str], most: int, height: float = 1.5)
     width.legend(loc="upper right")
     return describe(
         fig,
-        """Panels with a bundle of curves for each model, the true curve and the points given; with more points the
-        bundles become narrower. Beside them the mean width of the bundles falls as points are added.""",
+        """Panels with a bundle of curves for each model, and the true curve. Here no point is given yet: the bundles
+        are wide. On the right the width of the bundles falls from about 1 to about 0.2 as ten points are added.""",
     )
 
 
@@ -103,8 +104,9 @@ def one_curve(times: ArrayLike, truth: ArrayLike, given: ArrayLike, late: ArrayL
     fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return describe(
         fig,
-        """Left, a curve through five points of a sine. Right, a sixth point lies off that curve; the curve stays where
-        it was until the net is trained again, and then it runs through all six.""",
+        """Left, a curve through five points of a sine; after the last point it leaves the sine. Right, a sixth point
+        lies off that curve. The curve stays where it was. A second curve, trained again, comes near all six points and
+        then rises out of the picture; it is no sine.""",
     )
 
 
@@ -129,8 +131,9 @@ def learning_process(iterations: int, times: ArrayLike, titles: Sequence[str]) -
     fig.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return describe(
         fig,
-        """Left, the loss of a neural ODE process falls with the iterations. Beside it its draws for one new series,
-        given no points, two points and six points: in training they become sines, and close around the points.""",
+        """Left, the loss of a neural ODE process falls with the iterations. Beside it its draws for one new series.
+        Without a point they fill a wide band. With two points they lie close together, and the true sine lies outside
+        of them. With six points they lie close together, near the points and near the true sine.""",
     )
 
 
@@ -161,6 +164,8 @@ def by_points(curves: Mapping[str, Mapping[str, tuple[Sequence[int], ArrayLike]]
             seeds = np.asarray(values, float)
             style = line_style(i)
             ax.fill_between(counts, seeds.min(0), seeds.max(0), color=style["color"], alpha=0.2, linewidth=0)
+            for edge in (seeds.min(0), seeds.max(0)):
+                ax.plot(counts, edge, **style | {"marker": None, "linewidth": 0.6})
             ax.plot(counts, seeds.mean(0), label=name, **style)
         ax.set(title=score, xlabel="points given", xscale="log")
         ticks = next(iter(models.values()))[0]
@@ -171,11 +176,15 @@ def by_points(curves: Mapping[str, Mapping[str, tuple[Sequence[int], ArrayLike]]
             ax.set_ylim(0, 1.02)
         else:
             ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_locator(NullLocator())
     fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return describe(
         fig,
-        """Error, score and coverage of three models against the number of points they are given of a new series, with
-        bands over seeds: errors fall with every point; the dashed line in the panel of the coverage is 0.9.""",
+        """Error, coverage and score of three models against the number of points they are given of a new series, with
+        bands over seeds: the errors of all three fall with the number of points; the latent ODE begins far above the
+        two processes and ends below them. The coverage of all three stays below the dashed line at 0.9.""",
     )
 
 
@@ -217,7 +226,9 @@ def patients(histories: Mapping[str, tuple[ArrayLike, ArrayLike]], ends: Mapping
         style = line_style(i) | {"linewidth": 1.2}
         ax.plot(years, values, label=name, **style)
         year, word = ends[name]
-        ax.plot([year], [np.asarray(values)[-1]], marks[word], color=style["color"], markersize=13)
+        last = np.asarray(values)[-1]
+        ax.plot([np.asarray(years)[-1], year], [last, last], color=style["color"], linestyle=":", linewidth=1)
+        ax.plot([year], [last], marks[word], color=style["color"], markersize=15, markeredgewidth=2, zorder=4)
     for word, mark in marks.items():
         ax.plot([], [], mark, color=COLORS["black"], markersize=11, linestyle="none", label=word)
     ax.set(title="five patients and their visits", xlabel="years since the first visit", yscale="log")
@@ -228,7 +239,7 @@ def patients(histories: Mapping[str, tuple[ArrayLike, ArrayLike]], ends: Mapping
     return describe(
         fig,
         """Bilirubin of five patients over up to fourteen years on a logarithmic axis. Every patient comes at other
-        times; the symbols at the ends say who died, had a transplant or was still followed.""",
+        times; the symbols at the ends say who died, had a transplant or was censored.""",
     )
 
 
@@ -249,7 +260,7 @@ def two_trainings(names: Sequence[str], epochs: int, guide: float) -> Figure:
     return describe(
         fig,
         """The squared error of two nets over the epochs of their training, on the patients that train them and on
-        others; a dashed line is the error of saying the last value again.""",
+        others; a grey dashed line is the error of saying the last value again to the others.""",
     )
 
 

@@ -1,4 +1,4 @@
-"""The exercise on forecasts of lesson 12: the CRPS of a forecast that is given by draws."""
+"""Exercises on forecasts of lesson 12: the CRPS of a forecast that is given by draws, and where an epidemic turns."""
 
 from collections.abc import Callable
 from typing import Any
@@ -51,3 +51,26 @@ def crps(answer: Callable[[Tensor, float], Any]) -> None:
         },
         rtol=1e-5,
     )
+
+
+@exercise
+def turning_point(answer: Callable[[float, float], Any]) -> None:
+    """The share s who can still fall ill when the number of ill is largest, for answer(beta, gamma), beta > gamma."""
+    for beta, gamma in ((1.6, 0.4), (1.2, 0.9)):
+        ratio = torch.tensor(gamma / beta, dtype=torch.float64)
+        compare(
+            f"s at the turn (β = {beta}, γ = {gamma})",
+            answer(beta, gamma),
+            ratio,
+            {
+                "this is more than 1, and no share; turn it over": 1 / ratio,
+                "this is the share who are or were ill by then; those who can still fall ill are asked for": 1 - ratio,
+                "this is the number of boys; s is a share": 763 * ratio,
+                "this is the share who are ill at the turn": 1 - ratio * (1 - ratio.log()),
+                "a rate, and no share: s has no unit": gamma,
+                "a rate, and no share; at the turn di/dt is 0": beta - gamma,
+                "at the start everybody can still fall ill, and i grows; where it is largest, di/dt is 0": 1.0,
+                "somebody can still fall ill at the turn: where i is largest, di/dt is 0": 0.0,
+                "β s − γ = 0, and not β s + γ s = γ": gamma / (beta + gamma),
+            },
+        )

@@ -131,7 +131,7 @@ def by_horizon(
         for i, (model, curves) in enumerate(models.items()):
             seeds = np.asarray(curves, float)
             ahead = np.arange(1, seeds.shape[1] + 1)
-            style = line_style(i) | {"markersize": 4}
+            style = line_style(i) | {"markersize": 4, "linewidth": 2.8 if model == "latent-ode" else 1.4}
             ax.fill_between(ahead, seeds.min(0), seeds.max(0), color=style["color"], alpha=0.2, linewidth=0)
             ax.plot(ahead, seeds.mean(0), label=names[model], **style)
         ax.set(title=panel, xlabel=f"{samples[panel]}s ahead", ylim=(0, None))
@@ -165,8 +165,8 @@ def epidemic(counts: ArrayLike, known: int, models: Mapping[str, ArrayLike]) -> 
     fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return describe(
         fig,
-        f"""{len(models)} panels with the first {known} days of an influenza as black dots, the other days as red ones,
-        and the fan of one model each: {", ".join(models)}.""",
+        f"""{len(models)} panels with the first {known} days of an influenza as black dots, the other days as
+        orange ones, and the fan of one model each: {", ".join(models)}.""",
     )
 
 
@@ -212,7 +212,8 @@ def norms(paths: Mapping[str, ArrayLike], gap: float, largest: float) -> Figure:
     return describe(
         fig,
         f"""The size of rolled-out states over time on a logarithmic axis, in panels: {", ".join(paths)}. A dashed
-        line is the largest size in the data; with fixed damping the lines stay near it, without they leave upwards.""",
+        line is the largest size in the data; with fixed damping the lines stay near it; without damping, and with the
+        learned term, they leave upwards.""",
     )
 
 

@@ -59,7 +59,34 @@ CRPS: Answers = {
 }
 
 
-@every_answer({"crps": CRPS})
+def by_bisection(beta: float, gamma: float) -> float:
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if beta * middle > gamma else (middle, high)
+    return low
+
+
+TURN: Answers = {
+    "a ratio": (lambda beta, gamma: gamma / beta, None),
+    "one over R0": (lambda beta, gamma: 1 / (beta / gamma), None),
+    "logarithms": (lambda beta, gamma: np.exp(np.log(gamma) - np.log(beta)), None),
+    "a tensor": (lambda beta, gamma: torch.tensor(gamma, dtype=torch.float64) / beta, None),
+    "bisection": (by_bisection, None),
+    "R0": (lambda beta, gamma: beta / gamma, "more than 1"),
+    "were ill": (lambda beta, gamma: 1 - gamma / beta, "can still fall ill are asked"),
+    "boys": (lambda beta, gamma: 763 * gamma / beta, "share"),
+    "largest i": (lambda beta, gamma: 1 - gamma / beta - gamma / beta * np.log(beta / gamma), "who are ill"),
+    "gamma": (lambda beta, gamma: gamma, "no unit"),
+    "difference": (lambda beta, gamma: beta - gamma, "di/dt is 0"),
+    "all": (lambda beta, gamma: 1.0, "i grows"),
+    "nobody": (lambda beta, gamma: 0.0, "somebody can still"),
+    "both": (lambda beta, gamma: gamma / (beta + gamma), "β s − γ"),
+    "stub": (lambda beta, gamma: ..., "not attempted"),
+}
+
+
+@every_answer({"crps": CRPS, "turning_point": TURN})
 def test_exercise(exercise: str, answer: Callable, hint: str | None, capsys: pytest.CaptureFixture[str]) -> None:
     judge(exercise, answer, hint, capsys)
 

@@ -1,5 +1,6 @@
 """Lesson 12: its exercise checks tell right from wrong, and its explorables plot what they claim to plot."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Normal, kl_divergence
 
 from odelab.datasets import liver_visits
 from odelab.experiments.neural_processes.processes import NeuralProcess, ODEProcess
@@ -51,6 +53,92 @@ SLOPE: Answers = {
     "both gates": (lambda h, u, g: u * (1 - u) * (g - h), "both gates"),
     "gates swapped": (lambda h, u, g: u * g + (1 - u) * h - h, "u keeps|multiplies"),
     "stub": (lambda h, u, g: ..., "not attempted"),
+}
+PRICE: Answers = {
+    "closed form": (lambda m, s, a, b: ((b / s).log() + (s**2 + (m - a) ** 2) / (2 * b**2) - 0.5).sum(), None),
+    "library": (lambda m, s, a, b: kl_divergence(Normal(m, s), Normal(a, b)).sum(), None),
+    "variances": (lambda m, s, a, b: 0.5 * ((b / s).pow(2).log() + (s / b) ** 2 + ((m - a) / b) ** 2 - 1).sum(), None),
+    "entropies": (
+        lambda m, s, a, b: -Normal(m, s).entropy().sum() + (b.log() + (s**2 + (m - a) ** 2) / 2 / b**2).sum() + NORMED,
+        None,
+    ),
+    "an integral": (lambda m, s, a, b: by_sum(Normal(m, s), Normal(a, b)), None),
+    "a loop": (
+        lambda m, s, a, b: sum(kl_divergence(Normal(m[i], s[i]), Normal(a[i], b[i])) for i in range(3)),
+        None,
+    ),
+    "each entry": (lambda m, s, a, b: kl_divergence(Normal(m, s), Normal(a, b)), "sum is asked for"),
+    "mean": (lambda m, s, a, b: kl_divergence(Normal(m, s), Normal(a, b)).mean(), "add up"),
+    "other way": (lambda m, s, a, b: kl_divergence(Normal(a, b), Normal(m, s)).sum(), "draws come from the narrow"),
+    "no constant": (lambda m, s, a, b: ((b / s).log() + (s**2 + (m - a) ** 2) / 2 / b**2).sum(), "constant is missing"),
+    "one constant": (lambda m, s, a, b: ((b / s).log() + (s**2 + (m - a) ** 2) / 2 / b**2).sum() - 0.5, "every entry"),
+    "log upside down": (lambda m, s, a, b: ((s / b).log() + (s**2 + (m - a) ** 2) / 2 / b**2 - 0.5).sum(), "sign of"),
+    "no means": (lambda m, s, a, b: ((b / s).log() + s**2 / 2 / b**2 - 0.5).sum(), "means are missing"),
+    "no width": (lambda m, s, a, b: ((b / s).log() + (m - a) ** 2 / 2 / b**2 - 0.5).sum(), "holds s²"),
+    "no square": (lambda m, s, a, b: ((b / s).log() + (s**2 + (m - a) ** 2) / 2 / b - 0.5).sum(), "variance of the"),
+    "lesson 08": (lambda m, s, a, b: (-s.log() + (s**2 + m**2) / 2 - 0.5).sum(), "standard normal"),
+    "negative": (lambda m, s, a, b: -kl_divergence(Normal(m, s), Normal(a, b)).sum(), "never negative"),
+    "stub": (lambda m, s, a, b: ..., "not attempted"),
+}
+NORMED = 1.5 * math.log(2 * math.pi)
+
+
+def by_sum(narrow: Normal, wide: Normal) -> Tensor:
+    z = torch.linspace(-20, 20, 400_001, dtype=torch.float64)[:, None]
+    density = narrow.log_prob(z).exp()
+    return (density * (narrow.log_prob(z) - wide.log_prob(z))).sum() * 1e-4
+
+
+def by_appending(times: Tensor, values: Tensor) -> list[list[Tensor]]:
+    path = [[times[0], values[0]]]
+    for k in range(1, len(times)):
+        path += [[times[k], values[k - 1]], [times[k], values[k]]]
+    return path
+
+
+def preallocated(times: Tensor, values: Tensor) -> Tensor:
+    path = torch.empty(2 * len(times) - 1, 2, dtype=times.dtype)
+    path[::2] = torch.stack([times, values], 1)
+    path[1::2] = torch.stack([times[1:], values[:-1]], 1)
+    return path
+
+
+def early(times: Tensor, values: Tensor) -> list[list[Tensor]]:
+    path = [[times[0], values[0]]]
+    for k in range(1, len(times)):
+        path += [[times[k - 1], values[k]], [times[k], values[k]]]
+    return path
+
+
+def from_zero(times: Tensor, values: Tensor) -> list[list[Tensor]]:
+    return [[times[k], value] for k in range(len(times)) for value in (values[k - 1], values[k])]
+
+
+CORNERS: Answers = {
+    "appended": (by_appending, None),
+    "preallocated": (preallocated, None),
+    "repeated": (
+        lambda t, x: torch.stack([t.repeat_interleave(2)[1:], x.repeat_interleave(2)[:-1]], 1),
+        None,
+    ),
+    "numpy": (lambda t, x: np.column_stack([np.repeat(t, 2)[1:], np.repeat(x, 2)[:-1]]), None),
+    "rows": (lambda t, x: [torch.stack(corner) for corner in by_appending(t, x)], None),
+    "value first": (early, "value moves before the time"),
+    "visits": (lambda t, x: torch.stack([t, x], 1), "knows the future"),
+    "together": (lambda t, x: torch.stack([t, x], 1).repeat_interleave(2, 0), "stands twice"),
+    "halfway": (
+        lambda t, x: torch.stack(
+            [torch.cat([t[:1], ((t[1:] + t[:-1]) / 2).repeat_interleave(2), t[-1:]]), x.repeat_interleave(2)], 1
+        ),
+        "halfway",
+    ),
+    "columns": (lambda t, x: preallocated(t, x).flip(1), "first column"),
+    "turned": (lambda t, x: preallocated(t, x).T, "turned"),
+    "two lists": (lambda t, x: (np.repeat(t, 2)[1:].tolist(), np.repeat(x, 2)[:-1].tolist()), "turned"),
+    "no last": (lambda t, x: preallocated(t, x)[:-1], "last jump"),
+    "no start": (lambda t, x: preallocated(t, x)[1:], "start"),
+    "from zero": (from_zero, "no value before it"),
+    "stub": (lambda t, x: ..., "not attempted"),
 }
 
 
@@ -142,7 +230,7 @@ LAST: Answers = {
 }
 
 
-@every_answer({"updated_mean": MEAN, "gru_slope": SLOPE, "last_known": LAST})
+@every_answer({"updated_mean": MEAN, "price": PRICE, "gru_slope": SLOPE, "last_known": LAST, "corners": CORNERS})
 def test_exercises(exercise: str, answer: Callable, hint: str | None, capsys: pytest.CaptureFixture[str]) -> None:
     judge(exercise, answer, hint, capsys)
 
@@ -197,5 +285,6 @@ def test_stored_processes_are_there_or_the_command_is_named(monkeypatch: pytest.
 def test_curves_have_bands_over_seeds() -> None:
     counts, values = [1, 2, 5], [[0.3, 0.2, 0.1], [0.5, 0.2, 0.1]]
     fig = figures.by_points({"coverage of the band": {"one": (counts, values)}})
-    assert np.allclose(fig.axes[0].lines[0].get_ydata(), [0.4, 0.2, 0.1])
+    low, high, mean = (line.get_ydata() for line in fig.axes[0].lines[:3])
+    assert np.allclose([low, high, mean], [values[0], values[1], [0.4, 0.2, 0.1]])
     assert not list(faint(fig))
