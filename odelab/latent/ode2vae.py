@@ -74,8 +74,8 @@ class ODE2VAE(Savable):
         encoder: see `Encoder`; of the frames it reads and the size of z.
         dynamics: `SecondOrder`, or `FirstOrder` of q (position only) or 2 q dimensions.
         decoder: see `Decoder`; sees the first `dynamics.position_dim` entries of z.
-        substeps: Runge–Kutta steps from one frame to the next. A step over several frames can fit well and still
-            carry a false density: compare `terms` with more substeps.
+        substeps: Runge–Kutta steps from one frame to the next. Where `terms` change with more of them, there were too
+            few, and the density is not that of the ODE.
         method: of `flow`.
         missing: "error", or "zeros": what the encoder sees of its first frames where they were not observed.
         gradient: of `flow`: "rollout", the faster one, or "backprop", which can be differentiated again.
