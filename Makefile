@@ -80,7 +80,7 @@ site: $(STAMP)  ## the course as web pages with sliders that live without Python
 slides: $(STAMP)  ## a deck a lesson, one file each with everything in it, under build/slides
 	$(PY) -m docs.slides
 
-bench: $(STAMP)  ## time the solvers and the widgets, side by side with other libraries
+bench: $(STAMP)  ## time solvers and widgets, side by side with other libraries; into build/benchmarks
 	$(PY) -m benchmarks.run
 
 lint: $(STAMP)  ## ruff and mypy, and whether every link in README, lessons and docs leads somewhere

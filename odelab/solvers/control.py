@@ -124,7 +124,8 @@ class Controller:
         d1 = scaled_norm(slope0, size, self.rtol, self.atol, self.norm)
         if not math.isfinite(d0 + d1):
             return math.nan
-        self.tell_of_small_start(d0, d1 * abs(span), y0)
+        if d0 < BELOW:
+            self.tell_of_small_start(d0, d1 * abs(span), y0)
         h0 = min(1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1, self.max_step, abs(span))
         direction = math.copysign(1.0, span)
         # f keeps the caller's gradient mode: a field may differentiate inside itself.

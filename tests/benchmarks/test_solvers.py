@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,3 +186,35 @@ def test_results_go_between_the_markers_and_nowhere_else(
     run.keep("solvers", kept, "new")
     assert run.PAGE.read_text() == f"above\n{start}\nnew\n{end}\nbelow\n"
     assert json.loads(run.RESULTS.read_text()) == kept
+
+
+def test_only_keep_touches_the_published_numbers(
+    kept: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published = [run.RESULTS.read_text(), run.PAGE.read_text()]
+    monkeypatch.setattr(run, "measure", lambda parts, effort: {"problems": kept["problems"]})
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "MEASURED", tmp_path / "build")
+    monkeypatch.setattr(run.report, "everything", lambda results: "")
+    monkeypatch.setattr(run.report, "page", lambda results: "")
+    monkeypatch.setattr(run, "EXTRAS", ())
+    monkeypatch.setattr(run, "PAGES", ())
+    run.main([])
+    assert "--keep publishes them" in capsys.readouterr().out
+    assert json.loads((tmp_path / "build" / "bench_solvers.json").read_text())["problems"] == kept["problems"]
+    assert [run.RESULTS.read_text(), run.PAGE.read_text()] == published
+
+
+def test_keep_refuses_where_columns_would_be_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    monkeypatch.delenv("DIFFRAX_PYTHON", raising=False)
+    for arguments, reason in (
+        (["--keep"], r"would lose columns of the page: install diffrax .* and torchode"),
+        (["--keep", "--only", "compiled"], "install diffrax"),
+        (["--keep", "--quick"], "a quick run is not kept"),
+    ):
+        with pytest.raises(SystemExit):
+            run.main(arguments)
+        assert re.search(reason, capsys.readouterr().err)

@@ -274,7 +274,7 @@ def tolerance_explorer() -> Explorable:
 
 
 def stored_costs() -> dict[str, dict[int, float]]:
-    """µs of CPU time for one attempted step of dopri5 on the spiral, by program and batch, as `make bench` kept it."""
+    """µs of CPU time for one attempted step of dopri5 on the spiral, by program and batch, as it was kept."""
     rows = json.loads(data_file("results/bench_compiled.json").read_text(encoding="utf-8"))["sweep"]
     names = {"compiled": "odelab, compiled", "odelab": "odelab, as usual", "diffrax": "diffrax (compiled, JAX)"}
     return {names.get(key, key): {row["batch"]: row["us"][key] for row in rows} for key in rows[0]["us"]}
