@@ -14,10 +14,11 @@ Seeds = dict[str, tuple[list[float], list[float]]]
 Curve = dict[str, list[float]]
 
 
-def densities(rows: Sequence[Row], at_least: int = 2) -> list[str]:
-    """The first so many of the five densities, and after them those that were trained with both penalties."""
+def densities(rows: Sequence[Row], at_least: int = 3) -> list[str]:
+    """Those of the five that were trained with both penalties, and after them others, to have so many."""
     both = {row.key["data"] for row in rows if row.key["penalty"] == "both"}
-    return [name for k, name in enumerate(DATA) if k < at_least or name in both]
+    first, others = ([name for name in DATA if (name in both) == trained] for trained in (True, False))
+    return [*first, *others[: max(at_least - len(first), 0)]]
 
 
 def evaluations_and_gaps(rows: Sequence[Row], data: str) -> Seeds:

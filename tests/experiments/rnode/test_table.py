@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
 from odelab.experiments.results import Row
@@ -46,9 +47,8 @@ def test_gaps_are_compared_seed_by_seed() -> None:
 
 
 def test_the_sentence_follows_the_rows() -> None:
-    assert "0.50 of those without a penalty (0.50 to 0.50)" in outcome(ROWS)
-    assert "2 pairs of runs, 1 of 5" in outcome(ROWS)
-    assert "+0.000 nats (-0.010 to +0.010)" in outcome(ROWS)
+    assert "on circles 0.50 times the evaluations (0.50 to 0.50)" in outcome(ROWS)
+    assert "+0.000 nats (-0.010 to +0.010; 2 pairs of runs)" in outcome(ROWS) and "1 of 5" in outcome(ROWS)
     assert outcome(ROWS[:2]) == "No flow with both has been run beside one without a penalty yet."
     assert outcome(ROWS) in rnode_table(rows=ROWS).note
     assert "told apart" not in outcome(ROWS), "two pairs are too few for a test"
@@ -63,6 +63,26 @@ def test_both_changes_are_tested_pair_by_pair() -> None:
     worse = ttest_1samp([0.01, -0.01, 0.005], 0).pvalue
     assert f"the evaluations is told apart from none (p = {fewer:.2g})" in outcome(rows)
     assert f"that of the gap is not told apart from none (p = {worse:.2g})" in outcome(rows)
+
+
+def test_densities_are_told_one_by_one_and_tested_together() -> None:
+    """Against a least-squares fit with a mean for each density, of which the mean is tested."""
+    pairs = {"swissroll": [(0.5, 0.01), (0.6, -0.01), (0.55, 0.005)], "rings": [(0.9, 0.01), (1.0, 0.02)]}
+    rows = []
+    for data, changes in pairs.items():
+        for seed, (ratio, worse) in enumerate(changes):
+            for one in (arm("none", seed, 0.03, 1000, (2.5,)), arm("both", seed, 0.03 + worse, 1000 * ratio, (2.5,))):
+                one.key["data"] = data
+                rows.append(one)
+    text = outcome(rows)
+    assert text.index("on swissroll 0.55 times") < text.index("on rings 0.95 times") and "2 of 5 densities" in text
+    y = np.log([ratio for changes in pairs.values() for ratio, _ in changes])
+    design = np.array([[1, 0]] * 3 + [[0, 1]] * 2, dtype=float)
+    means, (residual,), *_ = np.linalg.lstsq(design, y, rcond=None)
+    contrast = np.array([0.5, 0.5])
+    error = np.sqrt(residual / 3 * contrast @ np.linalg.inv(design.T @ design) @ contrast)
+    p = 2 * 2 * student.sf(abs(contrast @ means / error), 3)
+    assert f"told apart from none (p = {p:.2g})" in text and "in the mean over these densities" in text
 
 
 def test_one_density_stands_beside_the_paper() -> None:
