@@ -19,6 +19,7 @@ PACKAGE = ROOT / "odelab"
 # A room imports only from floors below its own.
 FLOORS = {
     "choices": 0,  # names that a user chooses from
+    "warning": 0,  # warnings at the line of the caller
     "extras": -1,  # packages that an installation may lack
     "folders": 0,  # where files lie
     "saving": 1,
