@@ -256,7 +256,7 @@ def ramachandran(maps: Mapping[str, ArrayLike]) -> Figure:
     """
     fig = new_figure((3.3 * len(maps), 3.6))
     highest = max(float(np.asarray(density).max()) for density in maps.values())
-    axes = fig.subplots(1, len(maps), sharey=True)
+    axes = fig.subplots(1, len(maps), sharey=True, squeeze=False)[0]
     for ax, (title, density) in zip(axes, maps.items(), strict=True):
         ax.imshow(
             np.sqrt(np.asarray(density).T / highest), origin="lower", extent=(-180, 180, -180, 180), vmin=0, vmax=1
