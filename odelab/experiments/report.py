@@ -39,6 +39,8 @@ LINES: tuple[tuple[str, str, str, Any, str, str], ...] = (
     ("06", "bits per pixel, 8×8 digits: FFJORD", "ffjord-digits", "FFJORD", "MNIST only", "bits per dimension"),
     ("07", "NFE on swissroll: no penalty", "rnode", ("swissroll", "none"), "MNIST only", "NFE"),
     ("07", "NFE on swissroll: both penalties", "rnode", ("swissroll", "both"), "MNIST only", "NFE"),
+    ("07", "NFE on 8gaussians: no penalty", "rnode", ("8gaussians", "none"), "MNIST only", "NFE"),
+    ("07", "NFE on 8gaussians: both penalties", "rnode", ("8gaussians", "both"), "MNIST only", "NFE"),
     ("08", "RMSE beyond 30 of 100 points of a spiral: RNN", "latent-spirals", (30, "RNN"), SPIRALS, "beyond"),
     ("08", "the same: latent ODE", "latent-spirals", (30, "latent ODE"), SPIRALS, "beyond"),
     ("09", "squared error on test walks: ODE²VAE, last iterate", "mocap2", "ODE²VAE", WALKS, "mean of 50 draws"),

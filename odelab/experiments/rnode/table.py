@@ -110,11 +110,21 @@ def outcome(rows: list[Row], penalty: str = "both") -> str:
         parts.append(
             f"on {name} {fmean(ratios):.2f} times the evaluations ({min(ratios):.2f} to {max(ratios):.2f}), and the "
             f"gap to the truth changes by {fmean(worse):+.3f} nats ({min(worse):+.3f} to {max(worse):+.3f}; "
-            f"{len(pairs)} pair{'s' * (len(pairs) > 1)} of runs)"
+            f"{len(pairs)} pair{'s' * (len(pairs) > 1)} of runs{bent(reference, name)})"
         )
     tests = chance([np.array(pairs) for pairs in changes.values()])
     what = f"With both penalties and the paper's λ, beside none: {'; '.join(parts)}."
     return f"{what} That is {len(changes)} of {len(DATA)} densities.{tests}"
+
+
+def bent(reference: Mapping[Pair, Row], data: str) -> str:
+    """How much longer than a straight line the paths of the flow without a penalty are; nothing where none is told."""
+    lengths = [
+        row.result["straightness"]
+        for (name, _), row in reference.items()
+        if name == data and "straightness" in row.result
+    ]
+    return f"; the paths of none are {fmean(lengths):.2f} times as long as straight ones" if lengths else ""
 
 
 def chance(changes: list[np.ndarray]) -> str:

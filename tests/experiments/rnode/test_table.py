@@ -75,6 +75,8 @@ def test_densities_are_told_one_by_one_and_tested_together() -> None:
                 one.key["data"] = data
                 rows.append(one)
     text = outcome(rows)
+    rows[0].result["straightness"] = 1.234
+    assert "3 pairs of runs; the paths of none are 1.23 times as long as straight ones)" in outcome(rows)
     assert text.index("on swissroll 0.55 times") < text.index("on rings 0.95 times") and "2 of 5 densities" in text
     y = np.log([ratio for changes in pairs.values() for ratio, _ in changes])
     design = np.array([[1, 0]] * 3 + [[0, 1]] * 2, dtype=float)
