@@ -216,7 +216,7 @@ def checkpointed_gradient(answer: Callable[..., Any]) -> None:
         raise Hint(f"{two}, in this order")
     chain = "this is the gradient, but by ordinary backprop: the path was made anew from states[0], and the graphs of "
     chain += "all steps were in memory at once. Start each step from states[k]"
-    minus = "its sign: no minus here, (3.13) is a sum"
+    minus = "its sign: no minus here, (3.14) is a sum"
     compare("dL/dz0", of_start, to_start, {chain: whole_chain[0]} | _slips_of_replay(step, theta, kept))
     first = _replay(step, theta, kept, [0], _replay(step, theta, kept, [3, 2, 1], ADJOINT)[0])[1]
     last = _replay(step, theta, kept, [3], ADJOINT)[1]

@@ -295,7 +295,7 @@ def reconstruction() -> Figure:
     path.plot([], [], "o", color=COLORS["black"], markersize=8, label="stored")
     path.set(title="state", xlabel="time t", xlim=(-0.03, 1.03), ylim=(-0.15, 1.6))
     gap.plot([], [], color=COLORS["vermillion"], label="|way back − forwards|")
-    gap.plot([], [], label="as (3.12) expects", **GUIDE)
+    gap.plot([], [], label="as (3.10) expects", **GUIDE)
     on_axis = {"transform": gap.get_xaxis_transform(), "clip_on": False, "zorder": 5}
     gap.plot([], [], "o", color=COLORS["black"], markersize=8, **on_axis)
     gap.set(title="gap", xlabel="time t (← the way back)", xlim=(-0.03, 1.03), yscale="log", ylim=(1e-9, 1))
