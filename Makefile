@@ -14,7 +14,7 @@ ROOTFLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 LABFLAGS ?=
 JOBS ?= 2
 NOTEBOOKS = $(sort $(wildcard notebooks/*.ipynb))
-NBVAL := --nbval-lax --nbval-cell-timeout=120
+NBVAL := --nbval-lax --nbval-cell-timeout=600
 # A file stays with one worker, and lessons, which take longest, are named before tests.
 LONGEST_FIRST := --dist loadfile --no-loadscope-reorder
 NUMERICAL := $(addprefix tests/,solvers nets flows latent datasets)

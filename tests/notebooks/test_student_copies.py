@@ -97,7 +97,7 @@ def ran(notebook: dict[str, Any], folder: Path) -> str:
     path.write_text(json.dumps(notebook), encoding="utf-8")
     executed = nbformat.read(path, as_version=4)
     NotebookClient(
-        executed, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        executed, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     ).execute()
     return "\n".join(str(output.get("text", "")) for cell in code(executed) for output in cell["outputs"])
 
