@@ -179,11 +179,13 @@ def test_races_end_at_the_target() -> None:
 
 
 def test_pictures_of_no_runs_say_so() -> None:
-    assert stored.densities([]) == ["swissroll", "circles"] and stored.target([], "circles") is None
+    assert stored.densities([]) == ["swissroll", "circles", "rings"] and stored.target([], "circles") is None
+    one = row({"data": "8gaussians", "penalty": "both"})
+    assert stored.densities([one]) == ["8gaussians", "swissroll", "circles"], "what was trained comes first"
     fig = figures.races(stored.curves([], "circles"), None, "circles")
     assert [ax.texts[0].get_text() for ax in fig.axes] == ["not run yet"] * 2
     fig = figures.pareto({name: stored.evaluations_and_gaps([], name) for name in stored.densities([])}, ["none"])
-    assert [ax.texts[0].get_text() for ax in fig.axes] == ["not run yet"] * 2
+    assert [ax.texts[0].get_text() for ax in fig.axes] == ["not run yet"] * 3
 
 
 def test_validation_points_are_those_of_the_runs(tmp_path: Path) -> None:
