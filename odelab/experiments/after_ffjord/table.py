@@ -65,9 +65,9 @@ def reflow_table(quick: Quick = None, rows: Rows = None, data: str | None = None
         "no solve in the loss, samples by Euler steps",
         "Columns of steps: energy distance of 5,000 samples from 5,000 fresh points, in thousandths"
         f"{floor}. The gap is the mean of log p − log p_θ in nats, by dopri5 at 1e-5, on the same points; NFE and "
-        "lengths as in the table of `rnode`. 2,000 iterations of 128 pairs for each flow; a reflow needs the flow "
-        "before it, whose seconds are counted, too. It shows what straight paths are worth in the plane; it does not "
-        "show that a second reflow pays, nor anything of images.",
+        "lengths as in lesson 07's table (`rnode`). 2,000 iterations of 128 pairs for each flow; a reflow needs the "
+        "flow before it, whose seconds are counted, too. It shows what straight paths are worth in the plane; it does "
+        "not show that a second reflow pays, nor anything of images.",
     )
 
 

@@ -1,5 +1,6 @@
 """Explorables of the lesson after FFJORD: few Euler steps, guided digits, angles that gather on a torus."""
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -60,7 +61,7 @@ def guided(field: nn.Module, rows: Sequence[Row], seed: int = 0, each: int = 5) 
 
     Args:
         field: (t, z, label) -> velocity, for images of SIDE × SIDE pixels.
-        rows: stored runs of `guided-digits`, whose agreement and energy distance are drawn beside.
+        rows: stored runs of `guided-digits` (dopri5), whose agreement and energy distance are drawn beside.
     """
     asked = torch.arange(CLASSES).repeat(each)
     z = torch.randn(len(asked), SIDE**2, generator=torch.Generator().manual_seed(seed))
@@ -70,7 +71,7 @@ def guided(field: nn.Module, rows: Sequence[Row], seed: int = 0, each: int = 5) 
         for steps in HEUN_STEPS:
             images = flow.replace(steps=steps).inverse(z, context=one_hot(asked))
             pictures[weight, steps] = figures.sheet(images.view(-1, SIDE, SIDE).numpy(), CLASSES)
-    named = {"share that shows the digit asked for": "agreement", "energy distance to test images": "distance"}
+    named = {"share that agrees with the label": "agreement", "energy distance to test images": "distance"}
     curves = {
         title: {
             weight: fmean(row.result["guidance"][f"{weight:g}"][name] for row in rows) for weight in WEIGHTS if rows
@@ -78,18 +79,22 @@ def guided(field: nn.Module, rows: Sequence[Row], seed: int = 0, each: int = 5) 
         for title, name in named.items()
     }
 
+    real = fmean(row.result["without"]["test images"]["agreement"] for row in rows) if rows else math.nan
+
     def update(fig: Figure, weight: float, steps: int) -> str:
         figures.update_guided(fig, pictures, curves, weight, steps)
+        share, distance = (values.get(weight, math.nan) for values in curves.values())
         return (
-            f"w = {weight:g}; {steps} step{'s' * (steps > 1)} of Heun's method: "
-            f"{2 * steps} evaluations of the guided field, {4 * steps} of the network."
+            f"w = {weight:g}, stored runs: {share:.1%} agree with the label (real test images {real:.1%}), energy "
+            f"distance {distance:.3f}. {steps} step{'s' * (steps > 1)} of Heun's method: {2 * steps} evaluations of "
+            f"the guided field, {4 * steps} of the network."
         )
 
     controls = {
         "weight": widgets.SelectionSlider(options=[(f"{w:g}", w) for w in WEIGHTS], value=2.0, description="weight w"),
         "steps": widgets.SelectionSlider(options=[(str(n), n) for n in HEUN_STEPS], value=8, description="steps"),
     }
-    return Explorable(figures.guided(pictures, curves), update, controls)
+    return Explorable(figures.guided(pictures, curves, real), update, controls)
 
 
 @torch.no_grad()

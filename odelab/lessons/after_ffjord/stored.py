@@ -1,4 +1,4 @@
-"""What the stored runs of `reflow`, `guided-digits` and `torsions` have left, ready for the lesson."""
+"""What the stored runs of `reflow`, `ffjord-toy` and `guided-digits` have left, ready for the lesson."""
 
 from odelab.experiments.after_ffjord.digits import SIDE, DigitField
 from odelab.flows import CNF
@@ -14,6 +14,17 @@ def stored_flow(training: str) -> CNF:
     """
     field = MLPField(2)
     _load(field, f"after_ffjord_pinwheel_{training.replace(' ', '_')}", "reflow")
+    return CNF(field)
+
+
+def stored_ffjord() -> CNF:
+    """The flow of the pinwheel that lesson 06 trained by maximum likelihood: stored run `ffjord-toy`, seed 0.
+
+    Raises:
+        FileNotFoundError: when that run has left no weights.
+    """
+    field = MLPField(2)
+    _load(field, "ffjord_toy_pinwheel", "ffjord-toy")
     return CNF(field)
 
 

@@ -40,7 +40,8 @@ def test_guided_shows_heun_s_images(weight: float, steps: int) -> None:
     torch.manual_seed(2)
     field = DigitField(196, hidden=8)
     numbers = {"agreement": 0.5, "distance": 0.9}
-    rows = [row({"pixels": "14 × 14"}, guidance={f"{w:g}": numbers for w in explorables.WEIGHTS})]
+    real = {"without": {"test images": {"agreement": 0.75}}}
+    rows = [row({"pixels": "14 × 14"}, guidance={f"{w:g}": numbers for w in explorables.WEIGHTS}, **real)]
     explorer = explorables.guided(field, rows, each=1)
     text = explorer.drive(weight=weight, steps=steps)
     asked = one_hot(torch.arange(10))
@@ -58,6 +59,8 @@ def test_guided_shows_heun_s_images(weight: float, steps: int) -> None:
     assert picture.shape == (15, 150)
     assert np.allclose(picture[:14, 15:29], y[1].view(14, 14).clamp(-1, 1), atol=1e-4)
     assert [list(ax.lines[-1].get_ydata()) for ax in explorer.figure.axes[1:]] == [[0.5], [0.9]]
+    assert list(explorer.figure.axes[1].lines[1].get_ydata()) == [0.75, 0.75]
+    assert "50.0% agree with the label (real test images 75.0%), energy distance 0.900" in text
     assert f"{2 * steps} evaluations of the guided field, {4 * steps} of the network" in text
 
 
@@ -93,7 +96,7 @@ def test_sheets_keep_the_order_of_images() -> None:
 
 
 def test_stored_weights_are_there_or_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert stored.stored_flow("reflow").dim == 2
+    assert stored.stored_flow("reflow").dim == stored.stored_ffjord().dim == 2
     monkeypatch.setattr(stored, "load_weights", lambda module, name: False)
     with pytest.raises(FileNotFoundError, match="reproduce guided-digits --budget full"):
         stored.stored_digits()
