@@ -57,8 +57,9 @@ lab: $(LAB)  ## open the course in JupyterLab, a copy of your own in work/ (EDIT
 
 test: $(STAMP) lint student  ## everything that must hold, except what needs a browser
 	$(VENV)/bin/pytest notebooks build/student tests $(NBVAL) -n $(JOBS) $(LONGEST_FIRST) --cov=odelab --cov-report=
-	@echo "Lessons and tests ran $$($(VENV)/bin/coverage report --format=total) % of odelab's lines"
+	@echo "Lessons and tests ran at least $$($(VENV)/bin/coverage report --format=total) % of odelab's lines"
 
+coverage: export ODELAB_COVERAGE := all
 coverage: test  ## make test, and the lines that nothing ran; fails when they are more than 10 %
 	$(VENV)/bin/coverage report --show-missing --skip-covered --fail-under=90
 
@@ -102,9 +103,9 @@ instructor: $(STAMP)  ## copies with solutions, answers and teaching notes in si
 assignment: $(STAMP)  ## an nbgrader course whose exercises are graded cells, under build/assignment
 	$(PY) -m odelab copy build/assignment --kind assignment
 
-test-student: student  ## run every copy from top to bottom, untouched and with the solutions pasted in (12 CPU minutes)
+test-student: $(STAMP)  ## run every copy with the solutions pasted in; make test runs them untouched
 	$(PY) -m tests.notebooks.paste build/solved $(NOTEBOOKS)
-	$(VENV)/bin/pytest build/student build/solved $(NBVAL) -n $(JOBS) $(LONGEST_FIRST)
+	$(VENV)/bin/pytest build/solved $(NBVAL) -n $(JOBS) $(LONGEST_FIRST)
 
 image:  ## the course in a container, see Dockerfile
 	docker build --tag odelab .

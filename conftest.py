@@ -1,11 +1,38 @@
-"""What pytest does with a lesson beside nbval: equations are broken on purpose, in the kernel that ran the lesson."""
+"""What pytest does beside running tests: equations of a lesson are broken on purpose, in the kernel that ran it, and
+coverage is spared what repeats itself."""
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 NOTEBOOKS = Path(__file__).resolve().parent / "notebooks"
+WATCHED: set[str] = set()  # tests of which a case has run
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Coverage sees a test's first case alone and no copy of a lesson; ODELAB_COVERAGE=all: each of them.
+
+    Under its eyes Python takes half the time again, and further cases run nearly the lines of the first. What is
+    counted is so a lower bound.
+    """
+    test, bracket, _ = item.nodeid.partition("[")
+    copied = hasattr(item, "cell") and item.path.parent != NOTEBOOKS
+    repeated = copied or (bracket and test in WATCHED)
+    WATCHED.add(test)
+    if not repeated or os.environ.get("ODELAB_COVERAGE") == "all":
+        return (yield)
+    trace = sys.gettrace()
+    sys.settrace(None)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(item.config.option, "cov_source", None, raising=False)  # by which nbval watches a kernel
+            return (yield)
+    finally:
+        sys.settrace(trace)
 
 
 @pytest.hookimpl(wrapper=True)
