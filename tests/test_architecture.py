@@ -24,6 +24,7 @@ FLOORS = {
     "folders": 0,  # where files lie
     "saving": 1,
     "solvers": 1,
+    "divergence": 1,  # of any vector field
     "datasets": 1,
     "nets": 2,
     "flows": 3,

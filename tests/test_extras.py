@@ -14,7 +14,20 @@ from odelab import solve
 from odelab.extras import extra
 
 ROOT = Path(__file__).resolve().parents[1]
-FREE = ("choices", "copies", "datasets", "doctor", "extras", "flows", "folders", "latent", "nets", "saving", "solvers")
+FREE = (
+    "choices",
+    "copies",
+    "datasets",
+    "divergence",
+    "doctor",
+    "extras",
+    "flows",
+    "folders",
+    "latent",
+    "nets",
+    "saving",
+    "solvers",
+)
 PLAIN = """
 import importlib, pkgutil, sys
 

@@ -1,8 +1,6 @@
 """Normalizing flows, discrete and continuous; floor 2."""
 
-from odelab.flows.cnf import CNF, DIVERGENCES, REGULARIZERS
-from odelab.flows.coupling import NICE
-from odelab.flows.divergence import (
+from odelab.divergence import (
     NOISES,
     exact_divergence,
     hutchinson_divergence,
@@ -10,6 +8,8 @@ from odelab.flows.divergence import (
     probes,
     unit_directions,
 )
+from odelab.flows.cnf import CNF, DIVERGENCES, REGULARIZERS
+from odelab.flows.coupling import NICE
 from odelab.flows.flow import CNFTransform, Flow
 from odelab.flows.images import MultiscaleCNF, bits_per_dim, dequantize, logit_transform
 from odelab.flows.matching import matching_loss, optimal_pairs

@@ -7,8 +7,8 @@ from torch import nn
 from torch.autograd.functional import jacobian
 from torch.distributions import MultivariateNormal, Normal
 
+from odelab.divergence import check_field
 from odelab.flows import CNF, exact_divergence
-from odelab.flows.divergence import check_field
 from odelab.nets import MLPField
 from tests.flows.flow_problems import LinearField, gradient, mlp, points
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from odelab.flows.divergence import exact_divergence, hutchinson_divergence
+from odelab.divergence import exact_divergence, hutchinson_divergence
 from odelab.nets import MLPField
 from odelab.solvers.compiled.tracing import Refused, trace
 

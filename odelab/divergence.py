@@ -21,25 +21,42 @@ from odelab.choices import choose
 ROWS = 8  # of a batch, at which a field is looked at
 
 
+class WrongDensity(ValueError):
+    """A field carries no density, or its divergence is not that of its values."""
+
+
+def some_rows(z: Tensor) -> Tensor:
+    """A few rows of z (n ≥ 1, d), two at least, without their gradient."""
+    return z.detach()[torch.arange(min(max(len(z), 2), ROWS), device=z.device) % len(z)]
+
+
 @torch.no_grad()
-def check_field(field: Any, t: Tensor | float, z: Tensor) -> None:
+def check_field(field: Any, t: Tensor | float, z: Tensor, *, random: bool = True) -> None:
     """Raise for a field whose divergence would silently be wrong, looking at a few rows z (n ≥ 2, d).
 
     Values in half precision are too coarse to tell, and so are those of a field that draws random numbers.
 
+    Args:
+        random: whether it may draw some; not where its values and its divergence are asked for one after the other.
+
     Raises:
-        ValueError: where the rows of a batch depend on one another, or the derivatives, by autograd or by the field's
+        WrongDensity: where the rows of a batch depend on one another, or the derivatives, by autograd or by the field's
             own `jvp` or `with_divergence`, are not those of its values.
     """
     eps = torch.finfo(z.dtype).eps
     devices = [z.device] if z.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), saved_tensors_hooks(Tensor.detach, lambda x: x):
         f, again = field(t, z), field(t, z)
+        if not random and bool(((f - again).abs() > 1e-3 * f.abs().max()).any()):
+            raise WrongDensity(
+                "the field draws random numbers at every evaluation (dropout?), others for its divergence than for the "
+                "path: call eval() on the module that draws them"
+            )
         if eps > 1e-6 or f.shape != z.shape or not torch.equal(f, again) or not bool(f.isfinite().all()):
             return
         others = field(t, torch.cat([z[:1], 1.1 * z[1:] + 0.1]))
         if bool((others[0] - f[0]).abs().max() > 1e-4 * f[0].abs().max()):
-            raise ValueError(
+            raise WrongDensity(
                 "in the field the slope of one point depends on the other points of the batch (a mean over the batch, "
                 "attention between points?): a point then has no density of its own. Let every row see only itself"
             )
@@ -66,7 +83,7 @@ def _check_derivatives(field: Any, t: Tensor | float, z: Tensor, f: Tensor) -> N
     if 2 * int(wrong.sum()) > len(z):
         row = int(wrong.nonzero()[0])
         where = "its divergence by" if exact else "the derivative of the field by"
-        raise ValueError(
+        raise WrongDensity(
             f"{where} {f'its method {own}' if own else 'autograd'} is {ours[row]:.3g} where a difference quotient of "
             f"its values gives {numeric[row]:.3g}: the density would be wrong. "
             + (f"Mend {own}" if own else "Does it detach a part of z, round it, or go through NumPy? Take that out")
