@@ -29,7 +29,8 @@ import torch
 from torch import Tensor
 
 from odelab.choices import choose
-from odelab.latent.bayesian import NONLINEARITIES
+from odelab.divergence import WrongDensity, check_field, some_rows
+from odelab.latent.bayesian import NONLINEARITIES, BayesianMLP, Weights
 from odelab.latent.dynamics import DrawnField
 from odelab.solvers.gradients import differentiated_once
 from odelab.solvers.stepping import RungeKutta
@@ -53,7 +54,8 @@ def flow(
     Args:
         field: a `DrawnField`, or any (t, z) -> dz/dt, shaped like z; with `density`, also a method
             `with_divergence(t, z)` that gives the divergence (…) beside it. t is a float, or (…, 1) where every
-            sequence has its own clock, and may have one more dimension before the last, that of the stages.
+            sequence has its own clock, and may have one more dimension before the last, that of the stages. What a
+            class derived from `DrawnField` or `BayesianMLP` does otherwise is followed, too.
         z0: (…, D); (…, n, D) where times is (n, T). A field drawn `shape` many times wants z0 (*shape, …, D).
         times: (T,), on any device, or (n, T); not decreasing. They get no gradient.
         substeps: steps between one time and the next.
@@ -61,7 +63,12 @@ def flow(
         density: log q(z0) (…), where the log-density along the paths is wanted. It is integrated to the method's
             order, at the same stages as z: it cannot be better than the steps are.
         gradient: "rollout", the derivative of the loop written by hand, several times faster, for a `DrawnField`;
-            "backprop", autograd's, which can be differentiated again. Other fields always take the latter.
+            "backprop", autograd's, which can be differentiated again. Other fields, and derived classes, always take
+            the latter.
+
+    Raises:
+        ValueError: for settings that cannot be; with density, for fields other than the library's that mix rows of z,
+            draw random numbers, or whose divergence is not that of their values.
 
     Returns:
         z (…, T, D); with density, also log q(z(t)) (…, T). Gradients reach z0, density and the field's weights.
@@ -77,9 +84,50 @@ def flow(
     with full_precision(z0):
         if isinstance(field, DrawnField):
             z0 = z0.to(field.weights.biases[0].dtype)
-            if gradient == "rollout":
+            if gradient == "rollout" and _is_plain(field):
                 return _rolled_out(field, z0, times, substeps, tableau, density)
+        if density is not None and not _is_plain(field):
+            _look_at(field, float(times.reshape(-1)[0]), z0)
         return _stepped(field, z0, times, substeps, tableau, density)
+
+
+def _is_plain(field: Any) -> bool:
+    """Whether the field does what is written out below, and no more; derived classes may."""
+    return type(field) is DrawnField and type(field.net) is BayesianMLP and type(field.weights) is Weights
+
+
+def _look_at(field: Any, t: float, z0: Tensor) -> None:
+    """Check a field at a few rows of z0 (…, D); one that can be asked for these very rows only is taken as it is.
+
+    Raises:
+        WrongDensity: see `check_field`.
+    """
+    if not z0.numel() or torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(z0):
+        return
+    draws = tuple(getattr(field, "shape", z0.shape[:-2]))
+    rows = z0.reshape(*draws, -1, z0.shape[-1])[(0,) * len(draws)]
+    try:
+        check_field(_FirstDraw(field, draws), t, some_rows(rows), random=False)
+    except WrongDensity:
+        raise
+    except Exception:  # the field's own: it may hold a context for each of its rows
+        return
+
+
+@dataclass(frozen=True)
+class _FirstDraw:
+    """A field that was drawn many times, over rows z (n, D) of the first draw alone."""
+
+    field: Any
+    draws: tuple[int, ...]
+
+    def __call__(self, t: float, z: Tensor) -> Tensor:
+        return self.field(t, z.expand(*self.draws, *z.shape))[(0,) * len(self.draws)]
+
+    @torch.enable_grad()  # a divergence may be autograd's
+    def with_divergence(self, t: float, z: Tensor) -> list[Tensor]:
+        z = z.expand(*self.draws, *z.shape).requires_grad_()
+        return [x[(0,) * len(self.draws)].detach() for x in self.field.with_divergence(t, z)]
 
 
 def _stepped(

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
+from torch.nn.functional import batch_norm, dropout
 
-from odelab.latent import NONLINEARITIES, FirstOrder, SecondOrder, flow
+from odelab.latent import NONLINEARITIES, BayesianMLP, DrawnField, FirstOrder, SecondOrder, flow
 from odelab.solvers import solve
 from tests.latent.latent_problems import own_clocks, seeded
 
@@ -109,6 +110,128 @@ def test_it_is_the_solve_of_the_augmented_state(method):
     tolerance = 1e-6 if step == {} else 1e-12
     torch.testing.assert_close(z, whole[0].movedim(0, -2), rtol=0, atol=tolerance)
     torch.testing.assert_close(log_q, whole[1].movedim(0, -1), rtol=0, atol=tolerance)
+
+
+class Written:
+    """A field as somebody writes it, with its divergence by autograd."""
+
+    def __init__(self, slope):
+        self.slope = slope
+
+    def __call__(self, t, z):
+        return self.slope(z)
+
+    def with_divergence(self, t, z):
+        f = self.slope(z)
+        columns = [torch.autograd.grad(f[..., i].sum(), z, create_graph=True)[0][..., i] for i in range(4)]
+        return f, sum(columns)
+
+
+class Doubled(Written):
+    def with_divergence(self, t, z):
+        f, divergence = super().with_divergence(t, z)
+        return f, 2 * divergence
+
+
+def turned(z: Tensor) -> Tensor:
+    return (z @ torch.linspace(-1, 1, 16, dtype=torch.float64).view(4, 4)).tanh()
+
+
+def normed(z: Tensor) -> Tensor:
+    return batch_norm(z.reshape(-1, 4), None, None, training=True).view_as(z)
+
+
+@pytest.mark.parametrize("draws", [(), (3,)])
+@pytest.mark.parametrize(
+    ("field", "reason"),
+    [
+        (Written(lambda z: turned(z) - z.mean(-2, keepdim=True)), "depends on the other points of the batch"),
+        (Written(normed), "depends on the other points of the batch"),
+        (Written(lambda z: turned(z) - 0.5 * z.detach()), "by its method with_divergence is .* where a difference"),
+        (Doubled(turned), "by its method with_divergence is .* where a difference quotient"),
+        (Written(lambda z: dropout(turned(z))), r"draws random numbers .*call eval\(\)"),
+    ],
+    ids=["a mean over rows", "batch norm in training", "a part detached", "a wrong divergence", "dropout"],
+)
+def test_a_field_whose_density_would_silently_be_wrong_is_refused(field, reason, draws):
+    z0, log_q0 = state(*draws, 5)
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match=reason):
+        flow(field, z0.requires_grad_(), TIMES, density=log_q0)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert flow(field, z0, TIMES).isfinite().all(), "a path without a density is theirs to choose"
+
+
+class Contextual(Written):
+    """Every row with its own context: it can be asked for as many rows as it has contexts."""
+
+    def __init__(self, context):
+        super().__init__(turned)
+        self.context = context
+
+    def with_divergence(self, t, z):
+        f, divergence = super().with_divergence(t, z)
+        return f, divergence + 0 * self.context[:, None, 0]
+
+    def __call__(self, t, z):
+        return self.slope(z) + self.context
+
+
+@pytest.mark.parametrize("field", [Written(turned), Written(lambda z: 1e3 + z.relu()), Contextual(torch.ones(30, 4))])
+@pytest.mark.parametrize("clocks", ["shared", "own"])
+def test_good_fields_are_not_refused(field, clocks):
+    z0, log_q0 = state(30)
+    times = TIMES if clocks == "shared" else own_clocks(30, 4)
+    assert flow(field, z0.requires_grad_(), times, density=log_q0)[1].isfinite().all()
+
+
+class DampedField(DrawnField):
+    def __call__(self, t, z):
+        return super().__call__(t, z) - z
+
+    def with_divergence(self, t, z):
+        f, divergence = super().with_divergence(t, z)
+        return f - z, divergence - z.shape[-1]
+
+
+class Forgetful(DampedField):
+    with_divergence = DrawnField.with_divergence
+
+
+class Residual(BayesianMLP):
+    def apply(self, x, weights):
+        return super().apply(x, weights) - x
+
+    def apply_with_trace(self, x, weights, columns):
+        f, trace = super().apply_with_trace(x, weights, columns)
+        return f - x, trace - x.shape[-1]
+
+
+def derived(kind: type) -> DrawnField:
+    net = (kind if kind is Residual else BayesianMLP)(4, 4, (5,), variance="none").double()
+    return (DrawnField if kind is Residual else kind)(net, net.mean(), 4, second_order=False)
+
+
+@pytest.mark.parametrize("gradient", ["rollout", "backprop"])
+@pytest.mark.parametrize("kind", [DampedField, Residual])
+def test_what_a_derived_class_does_is_followed(kind, gradient):
+    """The loop that is written out knows the perceptron alone."""
+    field, (z0, log_q0) = derived(kind), state(5)
+
+    def end(z: Tensor) -> Tensor:
+        return solve(field, z, TIMES[[0, -1]], rtol=1e-10, atol=1e-10).y[-1]
+
+    log_det = torch.linalg.slogdet(torch.stack([torch.autograd.functional.jacobian(end, z) for z in z0])).logabsdet
+    z, log_q = flow(field, z0, TIMES, substeps=24, density=log_q0, gradient=gradient)
+    torch.testing.assert_close(z[:, -1], end(z0), rtol=0, atol=1e-6)
+    torch.testing.assert_close(log_q[:, -1], log_q0 - log_det, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("gradient", ["rollout", "backprop"])
+def test_a_derived_class_that_forgets_its_divergence_is_refused(gradient):
+    z0, log_q0 = state(5)
+    with pytest.raises(ValueError, match="Mend with_divergence"):
+        flow(derived(Forgetful), z0, TIMES, density=log_q0, gradient=gradient)
 
 
 CASES = [

@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from odelab.latent import (
     ODE2VAE,
     BernoulliDecoder,
+    DrawnField,
     FirstOrder,
     Forecast,
     GaussianDecoder,
@@ -16,7 +17,7 @@ from odelab.latent import (
     flow,
 )
 from odelab.latent.elbo import WEIGHTS
-from tests.latent.latent_problems import CHANNELS, own_clocks, seeded, sequences, vector_model
+from tests.latent.latent_problems import CHANNELS, Q, own_clocks, seeded, sequences, vector_model
 
 
 @pytest.mark.parametrize("variance", ["shared", "per-weight", "none"])
@@ -252,6 +253,23 @@ def test_parts_that_do_not_fit():
         ODE2VAE(encoder, SecondOrder(2), decoder, missing="zero")
     with pytest.raises(ValueError, match="order must be 2"):
         VectorEncoder(3, 2, order=3)
+
+
+class Pushed(DrawnField):
+    """Moves z towards 0, and forgets what that does to its divergence."""
+
+    def __call__(self, t, z):
+        return super().__call__(t, z) - z
+
+
+@pytest.mark.parametrize("gradient", ["rollout", "backprop"])
+@pytest.mark.parametrize("draws", [1, 3])
+def test_dynamics_whose_density_would_silently_be_wrong_are_refused(draws, gradient):
+    model = vector_model(gradient=gradient)
+    net = model.dynamics.net
+    model.dynamics.draw = lambda shape=(), generator=None: Pushed(net, net.draw(shape, generator), 2 * Q, True)
+    with pytest.raises(ValueError, match="Mend with_divergence"):
+        model.terms(*sequences(), draws=draws)
 
 
 def test_a_fan_by_its_parts() -> None:
