@@ -6,41 +6,47 @@ window.odelabDrawing = (() => {
   const FONT = "px 'DejaVu Sans', sans-serif";
   const range = (from, to, count) => Array.from({ length: count }, (_, k) => from + ((to - from) * k) / (count - 1));
 
-  // Numbers as Python's format writes them: fixed(2.345, 2), short(0.00012, 3) for .3g, signed(15) for +d.
+  // Numbers as Python's format writes them: fixed(2.345, 2), short(0.00012, 3) for .3g, power(0.00012, 1) for .1e,
+  // percent(0.865) for .0%, signed(15) for +d.
   const fixed = (value, digits) => (Object.is(Number(value.toFixed(digits)), -0) ? (0).toFixed(digits) : value.toFixed(digits));
   const short = (value, digits) => {
     if (value === 0) return "0";
-    const [digitsOf, power] = value.toExponential(digits - 1).split("e").map(Number);
-    if (power < -4 || power >= digits) return `${digitsOf}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
+    const [digitsOf, exponent] = value.toExponential(digits - 1).split("e").map(Number);
+    if (exponent < -4 || exponent >= digits) return `${digitsOf}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
     return String(Number(value.toPrecision(digits)));
+  };
+  const power = (value, digits) => value.toExponential(digits).replace(/e([+-])(\d)$/, "e$10$2");
+  const percent = (share) => {
+    const low = Math.floor(100 * share), rest = 100 * share - low;
+    return `${low + (rest > 0.5 || (rest === 0.5 && low % 2) ? 1 : 0)}%`;
   };
   const signed = (value) => (value < 0 ? `${value}` : `+${value}`);
 
-  // Axes in a box of the canvas: how data become pixels, with ticks, names and a title.
+  // Axes in a box of the canvas: how data become pixels, with ticks, names and a title; log is true, or "y" for y alone.
   const axes = (pen, [left, top, width, height], { x, y, log = false, equal = false, title = "", xlabel = "", ylabel = "", xticks, yticks, grid = true }) => {
     if (equal) {
       const unit = Math.min(width / (x[1] - x[0]), height / (y[1] - y[0])), w = unit * (x[1] - x[0]), h = unit * (y[1] - y[0]);
       [left, top, width, height] = [left + (width - w) / 2, top + (height - h) / 2, w, h];
     }
-    const turn = log ? Math.log10 : (v) => v;
-    const px = (v) => left + (width * (turn(v) - turn(x[0]))) / (turn(x[1]) - turn(x[0]));
-    const py = (v) => top + height - (height * (turn(v) - turn(y[0]))) / (turn(y[1]) - turn(y[0]));
+    const across = log === true ? Math.log10 : (v) => v, up = log ? Math.log10 : (v) => v;
+    const px = (v) => left + (width * (across(v) - across(x[0]))) / (across(x[1]) - across(x[0]));
+    const py = (v) => top + height - (height * (up(v) - up(y[0]))) / (up(y[1]) - up(y[0]));
     pen.lineWidth = 1;
     pen.font = "15.3" + FONT;
     pen.fillStyle = COLOR.black;
-    const mark = (v) => (log && (v >= 1000 || v < 0.01) ? v.toExponential(0).replace("e+", "e") : String(v));
+    const mark = (v, wide) => (wide && (v >= 1000 || v < 0.01) ? v.toExponential(0).replace("e+", "e") : String(v));
     pen.textAlign = "center";
     pen.textBaseline = "top";
     for (const v of xticks) {
       if (grid) line(pen, [[px(v), top], [px(v), top + height]], COLOR.light, 1);
-      pen.fillText(mark(v), px(v), top + height + 6);
+      pen.fillText(mark(v, log === true), px(v), top + height + 6);
     }
     pen.fillText(xlabel, left + width / 2, top + height + 26);
     pen.textAlign = "right";
     pen.textBaseline = "middle";
     for (const v of yticks) {
       if (grid) line(pen, [[left, py(v)], [left + width, py(v)]], COLOR.light, 1);
-      pen.fillText(mark(v), left - 6, py(v));
+      pen.fillText(mark(v, log), left - 6, py(v));
     }
     if (ylabel) {
       pen.save();
@@ -95,5 +101,5 @@ window.odelabDrawing = (() => {
     });
   };
 
-  return { COLOR, FONT, range, fixed, short, signed, axes, line, dot, legend };
+  return { COLOR, FONT, range, fixed, short, power, percent, signed, axes, line, dot, legend };
 })();

@@ -1,5 +1,6 @@
 """Explorables of the adjoint's lesson: a nudge and its price, a way back that fails, three gradients, memory."""
 
+import itertools
 import math
 import warnings
 from typing import Any
@@ -18,6 +19,7 @@ TIMES = torch.linspace(0.0, 1.0, 61, dtype=torch.float64)
 START = torch.tensor([1.0, 0.0], dtype=torch.float64)
 TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 RATES = (2, 8, 14, 20)
+DECAYS = range(4, 21, 2)  # of the slider
 STORED = (2, 3, 4, 5, 7, 11)  # spans of equal length between them
 
 
@@ -103,7 +105,9 @@ def there_and_back(rate: float, tolerance: float, stored: int = 2) -> tuple[Tens
     spans = []
     for first in range(0, len(TIMES) - 1, length):
         times, there = TIMES[first : first + length + 1], forward[first : first + length + 1]
-        back = torch.as_tensor(solve(decay, there[-1:], times.flip(0), rtol=tolerance, atol=tolerance).y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that y is far smaller than atol, which is shown here
+            back = torch.as_tensor(solve(decay, there[-1:], times.flip(0), rtol=tolerance, atol=tolerance).y)
         spans.append((times, there, back.flip(0)[:, 0]))
     return forward, spans
 
@@ -124,13 +128,33 @@ def reconstruction(rate: int = 14, tolerance: float = 1e-5, stored: int = 2) -> 
         )
 
     controls = {
-        "rate": widgets.IntSlider(rate, min=4, max=20, step=2, description="decay rate λ"),
+        "rate": widgets.IntSlider(rate, min=DECAYS[0], max=DECAYS[-1], step=DECAYS.step, description="decay rate λ"),
         "tolerance": widgets.SelectionSlider(
             options=[(f"{tol:.0e}", tol) for tol in TOLERANCES[:-1]], value=tolerance, description="tolerance"
         ),
         "stored": widgets.SelectionSlider(options=STORED, value=stored, description="stored states"),
     }
-    return Explorable(figures.reconstruction(), update, controls)
+    return Explorable(figures.reconstruction(), update, controls, twin=Twin("reconstruction", reconstructions))
+
+
+def reconstructions() -> dict[str, Any]:
+    """What the twin of :func:`reconstruction` draws: ways there, and how far ways back are from them, at all positions.
+
+    "forward" by rate and tolerance, "gaps" with their signs and "told", the state reached and the largest gap, by
+    rate, tolerance and stored states; the two curves rounded to what a screen shows.
+    """
+    tolerances = TOLERANCES[:-1]
+    forward: dict[str, list[float]] = {}
+    gaps: dict[str, list[list[float]]] = {}
+    told: dict[str, list[float]] = {}
+    for rate, tolerance, stored in itertools.product(DECAYS, tolerances, STORED):
+        there, spans = there_and_back(rate, tolerance, stored)
+        off = [back - way for _, way, back in spans]
+        place = f"{rate} {tolerances.index(tolerance)}"
+        forward[place] = [float(f"{y:.5g}") for y in there.tolist()]
+        gaps[f"{place} {stored}"] = [[float(f"{gap:.4g}") for gap in span.tolist()] for span in off]
+        told[f"{place} {stored}"] = [float(spans[0][2][0]), max(float(gap.abs().max()) for gap in off)]
+    return {"tolerances": tolerances, "forward": forward, "gaps": gaps, "told": told}
 
 
 def gradient_error(rate: float, tolerance: float, gradient: str, stored: int = 2) -> float:

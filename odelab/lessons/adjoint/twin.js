@@ -1,6 +1,7 @@
-// Lesson 03: the price of a nudge to a pendulum, predicted by the adjoint, and measured by solving again.
+// Lesson 03: the price of a nudge to a pendulum, predicted by the adjoint, and measured by solving again; a decaying
+// state and the way back to its start.
 {
-  const { COLOR, axes, line, dot, legend } = odelabDrawing;
+  const { COLOR, range, short, power, axes, line, dot, legend } = odelabDrawing;
   const PURPLE = "#CC79A7", MARGIN = 150;
   const signed = (value, digits) => (value < 0 ? "" : "+") + value.toFixed(digits);
   const ahead = (z, h, slope) => [z[0] + h * slope[0], z[1] + h * slope[1]];
@@ -68,6 +69,42 @@
         [["direction of a(t)", COLOR.green, [], 3.6], ["predicted, a(t)·δz / |δz|", COLOR.blue, [], 2.6], ["measured, Δ𝓛 / |δz|", COLOR.vermillion, [8, 6], 8]],
       ];
       names.forEach((entries, k) => legend(pen, 60 + k * 0.32 * width, height - 54, entries));
+    };
+    return { text, draw };
+  };
+
+  odelabTwins.reconstruction = ({ rate, tolerance, stored }, { tolerances, forward, gaps, told }) => {
+    const place = `${rate} ${tolerances.indexOf(tolerance)}`, off = gaps[`${place} ${stored}`], [start, worst] = told[`${place} ${stored}`];
+    const there = forward[place], last = there.length - 1, length = last / (stored - 1);
+    const text =
+      `λ = ${rate}, tolerance ${power(tolerance, 0)}, ${stored} stored states: the way back reaches y(0) = ${short(start, 4)} ` +
+      `instead of 1; largest gap ${power(worst, 1)}, and tolerance · exp(λ/${stored - 1}) = ${power(tolerance * Math.exp(rate / (stored - 1)), 1)}.`;
+    const draw = (pen, width, height) => {
+      const low = Math.floor(Math.log10(tolerance) - 1), high = Math.ceil(Math.log10(tolerance * Math.exp(rate)) + 0.5);
+      const decades = range(low, high, high - low + 1).filter((k) => (k - low) % (high - low > 7 ? 2 : 1) === 0).map((k) => Number(`1e${k}`));
+      const clock = { x: [-0.03, 1.03], xticks: [0, 0.2, 0.4, 0.6, 0.8, 1] }, wide = 0.5 * width - 85;
+      const path = axes(pen, [50, 34, wide, height - 135], { ...clock, y: [-0.15, 1.6], title: "state", xlabel: "time t", yticks: [0, 0.5, 1, 1.5] });
+      const gap = axes(pen, [0.5 * width + 60, 34, wide, height - 135], { ...clock, y: [Number(`1e${low}`), Number(`1e${high}`)], log: "y", title: "gap", xlabel: "time t (← the way back)", yticks: decades });
+      path.inside(() => line(pen, path.at(there.map((y, k) => [k / last, y])), COLOR.black, 3.6));
+      off.forEach((span, n) => {
+        const times = span.map((_, i) => (n * length + i) / last), end = times.at(-1);
+        path.inside(() => line(pen, path.at(span.map((g, i) => [times[i], there[n * length + i] + g])), COLOR.vermillion, 2.6, [9, 4]));
+        gap.inside(() => {
+          line(pen, gap.at(times.map((t) => [t, tolerance * Math.exp(rate * (end - t))])), COLOR.grey, 1.8, [8, 4]);
+          line(pen, gap.at(span.map((g, i) => [times[i], Math.max(Math.abs(g), 1e-17)])), COLOR.vermillion, 2.6);
+        });
+      });
+      range(0, last, stored).forEach((k) => {
+        dot(pen, path.at([[k / last, there[Math.round(k)]]])[0], 6, COLOR.black);
+        dot(pen, [gap.px(k / last), gap.top + gap.height], 6, COLOR.black);
+      });
+      const names = [
+        [["forwards", COLOR.black, [], 3.6], ["on the way back", COLOR.vermillion, [9, 4], 2.6]],
+        [["stored", "transparent", [], 1], ["|way back − forwards|", COLOR.vermillion, [], 2.6]],
+        [["as (3.10) expects", COLOR.grey, [8, 4], 1.8]],
+      ];
+      names.forEach((entries, k) => legend(pen, 90 + k * 0.31 * width, height - 34, entries));
+      dot(pen, [90 + 0.31 * width + 13, height - 34], 6, COLOR.black);
     };
     return { text, draw };
   };

@@ -62,7 +62,8 @@ def patch(last: float = 1.5) -> Explorable:
     centres = torch.tensor([[x, LEVEL] for x in PLACES])
     sizes = torch.tensor([*SIZES.values()])
     edges = centres[:, None, None] + sizes[None, :, None, None] * outline()
-    edges = torch.as_tensor(solve(field, edges, times, rtol=1e-6, atol=1e-6).y)  # (time, place, size, corner, 2)
+    # (time, place, size, corner, 2); in double precision, since a small patch is the difference of close corners
+    edges = torch.as_tensor(solve(field, edges.double(), times.double(), rtol=1e-8, atol=1e-8).y)
     path, log_density = carried(field, centres, log_normal(centres), times)
     areas = polygon_area(edges) / polygon_area(edges)[:1]
     heights = (log_density - log_density[:1]).exp()
@@ -83,7 +84,11 @@ def patch(last: float = 1.5) -> Explorable:
         "place": widgets.SelectionSlider(options=PLACES, value=0.0, description="where it starts"),
         "size": widgets.SelectionSlider(options=[*SIZES], value="middle", description="size of the patch"),
     }
-    return Explorable(figures.patch(densities, times), update, controls, play="frame")
+    ink = (255 * figures.INK["cmap"].colors[:, :3]).round().astype(int).tolist()
+    constants = {"step": last / (FRAMES - 1), "level": LEVEL, "sizes": SIZES, "side": SIDE, "ink": ink}
+    constants["top"] = float(densities.quantile(0.999))
+    twin = Twin("patch", constants)
+    return Explorable(figures.patch(densities, times), update, controls, play="frame", twin=twin)
 
 
 def square_grid(half_width: float = 3.0, lines: int = 21, points: int = 61) -> Tensor:

@@ -10,7 +10,7 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,13 @@ SAMPLED = 6  # pictures whose size stands for that of all
 
 @dataclass(frozen=True)
 class Twin:
-    """What a JavaScript twin of an explorable is called, and the constants of its model (JSON)."""
+    """What a JavaScript twin of an explorable is called, and the constants of its model (JSON).
+
+    Constants that take a while to compute are a function, called when the explorable is exported.
+    """
 
     name: str
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def export(explorable: Any, budget: int = BYTES) -> Export:
 def with_twin(explorable: Any) -> Export:
     """The controls as they are, the readout at the start, and the constants of the model."""
     width, height = picture(explorable).size
+    data = explorable.twin.data
     controls = [{**describe(name, c), **range_of(c)} for name, c in explorable.controls.items()]
     spec = {
         "controls": controls,
@@ -91,7 +95,7 @@ def with_twin(explorable: Any) -> Export:
         "alt": explorable.alt,
         "play": explorable.play,
         "twin": explorable.twin.name,
-        "data": explorable.twin.data,
+        "data": data() if callable(data) else data,
         "width": width,
         "height": height,
     }
@@ -130,7 +134,7 @@ def with_pictures(explorable: Any, rest: Mapping[str, Any], chosen: Mapping[str,
 
 
 def frames_within(explorable: Any, budget: int) -> int:
-    """How many pictures fit, judged by some spread over all positions."""
+    """How many pictures may fit, judged by some of all positions: rather too many, since export() draws fewer then."""
     places = [positions(control) for control in explorable.controls.values()]
     count, sizes = math.prod(map(len, places)), []
     for k in range(SAMPLED):
@@ -140,7 +144,7 @@ def frames_within(explorable: Any, budget: int) -> int:
             values.append(choice[index])
         explorable.drive(**dict(zip(explorable.controls, reversed(values), strict=True)))
         sizes.append(len(webp(picture(explorable))))
-    return min(FRAMES, int(0.95 * budget * len(sizes) / sum(sizes)))
+    return min(FRAMES, int(1.1 * budget * len(sizes) / sum(sizes)))
 
 
 def strides(explorable: Any, rest: Mapping[str, Any], limit: int) -> dict[str, list[int]]:

@@ -1,6 +1,7 @@
 """What moves in lesson 11: an intervention, a map of when the right equation is found, boxes along a flow."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -26,6 +27,7 @@ from odelab.experiments.identification.systems import (
 from odelab.experiments.identification.table import shares_by_samples
 from odelab.experiments.results import Row
 from odelab.lessons.kit.explorable import Explorable
+from odelab.lessons.kit.export import Twin
 from odelab.lessons.robust import figures
 from odelab.solvers import SolverError
 
@@ -150,4 +152,26 @@ def flow_boxes(nets: Mapping[str, EulerNet], points: Tensor, labels: Tensor) -> 
         "point": widgets.IntSlider(0, min=0, max=9, description="point"),
         "epsilon": widgets.SelectionSlider(options=(0.02, 0.05, 0.1, 0.15, 0.2, 0.3), value=0.1, description="ε"),
     }
-    return Explorable(figures.flow_boxes(points[:200].numpy(), labels[:200].numpy()), update, controls)
+    shown: dict[str, Any] = {
+        "points": points[:200].tolist(),
+        "labels": labels[:200].tolist(),
+        "inside": inside.tolist(),
+    }
+    shown["ends"] = torch.stack([points.amin(0), points.amax(0)]).tolist()
+    weights = {
+        name: {
+            "steps": net.steps,
+            "hidden": layer(net.field[0]),
+            "out": layer(net.field[2]),
+            "head": layer(net.head[0]),
+        }
+        for name, net in nets.items()
+    }
+    twin = Twin("flowBoxes", {"nets": weights, **shown})
+    figure = figures.flow_boxes(points[:200].numpy(), labels[:200].numpy())
+    return Explorable(figure, update, controls, twin=twin)
+
+
+def layer(linear: torch.nn.Module) -> dict[str, list[Any]]:
+    """Weight and bias of a linear layer as lists."""
+    return {name: value.tolist() for name, value in linear.state_dict().items()}

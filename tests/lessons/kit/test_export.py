@@ -74,6 +74,7 @@ def test_too_many_positions_are_thinned_but_ends_rest_and_lists_stay() -> None:
     assert thin.bytes <= whole.bytes // 3 and len(thin.spec["texts"]) < len(whole.spec["texts"]) == 84
     assert {"0.00", "0.35", "1.00"} <= set(phase["labels"]) and len(kind["labels"]) == len(flipped["labels"]) == 2
     assert thin.spec["positions"] == 84 and set(thin.spec["texts"]) < set(whole.spec["texts"])
+    assert len(export(wave(), budget=whole.bytes).spec["texts"]) == 84, "thinned, though all of it fits"
     with pytest.raises(ValueError, match=r"\d positions do not fit"):
         export(wave(), budget=100)
 
@@ -82,6 +83,7 @@ def test_a_twin_takes_the_place_of_pictures() -> None:
     made = wave(twin=Twin("wave", {"speed": 2})).export()
     phase, kind, _ = made.spec["controls"]
     assert made.pictures == {} and made.spec["twin"] == "wave" and made.spec["data"] == {"speed": 2}
+    assert wave(twin=Twin("wave", lambda: {"speed": 3})).export().spec["data"] == {"speed": 3}
     assert (phase["min"], phase["max"], phase["step"], phase["start"]) == (0, 1, 0.05, 0.35)
     assert kind["values"] == kind["labels"] == ["half", "full"]
     assert made.spec["texts"] == ["half, 0.35, True"]
