@@ -162,8 +162,9 @@ def slider_html(export: Any, picture: str, folder: str) -> str:
 
 
 def thinned(export: dict[str, Any]) -> str:
-    """Says so where the page holds fewer positions than the notebook's sliders have."""
+    """Says so, and why, where the page holds fewer positions than the notebook's sliders have."""
     drawn, all_of_them = len(export["texts"]), export.get("positions", 0)
     if drawn >= all_of_them:
         return ""
-    return f'<p class="slider-still">{drawn:,} of its {all_of_them:,} positions are on this page.</p>'
+    told = f"{drawn:,} of its {all_of_them:,} positions are here: pictures of all would make the page too heavy"
+    return f'<p class="slider-still">{told}, and the notebook computes them when it runs.</p>'

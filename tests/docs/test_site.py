@@ -300,5 +300,6 @@ def test_a_widget_without_an_export_says_so_and_one_with_an_export_lives() -> No
     assert still.startswith("<img>") and "does not move on this page: its lesson &lt;stopped&gt;." in still
     export = {"texts": ["a </script> b", "c"], "start": 0, "from": "/nowhere", "positions": 4, "name": "w"}
     live = slider_html(export, "<img>", "folder")
-    assert live.count("</script>") == 1 and "/nowhere" not in live and "2 of its 4 positions" in live
+    assert live.count("</script>") == 1 and "/nowhere" not in live
+    assert "2 of its 4 positions are here: pictures of all" in live
     assert '<figcaption role="status" aria-live="polite">a &lt;/script&gt; b</figcaption>' in live
