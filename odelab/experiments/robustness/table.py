@@ -31,8 +31,8 @@ def robustness_table(rows: Rows = None) -> Table:
         frame.rename(index=ARMS).rename_axis("net"),
         "Accuracy in % on disturbed MNIST",
         "6,000 training images, none of them disturbed; 1,000 test images, 250 for PGD (10 steps). ODE-Nets are "
-        "trained, attacked and tested with two RK4 steps. Motion after the end: the steady-state term, the mean of "
-        "∫ ‖f‖ dt per entry from t = 1 to 2.",
+        "trained, attacked and tested with two RK4 steps. Motion after the end: the steady-state term, the integral of "
+        "the mean absolute entry of f from t = 1 to 2.",
     )
 
 

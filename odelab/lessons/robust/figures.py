@@ -34,7 +34,7 @@ def intervention(times: ArrayLike, samples: ArrayLike, observed: Mapping[str, Ar
         after.plot([], [], label=name, **smooth(i, linewidth=2.6 - 0.8 * i))
     after.plot([], [], "o", color=COLORS["black"], markersize=4, label="what happens")
     before.set(title="observed: both fit", xlabel="time", ylabel="stock S")
-    after.set(title="after the intervention", xlabel="time", xlim=(x[0], x[-1]), ylim=(-0.2, 4.2))
+    after.set(title="after the intervention", xlabel="time", xlim=(x[0], x[-1]), ylim=(-1.5, 4.2))
     before.legend(loc="upper right")
     after.legend(loc="upper left")
     return describe(
@@ -133,15 +133,16 @@ def when_right(samples: Sequence[int], noises: Sequence[float]) -> Figure:
         [], [], "s", markersize=34, markerfacecolor="none", markeredgecolor=COLORS["vermillion"], markeredgewidth=3
     )
     paths.plot([], [], "o", color=COLORS["grey"], markersize=3, label="samples")
-    paths.plot([], [], label="what happens elsewhere", color=COLORS["black"], linestyle="-", linewidth=2.4)
-    paths.plot([], [], label="what the equations found say", **smooth(1))
+    paths.plot([], [], label="true path", color=COLORS["black"], linestyle="-", linewidth=2.4)
+    paths.plot([], [], label="path of the equations found", **smooth(1))
+    paths.plot([], [], "o", color=COLORS["black"], markersize=9, markerfacecolor="none", label="start")
     paths.legend(loc="upper right")
     paths.set(title="from a start that was not observed")
     return describe(
         fig,
         """Left, a chart of shares between zero and one by noise and number of samples, with the chosen cell framed.
         Right, the samples in the plane of the two states, a true path from a new start, and the path that the
-        discovered equations predict.""",
+        discovered equations predict, both from a circle.""",
     )
 
 
@@ -163,7 +164,8 @@ def update_when_right(
         text.set_text(f"{value:.2f}")
         text.set_color("black" if value > 0.55 else "white")
     chart.lines[0].set_data([cell[1]], [cell[0]])
-    for line, points in zip(paths.lines, (clouds, truth, predicted), strict=True):
+    first = np.asarray(truth, float)[:1]
+    for line, points in zip(paths.lines, (clouds, truth, predicted, first), strict=True):
         line.set_data(*np.asarray(points, float).T)
     paths.set(xlabel=names[0], ylabel=names[1], xlim=limits[0], ylim=limits[1])
 
@@ -246,21 +248,22 @@ def flow_boxes(points: ArrayLike, labels: ArrayLike) -> Figure:
     plane, size = fig.subplots(1, 2, width_ratios=(1.4, 1))
     x, y = np.asarray(points, float), np.asarray(labels)
     for label, color, marker in ((0, COLORS["sky"], "o"), (1, COLORS["orange"], "s")):
-        plane.plot(*x[y == label].T, marker, color=color, markersize=3)
+        plane.plot(*x[y == label].T, marker, color=color, markersize=3, label=f"moon {label + 1}, before the flow")
     plane.plot([], [], color=COLORS["black"], linestyle="--", linewidth=1.4, label="where the head changes its answer")
     plane.plot([], [], color=COLORS["vermillion"], linestyle="-", linewidth=1.8, label="boxes")
     plane.plot([], [], color=COLORS["black"], linestyle="-", linewidth=0.6, label="paths of points of the first box")
+    plane.plot([], [], color=COLORS["vermillion"], linestyle="-", linewidth=3.5, label="last box")
     plane.set(title="boxes along the flow", xlabel="z₁", ylabel="z₂", xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
-    plane.legend(loc="upper left", bbox_to_anchor=(0, -0.16), borderaxespad=0)
+    fig.legend(*plane.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=11)
     size.plot([], [], label="box", **line_style(1))
-    size.plot([], [], label="points, as far as 200 of them show", **line_style(0))
-    size.set(title="half of the largest side", xlabel="time", yscale="log", xlim=(0, 1), ylim=(5e-3, 20))
+    size.plot([], [], label="cloud of 200 points", **line_style(0))
+    size.set(title="largest radius", xlabel="time", yscale="log", xlim=(0, 1), ylim=(5e-3, 20))
     size.legend(loc="upper left")
     return describe(
         fig,
         """Left, two moons in the plane, a box around one point and the boxes that follow it along a flow, with paths of
-        points inside. Right, the size of the boxes over time on a logarithmic axis, above that of the cloud of points.
-        """,
+        points inside. Right, the largest radius of the boxes over time on a logarithmic axis, above that of the
+        points.""",
     )
 
 
@@ -278,6 +281,7 @@ def update_flow_boxes(
     corners = [np.array([[a, c], [b, c], [b, d], [a, d], [a, c]]) for (a, c), (b, d) in zip(low, high, strict=True)]
     gap = np.full((1, 2), np.nan)
     plane.lines[3].set_data(*np.concatenate([part for corner in corners for part in (corner, gap)]).T)
+    plane.lines[5].set_data(*corners[-1].T)
     some = z[:, :40].transpose(1, 0, 2)
     plane.lines[4].set_data(*np.concatenate([part for path in some for part in (path, gap)]).T)
     normal, offset = np.asarray(boundary[0], float), boundary[1]
@@ -306,7 +310,8 @@ def certified_curves(epsilons: ArrayLike, curves: Mapping[str, Mapping[str, Arra
             style = line_style(i)
             ax.fill_between(epsilons, seeds.min(0), seeds.max(0), color=style["color"], alpha=0.2, linewidth=0)
             ax.plot(epsilons, seeds.mean(0), label=name, **style)
-        ax.set(title=f"trained: {training}", xlabel="ε", ylim=(-2, 102))
+        ax.set(title=training, xlabel="ε", ylim=(-2, 102))
+        ax.title.set_fontsize(13)
     fig.axes[0].set_ylabel("accuracy, %")
     fig.axes[0].legend(loc="lower left")
     return describe(
@@ -317,15 +322,15 @@ def certified_curves(epsilons: ArrayLike, curves: Mapping[str, Mapping[str, Arra
 
 
 def box_growth(paths: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
-    """Half of the largest side of boxes over time: name -> times and sizes."""
+    """The largest radius of boxes over time: name -> times and radii."""
     fig = new_figure((8.0, 3.8))
     ax = fig.subplots()
     for i, (name, (times, sizes)) in enumerate(paths.items()):
         ax.plot(times, sizes, label=name, **line_style(i))
-    ax.set(title="boxes through three solvers", xlabel="time", ylabel="half of the largest side", yscale="log")
+    ax.set(title="boxes through three solvers", xlabel="time", ylabel="largest radius", yscale="log")
     ax.legend()
     return describe(
         fig,
-        """The size of boxes over time on a logarithmic axis: with fixed steps and with a finite set of steps they grow
-        little, through a naive adaptive solver they explode before half of the time has passed.""",
+        """The largest radius of boxes over time, logarithmic: with fixed steps and with a finite set of steps it grows
+        little, through a naive adaptive solver it explodes before half of the time has passed.""",
     )

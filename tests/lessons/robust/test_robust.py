@@ -109,7 +109,35 @@ def by_pysindy(terms: Tensor, slopes: Tensor, threshold: float) -> np.ndarray:
     return pysindy.STLSQ(threshold=threshold, alpha=0.0).fit(terms.numpy(), slopes.numpy()).coef_.T
 
 
+def with_line(line: Callable[[Tensor, Tensor, Tensor, int], Tensor]) -> Callable[[Tensor, Tensor, float], Tensor]:
+    """The rounds that the lesson gives, with a line of the reader's: (terms, slopes, left, i) -> coefficients left."""
+
+    def answer(terms: Tensor, slopes: Tensor, threshold: float) -> Tensor:
+        coefficients = torch.linalg.lstsq(terms, slopes).solution
+        for _ in range(10):
+            small = coefficients.abs() < threshold
+            coefficients[small] = 0.0
+            for i in range(slopes.shape[1]):
+                left = ~small[:, i]
+                coefficients[left, i] = line(terms, slopes, left, i)
+        return coefficients
+
+    return answer
+
+
+def solved(terms: Tensor, slopes: Tensor) -> Tensor:
+    return torch.linalg.lstsq(terms, slopes).solution
+
+
 STLSQ: Answers = {
+    "the line": (with_line(lambda a, b, left, i: solved(a[:, left], b[:, i])), None),
+    "the line, all equations": (with_line(lambda a, b, left, i: solved(a[:, left], b)[:, i]), None),
+    "the line, a column": (with_line(lambda a, b, left, i: solved(a[:, left], b[:, i : i + 1])[:, 0]), None),
+    "the line with all terms": (with_line(lambda a, b, left, i: solved(a, b[:, i])[left]), "not fitted again"),
+    "the other equation": (with_line(lambda a, b, left, i: solved(a[:, left], b[:, 1 - i])), "stlsq"),
+    "rows for columns": (with_line(lambda a, b, left, i: solved(a[left], b[:, i])), "IndexError"),
+    "both equations in one": (with_line(lambda a, b, left, i: solved(a[:, left], b)), "RuntimeError"),
+    "the line's stub": (with_line(lambda a, b, left, i: ...), "not attempted"),
     "by pseudoinverse": (thresholded, None),
     "by numpy": (by_numpy, None),
     "by pysindy": (by_pysindy, None),
