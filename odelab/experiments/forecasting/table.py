@@ -46,7 +46,7 @@ def forecasting_table(rows: Rows = None, series: str | None = None) -> Table:
             continue
         gap, error = against(runs, name, model, "latent-ode")
         gaps.append(f"{gap:+.3f} ± {error:.3f}".replace("-", "−"))
-    frame.insert(1, "less the latent ODE's", gaps)
+    frame.insert(1, "CRPS − that of the latent ODE", gaps)
     frame = frame.rename(index=MODELS, level="model")
     if series is not None:
         frame = frame.xs(series, level="series")
@@ -54,8 +54,9 @@ def forecasting_table(rows: Rows = None, series: str | None = None) -> Table:
     return Table(
         frame,
         "Mean scores over test origins and horizons, °C; CRPS: lower is better",
-        f"{ahead}. ± in the first and third number columns is over seeds, in the second one the standard error over "
-        "origins. Settings were chosen on earlier origins; no model was fitted again after the first test origin.",
+        f"{ahead}. ± in the second number column is the standard error over origins, elsewhere it is over seeds; a "
+        "positive difference is worse than the latent ODE. Settings were chosen on earlier origins; no model was "
+        "fitted again after the first test origin.",
     )
 
 
@@ -122,7 +123,9 @@ def waves_table(rows: Rows = None) -> Table:
         frame,
         "Roll-outs of a learned Kuramoto–Sivashinsky equation",
         "Errors over the standard deviation of the waves; 1.41 is that of two unrelated states. A path has left when "
-        f"its norm is twice the largest of the data. Noise: {NOISES[-1]:g} is added to each place of the first state.",
+        f"its norm is twice the largest of the data. Noisy start: normal numbers of standard deviation {NOISES[-1]:g} "
+        "are added to the first state. Energies: mean distance of waves 1–8 over steps 501–1000; 3 is the most that is "
+        "counted.",
     )
 
 

@@ -1,6 +1,7 @@
 """Error, score and coverage against the number of points that a model is given of a new series."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from odelab.experiments.neural_processes.recipe import MODELS, RECIPES, TASKS
 from odelab.experiments.results import Row, by_key, stored_rows
@@ -13,6 +14,11 @@ def counts_shown(task: str) -> list[int]:
     """The fewest, a middle and the largest number of points."""
     counts = RECIPES[task].counts
     return [counts[0], counts[2], counts[-1]]
+
+
+def mean_of(rows: Sequence[Row], score: str) -> float:
+    """A score of the mean and spread of the training series, which differ by seed: the mean over rows."""
+    return fmean(row.result["without"][score] for row in rows)
 
 
 def processes_table(rows: Rows = None, task: str | None = None) -> Table:
@@ -35,8 +41,11 @@ def processes_table(rows: Rows = None, task: str | None = None) -> Table:
     if task:
         frame = frame.xs(task, level="task")
     known = stored_rows("neural-processes") if rows is None else rows
-    base = {row.key["task"]: row.result["without"] for row in known if row.key["task"] == (task or row.key["task"])}
-    said = "; ".join(f"{name}: squared error {s['mse']:.4f}, CRPS {s['crps']:.4f}" for name, s in base.items())
+    base = by_key([row for row in known if row.key["task"] == (task or row.key["task"])], "task")
+    said = "; ".join(
+        f"{name}: squared error {mean_of(runs, 'mse'):.4f}, CRPS {mean_of(runs, 'crps'):.4f}"
+        for name, runs in base.items()
+    )
     return Table(
         frame,
         f"New series, {TASKS[task] if task else 'three families'}: what models say from the points they are given",

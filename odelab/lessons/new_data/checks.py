@@ -81,24 +81,24 @@ def price(answer: Callable[..., Any]) -> None:
 
 @exercise
 def gru_slope(answer: Callable[..., Any]) -> None:
-    """The slope f for which h + 1·f is the GRU's new state, for answer(h, u, g), all of shape (4,)."""
+    """The slope f for which h + 1·f is the GRU's new state, for answer(h, u, c), all of shape (4,)."""
     h = torch.tensor([0.2, -0.5, 0.9, -0.1], dtype=torch.float64)
     u = torch.tensor([0.1, 0.7, 0.5, 0.9], dtype=torch.float64)
-    g = torch.tensor([-0.6, 0.3, 0.8, -0.9], dtype=torch.float64)
+    c = torch.tensor([-0.6, 0.3, 0.8, -0.9], dtype=torch.float64)
     compare(
         "the slope",
-        answer(h.clone(), u.clone(), g.clone()),
-        (1 - u) * (g - h),
+        answer(h.clone(), u.clone(), c.clone()),
+        (1 - u) * (c - h),
         {
-            "this is the new state; the slope is how much it differs from h": u * h + (1 - u) * g,
-            "the sign: Euler's step adds the slope to h": (1 - u) * (h - g),
-            "u keeps the old state, so 1 − u is what moves": u * (g - h),
-            "without the gate the state would go all the way to g": g - h,
-            "h is subtracted as a whole, but u of it stays": (1 - u) * g - h,
-            "the part of h that is lost is missing": (1 - u) * g,
-            "this divides by the step, which is 1 already, and keeps h": u * h + (1 - u) * g + h,
-            "both gates at once: only 1 − u multiplies the difference": u * (1 - u) * (g - h),
-            "u multiplies g here; in this GRU it multiplies h": u * g + (1 - u) * h - h,
+            "this is the new state; the slope is how much it differs from h": u * h + (1 - u) * c,
+            "the sign: Euler's step adds the slope to h": (1 - u) * (h - c),
+            "u keeps the old state, so 1 − u is what moves": u * (c - h),
+            "without the gate the state would go all the way to c": c - h,
+            "h is subtracted as a whole, but u of it stays": (1 - u) * c - h,
+            "the part of h that is lost is missing": (1 - u) * c,
+            "this divides by the step, which is 1 already, and keeps h": u * h + (1 - u) * c + h,
+            "both gates at once: only 1 − u multiplies the difference": u * (1 - u) * (c - h),
+            "u multiplies c here; in this GRU it multiplies h": u * c + (1 - u) * h - h,
         },
     )
 

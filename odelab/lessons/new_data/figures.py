@@ -195,7 +195,7 @@ def turning(rows: Mapping[str, ArrayLike], given: Sequence[int]) -> Figure:
         rows: name -> (T, side, side) in [0, 1].
     """
     count = len(np.asarray(next(iter(rows.values()))))
-    fig = new_figure((9.6, 0.75 * len(rows) + 0.5))
+    fig = new_figure((9.6, 0.7 * len(rows) + 0.3))
     axes = fig.subplots(len(rows), count, squeeze=False)
     for line, (name, images) in zip(axes, rows.items(), strict=True):
         for k, (ax, image) in enumerate(zip(line, np.asarray(images, float), strict=True)):
@@ -208,8 +208,8 @@ def turning(rows: Mapping[str, ArrayLike], given: Sequence[int]) -> Figure:
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
     return describe(
         fig,
-        """Rows of small images of a handwritten 3 that turns once: what is true, and what models say that were given
-        only the framed images. They turn the digit on through all positions.""",
+        f"""Rows of small images of a handwritten 3 that turns once through all positions; only the framed images were
+        given. Row by row: {", ".join(rows)}.""",
     )
 
 
@@ -227,10 +227,11 @@ def patients(histories: Mapping[str, tuple[ArrayLike, ArrayLike]], ends: Mapping
         ax.plot(years, values, label=name, **style)
         year, word = ends[name]
         last = np.asarray(values)[-1]
-        ax.plot([np.asarray(years)[-1], year], [last, last], color=style["color"], linestyle=":", linewidth=1)
+        ax.plot([np.asarray(years)[-1], year], [last, last], color=COLORS["grey"], linestyle="-", linewidth=1)
         ax.plot([year], [last], marks[word], color=style["color"], markersize=15, markeredgewidth=2, zorder=4)
     for word, mark in marks.items():
         ax.plot([], [], mark, color=COLORS["black"], markersize=11, linestyle="none", label=word)
+    ax.plot([], [], color=COLORS["grey"], linewidth=1, label="not measured")
     ax.set(title="five patients and their visits", xlabel="years since the first visit", yscale="log")
     ax.set_ylabel("bilirubin, mg/dl")
     ax.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
@@ -239,7 +240,8 @@ def patients(histories: Mapping[str, tuple[ArrayLike, ArrayLike]], ends: Mapping
     return describe(
         fig,
         """Bilirubin of five patients over up to fourteen years on a logarithmic axis. Every patient comes at other
-        times; the symbols at the ends say who died, had a transplant or was censored.""",
+        times; the symbols at the ends say who died, had a transplant or was censored. A thin grey line leads there from
+        the last visit.""",
     )
 
 
