@@ -67,7 +67,7 @@ test-cpus: $(STAMP)  ## notebooks and numerical tests as other processors round:
 	$(OLD_CPU) $(VENV)/bin/pytest notebooks $(NUMERICAL) $(NBVAL) -n $(JOBS) $(LONGEST_FIRST)
 	@rm -rf build/two_threads && mkdir -p build/two_threads
 	@for n in $(NOTEBOOKS); do sed 's/set_num_threads(1)/set_num_threads(2)/' $$n > build/two_threads/$${n##*/}; done
-	OMP_NUM_THREADS=2 $(VENV)/bin/pytest build/two_threads/*.ipynb $(NBVAL)
+	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(VENV)/bin/pytest build/two_threads/*.ipynb $(NBVAL)
 
 test-browser: $(STAMP)  ## the lessons in JupyterLab in a real Chromium (ALL=1: every cell of every lesson)
 	ALL=$(ALL) $(VENV)/bin/pytest tests/browser

@@ -14,7 +14,7 @@ from torch import nn
 from odelab import solve
 from odelab.solvers import SolverError
 from odelab.solvers.compiled import rows as by_rows
-from odelab.solvers.compiled.loop import NARROW, advancing, replaying, tall_mm
+from odelab.solvers.compiled.loop import NARROW, SMALL, advancing, replaying, small_or_tall_mm
 
 pytestmark = pytest.mark.usefixtures("untraced_compiler")
 COMPILED = {"compile": True}
@@ -385,13 +385,14 @@ print("y", solution.y[-1].tolist(), "steps", solution.stats.accepted > 3)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(50, 2), (9, 8), (2, 50), (8, 8), (50, 9)])
-def test_products_of_few_columns_are_taken_the_other_way_round(rows, columns):
+@pytest.mark.parametrize("between", [5, 500])
+def test_small_products_are_written_out_and_those_of_few_columns_taken_the_other_way_round(rows, columns, between):
     for a, b in (
-        (torch.randn(rows, 5), torch.randn(5, columns)),
-        (torch.randn(5, rows).t(), torch.randn(columns, 5).t()),
+        (torch.randn(rows, between), torch.randn(between, columns)),
+        (torch.randn(between, rows).t(), torch.randn(columns, between).t()),
     ):
-        product = tall_mm(a, b)
-        if columns <= NARROW < rows:
-            torch.testing.assert_close(product, a @ b)
+        product = small_or_tall_mm(a, b)
+        if rows * between * columns <= SMALL or columns <= NARROW < rows:
+            torch.testing.assert_close(product, a @ b, rtol=1e-4, atol=1e-4)
         else:
-            assert product is NotImplemented
+            assert product is NotImplemented and between == 500
