@@ -8,7 +8,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 from odelab.experiments.forecasting.epidemic import Outbreak, fit_outbreak, forecast_outbreak
-from odelab.experiments.forecasting.recipe import BOYS, EPIDEMIC_MODELS
+from odelab.experiments.forecasting.recipe import BOYS, EPIDEMIC_MODELS, EPIDEMIC_STEPS
 from odelab.experiments.forecasting.run import run_epidemic
 from odelab.experiments.forecasting.table import epidemic_table
 from odelab.experiments.results import unstorable
@@ -57,7 +57,7 @@ def test_a_neural_term_of_zero_leaves_sir() -> None:
 def test_rates_are_recovered_from_a_whole_epidemic() -> None:
     days = np.arange(1.0, 15.0)
     counts = torch.from_numpy(sir(days, 1.7, 0.45, 1 / BOYS))
-    model, scatter = fit_outbreak("sir", counts, 400, 0, members=16)
+    model, scatter = fit_outbreak("sir", counts, 150, 0, members=16)
     fan = forecast_outbreak(model, scatter, 9, 5, 0)
     assert fan.rates == pytest.approx((1.7, 0.45), rel=0.1) and scatter == 0.5
     assert (fan.quantiles[:, 1] <= counts[9:].numpy()).all() and (counts[9:].numpy() <= fan.quantiles[:, -2]).all()
@@ -68,7 +68,8 @@ def test_two_days_are_too_few() -> None:
         fit_outbreak("sir", torch.tensor([3.0, 8.0]), 10, 0)
 
 
-def test_a_run_stores_what_the_table_shows(tmp_path: Path) -> None:
+def test_a_run_stores_what_the_table_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EPIDEMIC_STEPS, "lecture", 6)
     rows = []
     for model in EPIDEMIC_MODELS:
         result = run_epidemic({"days": 9, "model": model}, context_in(tmp_path))
