@@ -38,7 +38,7 @@
       const whole = (a, b) => range(-6, 6, 13).filter((v) => v >= a && v <= b && v % (b - a > 7 ? 2 : 1) === 0);
       const limits = { x: [low[0], high[0]], y: [low[1], high[1]], xticks: whole(low[0], high[0]), yticks: whole(low[1], high[1]) };
       const plane = axes(pen, [62, 34, 0.56 * width - 80, height - 165], { ...limits, equal: true, title: "boxes along the flow", xlabel: "z₁", ylabel: "z₂" });
-      const size = axes(pen, [0.56 * width + 70, 34, 0.44 * width - 95, height - 165], { x: [0, 1], y: [5e-3, 20], log: "y", title: "half of the largest side", xlabel: "time", xticks: [0, 0.2, 0.4, 0.6, 0.8, 1], yticks: [0.01, 0.1, 1, 10] });
+      const size = axes(pen, [0.56 * width + 70, 34, 0.44 * width - 95, height - 165], { x: [0, 1], y: [5e-3, 20], log: "y", title: "largest radius", xlabel: "time", xticks: [0, 0.2, 0.4, 0.6, 0.8, 1], yticks: [0.01, 0.1, 1, 10] });
       const { weight: w, bias: b } = net.head, normal = [w[1][0] - w[0][0], w[1][1] - w[0][1]], square = normal[0] ** 2 + normal[1] ** 2;
       const foot = normal.map((n) => (-(b[1] - b[0]) * n) / square), far = (sign) => [foot[0] - (sign * 50 * normal[1]) / Math.sqrt(square), foot[1] + (sign * 50 * normal[0]) / Math.sqrt(square)];
       plane.inside(() => {
@@ -47,17 +47,21 @@
           else dot(pen, [a, c], 2.3, SKY);
         });
         line(pen, plane.at([far(1), far(-1)]), COLOR.black, 2, [8, 4]);
-        boxes.forEach(([[p, q], [r, s]]) => line(pen, plane.at([[p - r, q - s], [p + r, q - s], [p + r, q + s], [p - r, q + s], [p - r, q - s]]), COLOR.vermillion, 2.6));
+        boxes.forEach(([[p, q], [r, s]], k) => line(pen, plane.at([[p - r, q - s], [p + r, q - s], [p + r, q + s], [p - r, q + s], [p - r, q - s]]), COLOR.vermillion, k < net.steps ? 2.6 : 5));
         paths.slice(0, 40).forEach((path) => line(pen, plane.at(path), COLOR.black, 0.9));
       });
       const spread = (k) => Math.max(...[0, 1].map((i) => (Math.max(...paths.map((path) => path[k][i])) - Math.min(...paths.map((path) => path[k][i]))) / 2));
-      const curves = [["box", COLOR.vermillion, [8, 4], 2.6, boxes.map(([, r]) => Math.max(...r))], ["points, as far as 200 of them show", COLOR.blue, [], 2.6, boxes.map((_, k) => spread(k))]];
+      const curves = [["box", COLOR.vermillion, [8, 4], 2.6, boxes.map(([, r]) => Math.max(...r))], ["cloud of 200 points", COLOR.blue, [], 2.6, boxes.map((_, k) => spread(k))]];
       size.inside(() => curves.forEach(([, color, dash, wide, values]) => {
         const at = size.at(values.map((v, k) => [k / net.steps, v]));
         line(pen, at, color, wide, dash);
         at.forEach((p) => dot(pen, p, 4, color));
       }));
-      legend(pen, 62, height - 62, [["where the head changes its answer", COLOR.black, [8, 4], 2], ["boxes", COLOR.vermillion, [], 2.6], ["paths of points of the first box", COLOR.black, [], 0.9]]);
+      legend(pen, 36, height - 62, [["moon 1, before the flow", SKY, [], 0], ["moon 2, before the flow", ORANGE, [], 0], ["where the head changes its answer", COLOR.black, [8, 4], 2]]);
+      dot(pen, [49, height - 62], 3, SKY);
+      pen.fillStyle = ORANGE;
+      pen.fillRect(46, height - 45, 6, 6);
+      legend(pen, 350, height - 62, [["boxes", COLOR.vermillion, [], 2.6], ["last box", COLOR.vermillion, [], 5], ["paths of points of the first box", COLOR.black, [], 0.9]]);
       legend(pen, 0.56 * width + 70, height - 62, curves);
     };
     return { text, draw };
