@@ -57,7 +57,7 @@
         line(pen, at, color, wide, dash);
         at.forEach((p) => dot(pen, p, 4, color));
       }));
-      legend(pen, 36, height - 62, [["moon 1, before the flow", SKY, [], 0], ["moon 2, before the flow", ORANGE, [], 0], ["where the head changes its answer", COLOR.black, [8, 4], 2]]);
+      legend(pen, 36, height - 62, [["moon 1, before the flow", "#0000", [], 1], ["moon 2, before the flow", "#0000", [], 1], ["where the head changes its answer", COLOR.black, [8, 4], 2]]);
       dot(pen, [49, height - 62], 3, SKY);
       pen.fillStyle = ORANGE;
       pen.fillRect(46, height - 45, 6, 6);
