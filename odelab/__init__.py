@@ -15,7 +15,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from odelab import solvers
 
-    return getattr(solvers, name)
+    globals()[name] = getattr(solvers, name)  # where Python looks first
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -117,7 +117,7 @@ class VectorField:
     def __init__(self, func: Callable[..., Tensor], y0: Tensor, stats: Stats) -> None:
         self.func, self.stats = func, stats
         self.shape, self.dtype, self.device = y0.shape, y0.dtype, y0.device
-        self.time_dtype = torch.empty((), dtype=y0.dtype).abs().dtype
+        self.time_dtype = y0.dtype.to_real()
         self.inference = torch.is_inference_mode_enabled()
         self.examine: Callable[[VectorField, Time, Tensor], Tensor] | None = None  # asked in place of the first slope
         self.copying = True

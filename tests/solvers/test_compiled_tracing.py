@@ -213,6 +213,22 @@ def test_equal_operations_have_one_text_and_others_have_another():
         assert trace(field, field, T, points())[0] != one, "asks whether anything has changed"
 
 
+class Divided(nn.Module):
+    factor = 1.0
+
+    def forward(self, t, y):
+        return self.factor * y / len(y)
+
+
+def test_sizes_and_numbers_stay_those_of_the_graph_however_often_they_change():
+    """torch.compile makes variables of what changes from call to call, unless it is told not to."""
+
+    field, texts = Divided(), set()
+    for rows, field.factor in ((2, 1.5), (3, 2.5), (4, 3.5), (5, 4.5), (2, 5.5), (2, 1.5)):
+        texts.add(assert_traced(field, torch.randn(rows, 3))[0].text)
+    assert len(texts) == 5
+
+
 def test_tensors_are_those_of_now():
     field = Field("plain")
     with torch.no_grad():

@@ -177,8 +177,7 @@ def forward(solve: Solve, y: Tensor, chunks: list[Chunk] | None = None) -> Tenso
     circumstances = torch.get_num_threads(), *(x.shape for x in tolerances)
     graph = advancing(solve.func, solve.norm, shapes, method, size, *circumstances)
     y = y.contiguous()
-    out = y.new_empty(len(solve.times), *y.shape)
-    out[0].copy_(y)
+    out = y.expand(len(solve.times), *y.shape).clone()
     limit, attempts, t, end = problem.step_limit, 0, as_float(problem.times[0]), as_float(problem.times[-1])
     watch, warned = StiffnessWatch(f, method.tableau, limit, "max_num_steps" in options), False
     first = problem.first_step or options.get("first_step")
@@ -190,24 +189,23 @@ def forward(solve: Solve, y: Tensor, chunks: list[Chunk] | None = None) -> Tenso
         log, starts = numbers.new_empty(size, 4), numbers.new_empty(size + 1)
         states, slopes = y.new_empty(size + 1, *y.shape), y.new_empty(size + 1, *y.shape)
         middles = y.new_empty(size if method.tableau.middle else 0, *y.shape)
-        scales, start = numbers.new_empty(2), y
+        start = y
         clock, y, slope, out = graph(
-            numbers[:10],
+            numbers,
             tolerances,
             solve.times,
-            numbers[10:],
             y,
             out,
             solve.tensors,
             solve.norm_tensors,
-            (log, starts, states, slopes, middles, scales),
+            (log, starts, states, slopes, middles),
         )
-        t, dt, ratio, n, accepted = clock.tolist()
+        t, dt, ratio, n, accepted, d0, d1 = clock.tolist()
         n, accepted = int(n), int(accepted)
         if not (first or attempts):
-            d0, d1 = scales.tolist()
             c.tell_of_small_start(d0, d1 * abs(end - as_float(problem.times[0])), start)
-        stats.steps += [StepRecord(now, h, error, ok > 0) for now, h, error, ok in log[:n].tolist()]
+        *columns, fates = log[:n].T.tolist()
+        stats.steps += map(StepRecord, *columns, map(bool, fates))
         stats.accepted += accepted
         stats.rejected += n - accepted
         if c.min_step and not warned:

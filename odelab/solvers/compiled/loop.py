@@ -94,7 +94,7 @@ def compiled(graph: Callable[..., Any], any_length: Sequence[int]) -> Callable[.
             met.add(id(x))
             return x.clone() if known else x
 
-        inputs = tuple([*map(once, item)] if isinstance(item, Sequence) else once(item) for item in inputs)
+        inputs = tuple(once(item) if isinstance(item, Tensor) else [*map(once, item)] for item in inputs)
         for i in any_length:
             torch._dynamo.mark_dynamic(inputs[i], 0)
         given[:], length[:] = leaves(inputs), [len(inputs[any_length[0]])]
@@ -122,7 +122,7 @@ def compiled(graph: Callable[..., Any], any_length: Sequence[int]) -> Callable[.
 
 def leaves(inputs: Sequence[Any]) -> list[Tensor]:
     """Tensors and sequences of tensors, one after another."""
-    return [x for item in inputs for x in (item if isinstance(item, Sequence) else (item,))]
+    return [x for item in inputs for x in ((item,) if isinstance(item, Tensor) else item)]
 
 
 @lru_cache(maxsize=64)
@@ -139,26 +139,26 @@ def advancing(
     with_middle = bool(method.tableau.middle)
 
     def advance(
-        settings: Tensor,
+        numbers: Tensor,
         tolerances: Sequence[Tensor],
         times: Tensor,
-        clock: Tensor,
         y: Tensor,
         out: Tensor,
         tensors: Sequence[Tensor],
         norm_tensors: Sequence[Tensor],
         buffers: Sequence[Tensor],
     ) -> tuple[Tensor, ...]:
-        """Returns clock, y, slope, out.
+        """Returns clock, y, slope, out; clock ends with y and its slope at the first t, in units of the tolerance.
 
         Args:
-            settings: float64: `SETTINGS`. tolerances: rtol and atol where they are no numbers.
+            numbers: float64: `SETTINGS`; then the clock: t; dt, 0 to have it chosen; the last error ratio; attempts
+                and accepted steps, both 0. tolerances: rtol and atol where they are no numbers.
             times: start and output times, (n,). out: the states there, (n, *y.shape), as far as they are known.
-            clock: float64: t; dt, 0 to have it chosen; the last error ratio; attempts and accepted steps, both 0.
             buffers: log (capacity, 4): t, dt, error ratio, accepted; of the accepted steps starts (capacity + 1,),
-                states, slopes and middles; scales (2,): y and its slope at the first t, in units of the tolerance.
+                states, slopes and middles.
         """
-        log, starts, states, slopes, middles, scales = buffers
+        settings, clock = numbers.split([10, 5])
+        log, starts, states, slopes, middles = buffers
         real = y.abs().dtype
 
         def field(t: Any, y: Tensor) -> Tensor:
@@ -173,15 +173,12 @@ def advancing(
             _, _, _, min_step, max_step, *_ = settings.unbind()
             return torch.sign(dt) * torch.minimum(torch.maximum(dt.abs(), min_step), max_step)
 
-        def first_step(t: Tensor, y: Tensor, slope: Tensor) -> Tensor:
+        def first_step(t: Tensor, y: Tensor, slope: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
             _, _, _, _, max_step, _, end, direction, *_ = settings.unbind()
-            size = y.abs()
-            d0, d1 = scaled(y, size), scaled(slope, size)
-            scales.copy_(vector(d0, d1))
             h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1)
             h0 = torch.minimum(torch.minimum(h0, max_step), (end - t).abs())
             slope1 = field(t + direction * h0, y + (direction * h0).to(real) * slope)
-            d2 = scaled(slope1 - slope, size) / h0
+            d2 = scaled(slope1 - slope, y.abs()) / h0
             largest = torch.maximum(d1, d2)
             h1 = torch.where(d2.isfinite(), (0.01 / largest) ** (1 / method.order), h0 * 1e-3)
             h1 = torch.where(largest <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), h1)
@@ -220,16 +217,17 @@ def advancing(
 
         t, dt, *rest = clock.unbind()
         slope = field(t, y)
-        dt = torch.where(dt == 0, first_step(t, y, slope), dt)
+        scales = scaled(y, y.abs()), scaled(slope, y.abs())
+        dt = torch.where(dt == 0, first_step(t, y, slope, *scales), dt)
         clock, y, slope = while_loop(running, attempt, (vector(t, dt, *rest), y.clone(), slope.clone()))
         for kept, x in ((starts, clock[0]), (states, y), (slopes, slope)):
             kept.index_copy_(0, clock[4].long().view(1), x[None])  # where the last step ends
         j, weights, due = locate(times, starts, clock[4], with_middle)
         pieces = states[j], states[j + 1], slopes[j], slopes[j + 1], *([middles[j]] if with_middle else [])
         value = sum(column(w, out).to(real) * piece for w, piece in zip(weights, pieces, strict=True))
-        return clock, y, slope, torch.where(column(due, out), value, out)
+        return vector(*clock.unbind(), *scales), y, slope, torch.where(column(due, out), value, out)
 
-    return compiled(advance, any_length=(2, 5))
+    return compiled(advance, any_length=(2, 4))
 
 
 @lru_cache(maxsize=64)

@@ -18,12 +18,17 @@ from types import CodeType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functionalize
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 WRITES = {torch.ops.aten.copy.default: lambda into, x, *_: x.to(into.dtype).expand_as(into).clone()}  # differentiable
+STRICT: dict[str, Any] = {  # while a graph is made; as arguments of torch.compile they cost time at every call
+    "side_effect_replay_policy": "error",
+    "automatic_dynamic_shapes": False,
+    "assume_static_by_default": True,
+}
 MANY = 32  # graphs for functions of one kind, for other shapes, modes and attributes
 
 
@@ -86,14 +91,13 @@ def trace(owner: Any, func: Callable[..., Tensor], *arguments: Tensor) -> tuple[
         raise Refused(before[1])
     _meeting.arguments, _meeting.traced = arguments, None
     try:
-        kind: Any = getattr(owner, "__code__", type(owner))
+        kind: Any = type(owner) if isinstance(owner, nn.Module) else getattr(owner, "__code__", type(owner))
         tracer = _tracer(kind)
         try:
             tracer(func, *arguments)
         except Exception:  # `_Unknown`, or what the second attempt finds again
             _meeting.strict = True
-            strict = torch._dynamo.config.patch(side_effect_replay_policy="error")  # slow, so not at every call
-            with strict, torch_may_deprecate_itself():
+            with torch._dynamo.config.patch(STRICT), torch_may_deprecate_itself():
                 tracer(func, *arguments)
         if _meeting.traced is None:
             raise Refused("torch.compile is switched off")
@@ -114,7 +118,7 @@ def _tracer(kind: CodeType | type) -> Callable[..., Tensor]:
 
     # Functions of another kind have graphs of their own.
     how: Any = {"isolate_recompiles": True, "recompile_limit": MANY}
-    return torch.compile(evaluate, fullgraph=True, dynamic=False, backend=_meet, **how)
+    return torch.compile(evaluate, fullgraph=True, backend=_meet, **how)
 
 
 def _meet(module: GraphModule, examples: Any) -> Callable[..., tuple[Tensor]]:
