@@ -61,4 +61,6 @@ def main(file: str) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+    if hasattr(os, "sched_setaffinity"):  # else XLA's gradients use threads all the same, whose CPU time adds up
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     main(sys.argv[1])
