@@ -85,9 +85,9 @@ def guided(field: nn.Module, rows: Sequence[Row], seed: int = 0, each: int = 5) 
         figures.update_guided(fig, pictures, curves, weight, steps)
         share, distance = (values.get(weight, math.nan) for values in curves.values())
         return (
-            f"w = {weight:g}, stored runs: {share:.1%} agree with the label (real test images {real:.1%}), energy "
-            f"distance {distance:.3f}. {steps} step{'s' * (steps > 1)} of Heun's method: {2 * steps} evaluations of "
-            f"the guided field, {4 * steps} of the network."
+            f"w = {weight:g}, stored runs, solved accurately: {share:.1%} agree with the label (real test images "
+            f"{real:.1%}), energy distance {distance:.3f}. The picture: {steps} step{'s' * (steps > 1)} of Heun's "
+            f"method: {2 * steps} evaluations of the guided field, {4 * steps} of the network."
         )
 
     controls = {
